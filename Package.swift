@@ -1,0 +1,96 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of rules for every Swift target: Swift 6 mode, the upcoming features, and no warning left standing.
+let house: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+func executable(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: house)
+}
+
+// The arrows go one way, from deciding to doing to serving; `Tests/HouseTests` fails when one is turned round.
+let package = Package(
+  name: "cairn",
+  products: [
+    .library(name: "CairnClient", targets: ["CairnClient"]),
+    .executable(name: "cairn", targets: ["cairn"]),
+    .executable(name: "cairnd", targets: ["cairnd"]),
+    .executable(name: "cairnctl", targets: ["cairnctl"]),
+  ],
+  targets: [
+    // C libraries: a module map and a shim each, imported by exactly one target.
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+
+    // Deciding: values without I/O.
+    module("BlockModel", []),
+    module("ClusterLogic", ["BlockModel"]),
+    module("ServiceAPI", ["BlockModel", "ClusterLogic"]),
+
+    // Doing.
+    module("Platform", ["BlockModel", "CLinux", "COpenSSL", "CZstd"]),
+    module("Credentials", ["BlockModel", "Platform"]),
+    module("BlockStore", ["BlockModel", "Platform"]),
+    module("SQLiteDatabase", ["CSQLite"]),
+    module("MetadataStore", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"]),
+    module("HTTPTransport", ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"]),
+
+    // Serving.
+    module("StorageNode", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "HTTPTransport"]),
+    module("Coordinator", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"]),
+    module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport"]),
+    module("CairnClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
+    module("CommandLineKit", ["Platform"]),
+
+    executable("cairn", path: "Sources/Executables/cairn", ["CairnClient", "CommandLineKit", "Platform", "BlockModel"]),
+    executable(
+      "cairnd", path: "Sources/Executables/cairnd",
+      [
+        "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport",
+        "BlockStore", "MetadataStore", "ServiceAPI", "ClusterLogic",
+      ]),
+    executable(
+      "cairnctl", path: "Sources/Executables/cairnctl",
+      ["CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic"]),
+
+    // Tests.
+    .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),
+    tests("HouseTests", []),
+    tests("BlockModelTests", ["BlockModel"]),
+    tests("ClusterLogicTests", ["ClusterLogic", "BlockModel", "TestSupport"]),
+    tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
+    tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
+    tests("BlockStoreTests", ["BlockStore", "Platform", "BlockModel", "TestSupport"]),
+    tests("MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "StorageNodeTests",
+      ["StorageNode", "BlockStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "CoordinatorTests",
+      ["Coordinator", "MetadataStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
+    tests("CommandLineKitTests", ["CommandLineKit", "Platform"]),
+    tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
+  ]
+)

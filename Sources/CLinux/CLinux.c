@@ -1,0 +1,105 @@
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int cairn_fallocate(int descriptor, off_t offset, off_t length) {
+  return fallocate(descriptor, 0, offset, length);
+}
+
+int cairn_fallocate_keep_size(int descriptor, off_t offset, off_t length) {
+  return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+int cairn_punch_hole(int descriptor, off_t offset, off_t length) {
+  return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+int cairn_open_direct(const char *path, int flags, mode_t mode) {
+  return open(path, flags | O_DIRECT | O_CLOEXEC, mode);
+}
+
+int cairn_syncfs(int descriptor) { return syncfs(descriptor); }
+
+int cairn_lock_exclusive(int descriptor) {
+  struct flock lock;
+  memset(&lock, 0, sizeof lock);
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return fcntl(descriptor, F_OFD_SETLK, &lock);
+}
+
+static uint32_t crc_table[8][256];
+
+__attribute__((constructor)) static void make_crc_table(void) {
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t crc = i;
+    for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (0x82F63B78u & (0u - (crc & 1)));
+    crc_table[0][i] = crc;
+  }
+  for (int row = 1; row < 8; row++)
+    for (int i = 0; i < 256; i++)
+      crc_table[row][i] = (crc_table[row - 1][i] >> 8) ^ crc_table[0][crc_table[row - 1][i] & 0xff];
+}
+
+uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length) {
+  const uint8_t *p = bytes;
+  crc = ~crc;
+  while (length >= 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    word ^= crc;
+    crc = 0;
+    for (int i = 0; i < 8; i++) crc ^= crc_table[7 - i][(word >> (8 * i)) & 0xff];
+    p += 8;
+    length -= 8;
+  }
+  while (length--) crc = (crc >> 8) ^ crc_table[0][(crc ^ *p++) & 0xff];
+  return ~crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const void *bytes, size_t length) {
+  const uint8_t *p = bytes;
+  uint64_t state = ~crc;
+  while (length >= 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    state = __builtin_ia32_crc32di(state, word);
+    p += 8;
+    length -= 8;
+  }
+  uint32_t rest = (uint32_t)state;
+  while (length--) rest = __builtin_ia32_crc32qi(rest, *p++);
+  return ~rest;
+}
+#endif
+
+uint32_t cairn_crc32c(uint32_t crc, const void *bytes, size_t length) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("sse4.2")) return crc32c_sse42(crc, bytes, length);
+#endif
+  return cairn_crc32c_portable(crc, bytes, length);
+}
+
+void cairn_zero(void *bytes, size_t length) { explicit_bzero(bytes, length); }
+
+int cairn_processor_count(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return CPU_COUNT(&set);
+}
+
+uint64_t cairn_resident_bytes(void) {
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (!file) return 0;
+  unsigned long long size = 0, resident = 0;
+  int fields = fscanf(file, "%llu %llu", &size, &resident);
+  fclose(file);
+  return fields == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}

@@ -1,0 +1,36 @@
+#ifndef CAIRN_CLINUX_H
+#define CAIRN_CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// Calls that Swift's Glibc module hides behind `_GNU_SOURCE`. Each returns what the system call returns and sets `errno`.
+
+/// Allocates `length` bytes at `offset` of an open file without changing its contents; the file's size grows with it.
+int cairn_fallocate(int descriptor, off_t offset, off_t length);
+/// Allocates without changing the file's size.
+int cairn_fallocate_keep_size(int descriptor, off_t offset, off_t length);
+/// Gives the pages of a range back to the file system; the file's size stays and the range reads as zeros.
+int cairn_punch_hole(int descriptor, off_t offset, off_t length);
+/// `open(2)` with `O_DIRECT | O_CLOEXEC` added to `flags`.
+int cairn_open_direct(const char *path, int flags, mode_t mode);
+/// `syncfs(2)`.
+int cairn_syncfs(int descriptor);
+/// Takes an exclusive open-file-description lock without waiting; -1 with `EAGAIN` when somebody else holds it.
+int cairn_lock_exclusive(int descriptor);
+
+/// CRC-32C (Castagnoli, reflected, as in RFC 3720) of `length` bytes continued from `crc`; 0 starts a new one.
+/// Uses the SSE4.2 instruction where the processor has it and a table otherwise.
+uint32_t cairn_crc32c(uint32_t crc, const void *bytes, size_t length);
+/// The table version, for the test that holds the two against each other.
+uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
+
+/// Overwrites memory in a way that the compiler does not remove.
+void cairn_zero(void *bytes, size_t length);
+/// `sched_getaffinity` folded to a count: the processors that this process may run on.
+int cairn_processor_count(void);
+/// Resident set size of this process in bytes, 0 when `/proc` does not say.
+uint64_t cairn_resident_bytes(void);
+
+#endif
