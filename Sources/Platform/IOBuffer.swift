@@ -1,0 +1,49 @@
+internal import Glibc
+
+/// A fixed, page-aligned piece of memory that blocks travel in: filled by the network, hashed, sealed, written, and sent from.
+///
+/// What must hold: the memory lives exactly as long as the buffer, and whoever holds the buffer has agreed with the other
+/// holders which ranges each may touch. One side writes ever higher offsets and publishes how far it got through a
+/// synchronised count; the other sides read only below that count.
+///
+/// `@unchecked Sendable`: `base` and `capacity` never change after `init`; exclusive access to ranges is the holders' contract above.
+package final class IOBuffer: @unchecked Sendable {
+  /// The first byte; aligned to 4 KiB, so that direct I/O accepts it.
+  package let base: UnsafeMutableRawPointer
+  /// Bytes that may be touched from `base` on.
+  package let capacity: Int
+  /// Runs once, when the last holder lets go; gives the memory back to its pool.
+  private let onRelease: (@Sendable (UnsafeMutableRawPointer) -> Void)?
+
+  /// Allocates a buffer that belongs to no pool. `capacity` is in bytes and above zero.
+  package convenience init(capacity: Int) {
+    self.init(base: IOBuffer.allocate(capacity: capacity), capacity: capacity, onRelease: nil)
+  }
+
+  init(base: UnsafeMutableRawPointer, capacity: Int, onRelease: (@Sendable (UnsafeMutableRawPointer) -> Void)?) {
+    self.base = base
+    self.capacity = capacity
+    self.onRelease = onRelease
+  }
+
+  static func allocate(capacity: Int) -> UnsafeMutableRawPointer {
+    precondition(capacity > 0, "a buffer holds at least one byte")
+    return UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096)
+  }
+
+  /// The bytes of `range`, for reading.
+  package func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+    precondition(range.lowerBound >= 0 && range.upperBound <= capacity, "range outside the buffer")
+    return UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
+  }
+
+  /// The bytes of `range`, for writing.
+  package func mutableBytes(_ range: Range<Int>) -> UnsafeMutableRawBufferPointer {
+    precondition(range.lowerBound >= 0 && range.upperBound <= capacity, "range outside the buffer")
+    return UnsafeMutableRawBufferPointer(start: base + range.lowerBound, count: range.count)
+  }
+
+  deinit {
+    if let onRelease { onRelease(base) } else { base.deallocate() }
+  }
+}
