@@ -33,7 +33,7 @@ package struct FileEntry: Sendable, Codable, Equatable {
   /// Grows with every change of the entry's content; also the strong ETag. 1 for a folder.
   package var version: Int64
   package var mimeType: String?
-  package var modifiedAt: WallTime
+  package var modifiedAt: FileTime
   package var executable: Bool
   /// A symlink's target, uninterpreted.
   package var target: String?
@@ -44,7 +44,7 @@ package struct FileEntry: Sendable, Codable, Equatable {
 
   package init(
     id: EntryID, path: String, name: String, kind: EntryType, size: Int64, contentHash: String?, version: Int64, mimeType: String?,
-    modifiedAt: WallTime, executable: Bool, target: String?, owner: String, role: Role
+    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role
   ) {
     self.id = id
     self.path = path
@@ -74,14 +74,14 @@ package struct VersionInfo: Sendable, Codable, Equatable {
   package var version: Int64
   package var size: Int64
   package var contentHash: String
-  package var modifiedAt: WallTime
+  package var modifiedAt: FileTime
   package var committedAt: WallTime
   /// The user and device that committed it.
   package var author: String
   package var device: String?
 
   package init(
-    version: Int64, size: Int64, contentHash: String, modifiedAt: WallTime, committedAt: WallTime, author: String, device: String?
+    version: Int64, size: Int64, contentHash: String, modifiedAt: FileTime, committedAt: WallTime, author: String, device: String?
   ) {
     self.version = version
     self.size = size

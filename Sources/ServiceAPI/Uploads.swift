@@ -12,7 +12,7 @@ package struct UploadRequest: Sendable, Codable, Equatable {
   package var baseVersion: Int64?
   package var onConflict: ConflictPolicy?
   package var mimeType: String?
-  package var modifiedAt: WallTime?
+  package var modifiedAt: FileTime?
   package var executable: Bool?
   package var chunker: Chunker?
   /// Makes missing parent folders.
@@ -20,7 +20,7 @@ package struct UploadRequest: Sendable, Codable, Equatable {
 
   package init(
     path: String, size: Int64? = nil, contentHash: String? = nil, blocks: [BlockRef]? = nil, baseVersion: Int64? = nil,
-    onConflict: ConflictPolicy? = nil, mimeType: String? = nil, modifiedAt: WallTime? = nil, executable: Bool? = nil,
+    onConflict: ConflictPolicy? = nil, mimeType: String? = nil, modifiedAt: FileTime? = nil, executable: Bool? = nil,
     chunker: Chunker? = nil, parents: Bool? = nil
   ) {
     self.path = path

@@ -188,8 +188,8 @@ extension UserOperations {
     package var path: String
     /// Makes missing parents, and takes a folder that is there already as success.
     package var parents: Bool
-    package var modifiedAt: WallTime?
-    package init(path: String, parents: Bool, modifiedAt: WallTime?) {
+    package var modifiedAt: FileTime?
+    package init(path: String, parents: Bool, modifiedAt: FileTime?) {
       self.path = path
       self.parents = parents
       self.modifiedAt = modifiedAt
@@ -203,8 +203,8 @@ extension UserOperations {
     package var path: String
     package var target: String
     package var parents: Bool
-    package var modifiedAt: WallTime?
-    package init(path: String, target: String, parents: Bool, modifiedAt: WallTime?) {
+    package var modifiedAt: FileTime?
+    package init(path: String, target: String, parents: Bool, modifiedAt: FileTime?) {
       self.path = path
       self.target = target
       self.parents = parents
@@ -219,10 +219,10 @@ extension UserOperations {
     package static let audience = ControlAudience.user
     package var entry: EntryReference
     package var newPath: String?
-    package var modifiedAt: WallTime?
+    package var modifiedAt: FileTime?
     package var executable: Bool?
     package var ifVersion: Int64?
-    package init(entry: EntryReference, newPath: String?, modifiedAt: WallTime?, executable: Bool?, ifVersion: Int64?) {
+    package init(entry: EntryReference, newPath: String?, modifiedAt: FileTime?, executable: Bool?, ifVersion: Int64?) {
       self.entry = entry
       self.newPath = newPath
       self.modifiedAt = modifiedAt
