@@ -12,11 +12,15 @@ package struct FileTime: Hashable, Comparable, Sendable {
 
   package static func < (a: FileTime, b: FileTime) -> Bool { a.nanoseconds < b.nanoseconds }
 
-  private var subMicrosecond: Int64 { ((nanoseconds % 1000) + 1000) % 1000 }
+  /// Whole microseconds, rounded towards the past, and the nanoseconds beyond them.
+  private var split: (microseconds: Int64, rest: Int64) {
+    let rest = nanoseconds % 1000
+    return rest < 0 ? (nanoseconds / 1000 - 1, rest + 1000) : (nanoseconds / 1000, rest)
+  }
 
   package var rfc3339: String {
-    let rest = subMicrosecond
-    let whole = WallTime(microseconds: (nanoseconds - rest) / 1000)
+    let (microseconds, rest) = split
+    let whole = WallTime(microseconds: microseconds)
     guard rest != 0 else { return whole.rfc3339 }
     var text = whole.rfc3339
     text.removeLast()
@@ -33,7 +37,8 @@ package struct FileTime: Hashable, Comparable, Sendable {
     let fraction = text[text.index(after: point)...].prefix { $0.isASCII && $0.isNumber }
     let beyond = fraction.dropFirst(6).prefix(3)
     guard let value = Int64(beyond) else { return }
-    nanoseconds += value * [100, 10, 1][beyond.count - 1]
+    let (sum, overflow) = nanoseconds.addingReportingOverflow(value * [100, 10, 1][beyond.count - 1])
+    if !overflow { nanoseconds = sum }
   }
 }
 
