@@ -1,0 +1,162 @@
+/// What a capability lets its bearer do. Each is its own value in the signature, so none can be replayed as another.
+package enum CapabilityOperation: String, Sendable, Codable, CaseIterable {
+  /// A client stores a block: the node hashes it and forwards the record.
+  case put
+  /// A node stores a sealed record that another node forwards.
+  case replicate
+  /// A client reads a block's bytes (GET and HEAD).
+  case get
+  /// A node reads a block's sealed record from another node.
+  case record
+  /// The coordinator asks a node something; `block` is the SHA-256 of the request's body, so the body is bound too.
+  case control
+}
+
+/// A signed permission for one operation on one block at one node until one moment; the query of a signed URL.
+///
+/// `docs/protocol.md` defines the text that is signed and gives test vectors. This type is the value; `Credentials` signs and verifies.
+package struct Capability: Sendable, Equatable {
+  /// One further copy that the first node may make: the replica and the signature of the replica's own `replicate` capability.
+  package struct Forward: Sendable, Equatable {
+    package var node: NodeID
+    /// HMAC-SHA256, 64 hexadecimal digits.
+    package var signature: String
+    package init(node: NodeID, signature: String) {
+      self.node = node
+      self.signature = signature
+    }
+  }
+
+  package static let version = 1
+
+  package var operation: CapabilityOperation
+  package var block: BlockID
+  package var node: NodeID
+  /// Plain bytes of the block; for `control` the body's bytes.
+  package var size: Int
+  package var layoutVersion: UInt64
+  package var gcEpoch: UInt64
+  /// The upload that a receipt will be bound to; all zeros where there is none.
+  package var upload: UploadID
+  /// Durable copies, in as many zones, that make a PUT successful.
+  package var writeQuorum: Int
+  /// Replicas in the order of the layout, then spares. Empty except for `put`.
+  package var forwards: [Forward]
+  /// Seconds since 1970; the request must start before.
+  package var expires: Int64
+  package var keyEpoch: UInt32
+
+  package init(
+    operation: CapabilityOperation, block: BlockID, node: NodeID, size: Int, layoutVersion: UInt64, gcEpoch: UInt64, upload: UploadID,
+    writeQuorum: Int, forwards: [Forward], expires: Int64, keyEpoch: UInt32
+  ) {
+    self.operation = operation
+    self.block = block
+    self.node = node
+    self.size = size
+    self.layoutVersion = layoutVersion
+    self.gcEpoch = gcEpoch
+    self.upload = upload
+    self.writeQuorum = writeQuorum
+    self.forwards = forwards
+    self.expires = expires
+    self.keyEpoch = keyEpoch
+  }
+
+  /// The capability that forward `node` holds for the same block: what `put`'s forward list carries the signature of.
+  package func replica(at node: NodeID) -> Capability {
+    var copy = self
+    copy.operation = .replicate
+    copy.node = node
+    copy.forwards = []
+    return copy
+  }
+
+  /// The bytes that are signed: a header line, then one line a field in the order of the URL.
+  package var signedText: String {
+    var text = "cairn-capability\n"
+    text.reserveCapacity(256 + forwards.count * 100)
+    text += "v=\(Capability.version)\nop=\(operation.rawValue)\nid=\(block.hex)\nnode=\(node.text)\nsize=\(size)\nlv=\(layoutVersion)\n"
+    text += "ge=\(gcEpoch)\nup=\(upload.hex)\nw=\(writeQuorum)\nfwd=\(forwardText)\nexp=\(expires)\nkid=\(keyEpoch)\n"
+    return text
+  }
+
+  private var forwardText: String { forwards.map { "\($0.node.text):\($0.signature)" }.joined(separator: ",") }
+
+  /// The path and query of the signed URL; every value is free of characters that would need escaping.
+  package func pathAndQuery(signature: String) -> String {
+    let path = operation == .control ? "/v1/control" : "/v1/blocks"
+    return "\(path)/\(block.hex)?v=\(Capability.version)&op=\(operation.rawValue)&node=\(node.text)&size=\(size)&lv=\(layoutVersion)"
+      + "&ge=\(gcEpoch)&up=\(upload.hex)&w=\(writeQuorum)&fwd=\(forwardText)&exp=\(expires)&kid=\(keyEpoch)&sig=\(signature)"
+  }
+}
+
+extension Capability {
+  /// Why a query is no capability.
+  package struct Malformed: Error, Sendable, Equatable, CustomStringConvertible {
+    package var description: String
+    package init(_ description: String) { self.description = description }
+  }
+
+  private static let names = ["v", "op", "node", "size", "lv", "ge", "up", "w", "fwd", "exp", "kid", "sig"]
+
+  /// Reads a signed URL's decoded query. Every parameter stands there exactly once and no other does.
+  package static func parse(
+    block: String, query: [(name: String, value: String)]
+  ) throws(Malformed) -> (capability: Capability, signature: String) {
+    guard let block = BlockID(hex: block) else { throw Malformed("the block's name is not 64 lower-case hexadecimal digits") }
+    let value = try values(of: query)
+    guard value[0] == "1" else { throw Malformed("format version v is not 1") }
+    guard let operation = CapabilityOperation(rawValue: value[1]) else { throw Malformed("unknown operation op") }
+    guard let node = NodeID(value[2]) else { throw Malformed("node is not a node's name") }
+    guard let upload = UploadID(hex: value[6]) else { throw Malformed("up is not 32 hexadecimal digits") }
+    guard isSignature(value[11]) else { throw Malformed("sig is not 64 lower-case hexadecimal digits") }
+    let capability = Capability(
+      operation: operation, block: block, node: node,
+      size: try number(value[3], "size", in: 0...(operation == .control ? 64 << 20 : Limits.blockBytes)),
+      layoutVersion: try number(value[4], "lv", in: 0...UInt64.max), gcEpoch: try number(value[5], "ge", in: 0...UInt64.max),
+      upload: upload, writeQuorum: try number(value[7], "w", in: 0...16), forwards: try forwards(value[8]),
+      expires: try number(value[9], "exp", in: 0...(1 << 53)), keyEpoch: try number(value[10], "kid", in: 0...UInt32.max))
+    guard capability.forwards.isEmpty || operation == .put else { throw Malformed("only a put forwards") }
+    return (capability, value[11])
+  }
+
+  private static func values(of query: [(name: String, value: String)]) throws(Malformed) -> [String] {
+    var found = [String?](repeating: nil, count: names.count)
+    for (name, value) in query {
+      guard let index = names.firstIndex(of: name) else { throw Malformed("unknown parameter") }
+      guard found[index] == nil else { throw Malformed("parameter \(name) is repeated") }
+      found[index] = value
+    }
+    var values: [String] = []
+    for (name, value) in zip(names, found) {
+      guard let value else { throw Malformed("parameter \(name) is missing") }
+      values.append(value)
+    }
+    return values
+  }
+
+  /// A decimal number in its one spelling: no sign, no leading zero.
+  private static func number<T: FixedWidthInteger>(_ text: String, _ name: String, in range: ClosedRange<T>) throws(Malformed) -> T {
+    guard let value = T(text), String(value) == text, range.contains(value) else { throw Malformed("\(name) is not a number in its range") }
+    return value
+  }
+
+  private static func forwards(_ text: String) throws(Malformed) -> [Forward] {
+    if text.isEmpty { return [] }
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard parts.count <= Limits.forwards else { throw Malformed("fwd names too many nodes") }
+    var list: [Forward] = []
+    for part in parts {
+      let pair = part.split(separator: ":", omittingEmptySubsequences: false)
+      guard pair.count == 2, let node = NodeID(String(pair[0])), isSignature(String(pair[1])) else {
+        throw Malformed("fwd is not a list of node:signature")
+      }
+      guard !list.contains(where: { $0.node == node }) else { throw Malformed("fwd names a node twice") }
+      list.append(Forward(node: node, signature: String(pair[1])))
+    }
+    return list
+  }
+
+  private static func isSignature(_ text: String) -> Bool { text.utf8.count == 64 && HexDigits.decode(text) != nil }
+}

@@ -1,0 +1,2 @@
+/// To be replaced by the module's own files.
+private enum Placeholder {}
