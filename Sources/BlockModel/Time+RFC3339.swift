@@ -1,23 +1,3 @@
-/// A wall time that is text in a document: `2026-11-21T06:09:00Z`, with six more digits when there is a fraction.
-package struct RFC3339Time: Hashable, Sendable, Codable {
-  package var time: WallTime
-  package init(_ time: WallTime) { self.time = time }
-
-  package init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    let text = try container.decode(String.self)
-    guard let time = WallTime(rfc3339: text) else {
-      throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a time in RFC 3339 form, such as 2026-11-21T06:09:00Z")
-    }
-    self.time = time
-  }
-
-  package func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    try container.encode(time.rfc3339)
-  }
-}
-
 extension WallTime {
   /// UTC in the form of RFC 3339. Times outside of the years 0 to 9999, which the form cannot write, are moved to its ends.
   package var rfc3339: String {

@@ -30,7 +30,7 @@ package struct MonotonicTime: Hashable, Comparable, Sendable {
 
 /// Microseconds since 1970-01-01T00:00:00Z, leap seconds not counted; the time that people and databases see.
 ///
-/// Encoded as an integer. Where a document wants text, `rfc3339` and `RFC3339Time` give it. Arithmetic saturates.
+/// Encoded as RFC 3339 text, as every document of the API wants it; databases keep `microseconds`. Arithmetic saturates.
 package struct WallTime: Hashable, Comparable, Sendable, Codable {
   /// Microseconds since the start of 1970 in UTC; negative before.
   package var microseconds: Int64
@@ -49,12 +49,16 @@ package struct WallTime: Hashable, Comparable, Sendable, Codable {
   package var seconds: Int64 { microseconds.flooredDivision(by: 1_000_000).quotient }
 
   package init(from decoder: any Decoder) throws {
-    microseconds = try decoder.singleValueContainer().decode(Int64.self)
+    let container = try decoder.singleValueContainer()
+    guard let time = WallTime(rfc3339: try container.decode(String.self)) else {
+      throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a time in RFC 3339 form, such as 2026-11-21T06:09:00Z")
+    }
+    self = time
   }
 
   package func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
-    try container.encode(microseconds)
+    try container.encode(rfc3339)
   }
 
   package static func < (a: WallTime, b: WallTime) -> Bool { a.microseconds < b.microseconds }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -144,4 +145,10 @@ int cairn_signals_to_pipe(const int *signals, int count) {
   for (int i = 0; i < count; i++)
     if (sigaction(signals[i], &action, NULL) != 0) return -1;
   return ends[0];
+}
+
+int cairn_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
+
+int cairn_spawn_in_folder(void *file_actions, const char *path) {
+  return posix_spawn_file_actions_addchdir_np(file_actions, path);
 }

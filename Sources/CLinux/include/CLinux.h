@@ -35,6 +35,11 @@ void cairn_name_thread(const char *name);
 /// and a thread that was started earlier cannot miss it. Called once in a process.
 int cairn_signals_to_pipe(const int *signals, int count);
 
+/// Adds "change to this folder" to a `posix_spawn_file_actions_t`.
+int cairn_spawn_in_folder(void *file_actions, const char *path);
+/// Ignores SIGPIPE.
+int cairn_ignore_sigpipe(void);
+
 /// Overwrites memory in a way that the compiler does not remove.
 void cairn_zero(void *bytes, size_t length);
 /// `sched_getaffinity` folded to a count: the processors that this process may run on.

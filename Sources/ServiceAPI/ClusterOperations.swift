@@ -1,0 +1,208 @@
+package import BlockModel
+package import ClusterLogic
+
+/// A node's state as the coordinator sees it.
+package enum NodeState: String, Sendable, Codable {
+  /// Heartbeats come.
+  case alive
+  /// Silent for the suspect time: reads and writes avoid it, nothing moves.
+  case suspect
+  /// Silent for the out time: its blocks are re-replicated.
+  case out
+}
+
+package enum DiskState: String, Sendable, Codable { case healthy, readOnly = "read-only", fenced, missing }
+
+/// One disk in a heartbeat.
+package struct DiskReport: Sendable, Codable, Equatable {
+  package var id: DiskID
+  package var state: DiskState
+  package var reason: String?
+  package var capacityBytes: Int64
+  package var usedBytes: Int64
+  package var blockCount: Int
+  package init(id: DiskID, state: DiskState, reason: String?, capacityBytes: Int64, usedBytes: Int64, blockCount: Int) {
+    self.id = id
+    self.state = state
+    self.reason = reason
+    self.capacityBytes = capacityBytes
+    self.usedBytes = usedBytes
+    self.blockCount = blockCount
+  }
+}
+
+/// A member of the cluster: where it is and how it does.
+package struct Member: Sendable, Codable, Equatable {
+  package var node: NodeID
+  package var zone: ZoneID
+  /// Base URL without a trailing slash, such as `https://127.0.0.1:7001`.
+  package var address: String
+  package var state: NodeState
+  /// Takes new blocks: alive, and a disk of its has room.
+  package var writable: Bool
+  package init(node: NodeID, zone: ZoneID, address: String, state: NodeState, writable: Bool) {
+    self.node = node
+    self.zone = zone
+    self.address = address
+    self.state = state
+    self.writable = writable
+  }
+}
+
+/// What gateways and nodes know of the cluster: enough to plan, sign, forward and refuse.
+package struct ClusterView: Sendable, Codable, Equatable {
+  package var cluster: ClusterID
+  /// Changes with any change of this document; compare for inequality only.
+  package var revision: UInt64
+  /// Grows with every start of a coordinator; whoever saw a higher one refuses lower ones.
+  package var generation: UInt64
+  package var layout: Layout
+  /// Sorted by node.
+  package var members: [Member]
+  package var gcEpoch: UInt64
+  /// Partitions whose present replicas are not all filled yet, and who held them before: reads fall back to these.
+  package var filling: [FillingPartition]
+  package init(
+    cluster: ClusterID, revision: UInt64, generation: UInt64, layout: Layout, members: [Member], gcEpoch: UInt64, filling: [FillingPartition]
+  ) {
+    self.cluster = cluster
+    self.revision = revision
+    self.generation = generation
+    self.layout = layout
+    self.members = members
+    self.gcEpoch = gcEpoch
+    self.filling = filling
+  }
+}
+
+package struct FillingPartition: Sendable, Codable, Equatable {
+  package var partition: Int
+  /// Replicas of the layout that do not have all of it yet.
+  package var targets: [NodeID]
+  /// Nodes beyond the layout's that hold it.
+  package var sources: [NodeID]
+  package init(partition: Int, targets: [NodeID], sources: [NodeID]) {
+    self.partition = partition
+    self.targets = targets
+    self.sources = sources
+  }
+}
+
+/// What nodes and gateways ask of the coordinator.
+package enum ClusterOperations {}
+
+extension ClusterOperations {
+  package struct Heartbeat: ControlOperation {
+    package typealias Response = HeartbeatReply
+    package static let name = "heartbeat"
+    package static let audience = ControlAudience.node
+    package var node: NodeID
+    package var zone: ZoneID
+    package var address: String
+    package var weight: Double
+    package var disks: [DiskReport]
+    /// The revision of the view that the node has, so that an unchanged one is not sent again.
+    package var viewRevision: UInt64
+    /// The highest coordinator generation that the node has persisted.
+    package var generation: UInt64
+    /// Epochs of the data keys that the node holds, and each one's check value (hexadecimal).
+    package var dataKeys: [DataKeyStatement]
+    /// Unique to this run of the process.
+    package var processID: UInt64
+    /// Copies found rotten since the last acknowledged heartbeat, at most 1,000.
+    package var rottenBlocks: [BlockID]
+    package init(
+      node: NodeID, zone: ZoneID, address: String, weight: Double, disks: [DiskReport], viewRevision: UInt64, generation: UInt64,
+      dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID]
+    ) {
+      self.node = node
+      self.zone = zone
+      self.address = address
+      self.weight = weight
+      self.disks = disks
+      self.viewRevision = viewRevision
+      self.generation = generation
+      self.dataKeys = dataKeys
+      self.processID = processID
+      self.rottenBlocks = rottenBlocks
+    }
+  }
+
+  /// The current view, for gateways; answers at once when `revision` differs, else after at most `waitMilliseconds`.
+  package struct GetView: ControlOperation {
+    package typealias Response = ClusterView
+    package static let name = "get-view"
+    package static let audience = ControlAudience.gateway
+    package var revision: UInt64
+    package var waitMilliseconds: Int
+    package init(revision: UInt64, waitMilliseconds: Int) {
+      self.revision = revision
+      self.waitMilliseconds = waitMilliseconds
+    }
+  }
+
+  /// A signed `control` capability with which a node may ask another for the data keys. `body` is the SHA-256 of the request that it will send
+  /// (which carries its ephemeral X25519 public key), so the ticket fits nobody else.
+  package struct GetDataKeyTicket: ControlOperation {
+    package typealias Response = DataKeyTicket
+    package static let name = "get-data-key-ticket"
+    package static let audience = ControlAudience.node
+    package var epoch: UInt32
+    package var body: BlockID
+    package var bodyBytes: Int
+    package init(epoch: UInt32, body: BlockID, bodyBytes: Int) {
+      self.epoch = epoch
+      self.body = body
+      self.bodyBytes = bodyBytes
+    }
+  }
+}
+
+package struct DataKeyStatement: Sendable, Codable, Equatable {
+  package var epoch: UInt32
+  /// HMAC of a constant under the key, hexadecimal: equal keys have equal check values, and it tells nothing of the key.
+  package var check: String
+  package init(epoch: UInt32, check: String) {
+    self.epoch = epoch
+    self.check = check
+  }
+}
+
+package struct DataKeyTicket: Sendable, Codable, Equatable {
+  package var holder: NodeID
+  package var url: String
+  package var check: String
+  package init(holder: NodeID, url: String, check: String) {
+    self.holder = holder
+    self.url = url
+    self.check = check
+  }
+}
+
+package struct HeartbeatReply: Sendable, Codable, Equatable {
+  /// Nil when the node's revision is the present one.
+  package var view: ClusterView?
+  package var generation: UInt64
+  /// What the node shall do about data keys.
+  package var dataKeys: DataKeyOrder
+  /// Milliseconds until the next heartbeat.
+  package var intervalMilliseconds: Int
+  package init(view: ClusterView?, generation: UInt64, dataKeys: DataKeyOrder, intervalMilliseconds: Int) {
+    self.view = view
+    self.generation = generation
+    self.dataKeys = dataKeys
+    self.intervalMilliseconds = intervalMilliseconds
+  }
+}
+
+/// The current data-key epoch is founded by one node that the coordinator chose and recorded; the others fetch it from a holder.
+package enum DataKeyOrder: Sendable, Codable, Equatable {
+  /// The node holds what it needs; `current` seals new records. 0: encryption is off in this cluster.
+  case use(current: UInt32)
+  /// Make the key of this epoch and state it with the next heartbeat.
+  case create(epoch: UInt32)
+  /// Fetch the key of this epoch with a ticket.
+  case fetch(epoch: UInt32)
+  /// Nobody holds it yet; ask again.
+  case wait(epoch: UInt32)
+}

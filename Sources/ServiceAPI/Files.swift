@@ -1,0 +1,209 @@
+package import BlockModel
+
+package enum EntryType: String, Sendable, Codable { case file, folder, symlink }
+
+package enum Role: String, Sendable, Codable, Comparable {
+  case read, write, admin, owner
+  private var rank: Int {
+    switch self {
+    case .read: 0
+    case .write: 1
+    case .admin: 2
+    case .owner: 3
+    }
+  }
+  package static func < (a: Role, b: Role) -> Bool { a.rank < b.rank }
+}
+
+/// What a path says when two want it.
+package enum ConflictPolicy: String, Sendable, Codable { case fail, copy, overwrite }
+
+package enum Chunker: String, Sendable, Codable { case fixed, cdc }
+
+/// A file, folder or symlink as every answer shows it.
+package struct FileEntry: Sendable, Codable, Equatable {
+  package var id: EntryID
+  package var path: String
+  package var name: String
+  package var kind: EntryType
+  /// Bytes; 0 for folders and symlinks.
+  package var size: Int64
+  /// 64 hexadecimal digits; nil for folders and symlinks.
+  package var contentHash: String?
+  /// Grows with every change of the entry's content; also the strong ETag. 1 for a folder.
+  package var version: Int64
+  package var mimeType: String?
+  package var modifiedAt: FileTime
+  package var executable: Bool
+  /// A symlink's target, uninterpreted.
+  package var target: String?
+  /// The owner's user name.
+  package var owner: String
+  /// The caller's role on it.
+  package var role: Role
+
+  package init(
+    id: EntryID, path: String, name: String, kind: EntryType, size: Int64, contentHash: String?, version: Int64, mimeType: String?,
+    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role
+  ) {
+    self.id = id
+    self.path = path
+    self.name = name
+    self.kind = kind
+    self.size = size
+    self.contentHash = contentHash
+    self.version = version
+    self.mimeType = mimeType
+    self.modifiedAt = modifiedAt
+    self.executable = executable
+    self.target = target
+    self.owner = owner
+    self.role = role
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case id, path, name, kind, size, version, executable, target, owner, role
+    case contentHash = "content_hash"
+    case mimeType = "mime_type"
+    case modifiedAt = "modified_at"
+  }
+}
+
+/// One revision of a file.
+package struct VersionInfo: Sendable, Codable, Equatable {
+  package var version: Int64
+  package var size: Int64
+  package var contentHash: String
+  package var modifiedAt: FileTime
+  package var committedAt: WallTime
+  /// The user and device that committed it.
+  package var author: String
+  package var device: String?
+
+  package init(
+    version: Int64, size: Int64, contentHash: String, modifiedAt: FileTime, committedAt: WallTime, author: String, device: String?
+  ) {
+    self.version = version
+    self.size = size
+    self.contentHash = contentHash
+    self.modifiedAt = modifiedAt
+    self.committedAt = committedAt
+    self.author = author
+    self.device = device
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case version, size, author, device
+    case contentHash = "content_hash"
+    case modifiedAt = "modified_at"
+    case committedAt = "committed_at"
+  }
+}
+
+/// A block of a file, in order.
+package struct BlockRef: Sendable, Codable, Equatable {
+  package var id: BlockID
+  /// Plain bytes.
+  package var size: Int
+  package init(id: BlockID, size: Int) {
+    self.id = id
+    self.size = size
+  }
+}
+
+/// One page of a list; `next` is the opaque cursor of the page after it.
+package struct Page<Item: Sendable & Codable>: Sendable, Codable {
+  package var items: [Item]
+  package var next: String?
+  package init(items: [Item], next: String?) {
+    self.items = items
+    self.next = next
+  }
+}
+
+/// One change of a namespace.
+package struct Change: Sendable, Codable, Equatable {
+  package enum Action: String, Sendable, Codable { case created, modified, moved, deleted }
+  package var sequence: Int64
+  package var action: Action
+  package var entry: FileEntry
+  /// With `moved`: where it was.
+  package var oldPath: String?
+  package var at: WallTime
+  package init(sequence: Int64, action: Action, entry: FileEntry, oldPath: String?, at: WallTime) {
+    self.sequence = sequence
+    self.action = action
+    self.entry = entry
+    self.oldPath = oldPath
+    self.at = at
+  }
+  private enum CodingKeys: String, CodingKey {
+    case sequence, action, entry, at
+    case oldPath = "old_path"
+  }
+}
+
+/// Names an entry by path or by id.
+package enum EntryReference: Sendable, Codable, Equatable {
+  case path(String)
+  case id(EntryID)
+}
+
+/// A user, as `GET /v1/me` shows it.
+package struct UserInfo: Sendable, Codable, Equatable {
+  package var id: UserID
+  package var name: String
+  package var device: String?
+  package init(id: UserID, name: String, device: String?) {
+    self.id = id
+    self.name = name
+    self.device = device
+  }
+}
+
+package struct DeviceInfo: Sendable, Codable, Equatable {
+  package var id: DeviceID
+  package var name: String
+  package var createdAt: WallTime
+  package var lastSeenAt: WallTime?
+  package var current: Bool
+  package init(id: DeviceID, name: String, createdAt: WallTime, lastSeenAt: WallTime?, current: Bool) {
+    self.id = id
+    self.name = name
+    self.createdAt = createdAt
+    self.lastSeenAt = lastSeenAt
+    self.current = current
+  }
+  private enum CodingKeys: String, CodingKey {
+    case id, name, current
+    case createdAt = "created_at"
+    case lastSeenAt = "last_seen_at"
+  }
+}
+
+/// Bytes; `quota` nil is unlimited.
+package struct Usage: Sendable, Codable, Equatable {
+  package var used: Int64
+  package var reserved: Int64
+  package var quota: Int64?
+  package var files: Int64
+  package init(used: Int64, reserved: Int64, quota: Int64?, files: Int64) {
+    self.used = used
+    self.reserved = reserved
+    self.quota = quota
+    self.files = files
+  }
+}
+
+package struct SessionToken: Sendable, Codable, Equatable {
+  package var token: String
+  package var expiresAt: WallTime
+  package init(token: String, expiresAt: WallTime) {
+    self.token = token
+    self.expiresAt = expiresAt
+  }
+  private enum CodingKeys: String, CodingKey {
+    case token
+    case expiresAt = "expires_at"
+  }
+}

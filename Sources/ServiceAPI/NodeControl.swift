@@ -1,0 +1,48 @@
+package import BlockModel
+
+/// What the coordinator asks of a node: `POST /v1/control/{sha256 of the body}` with a `control` capability; the body is a `NodeCommand` as JSON.
+package enum NodeCommand: Sendable, Codable, Equatable {
+  /// Which of these blocks are here? At most 10,000.
+  case exist(blocks: [BlockID])
+  /// Digests of partitions' block sets. At most 4,096 partitions.
+  case digest(partitions: [Int], bits: Int)
+  /// One page of the ids that are here, in id order.
+  case list(partition: Int, bits: Int, after: BlockID?, limit: Int)
+  /// Fetch these blocks' records from other nodes. At most 256; answers when all are durable or failed.
+  case copy(items: [CopyItem])
+  /// Read these blocks back past the page cache and re-hash them. At most 256.
+  case verify(blocks: [BlockID])
+  /// Drop these blocks when their epoch is below the capability's. At most 1,000.
+  case delete(blocks: [BlockID])
+  /// Send the data key of this epoch, sealed for the holder of this X25519 public key (hexadecimal).
+  case dataKey(epoch: UInt32, requester: NodeID, publicKey: String)
+}
+
+package struct CopyItem: Sendable, Codable, Equatable {
+  package var block: BlockID
+  package var size: Int
+  /// Signed `record` URLs, best first.
+  package var sources: [SignedTarget]
+  package init(block: BlockID, size: Int, sources: [SignedTarget]) {
+    self.block = block
+    self.size = size
+    self.sources = sources
+  }
+}
+
+package enum NodeCommandReply: Sendable, Codable, Equatable {
+  /// As many letters as blocks were asked for: `1` here, `0` not.
+  case exist(present: String)
+  case digest(counts: [Int], words: [[UInt64]])
+  case list(blocks: [BlockRef], next: BlockID?)
+  /// One outcome per item.
+  case copy(outcomes: [CopyOutcome])
+  case verify(outcomes: [VerifyOutcome])
+  case delete(deleted: Int)
+  /// The requester derives the wrapping key from its secret and `publicKey`; all hexadecimal.
+  case dataKey(publicKey: String, wrapped: String)
+}
+
+package enum CopyOutcome: String, Sendable, Codable { case copied, present, sourceMissing = "source-missing", failed, full }
+
+package enum VerifyOutcome: String, Sendable, Codable { case valid, missing, rotten, unreadable }
