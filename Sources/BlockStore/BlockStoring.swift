@@ -73,6 +73,10 @@ package struct AppendOutcome: Sendable, Equatable {
 }
 
 /// A sealed record in a buffer: the space for the store's own local header, the portable header, and the frames, as `RecordLayout` places them.
+///
+/// While a store appends it, the store owns the bytes that do not travel: those before `RecordLayout.localBytes` and those behind the record.
+/// So one buffer is appended to one store at a time; others may read the wire form from it meanwhile. A buffer with room for the record rounded up to
+/// 4 KiB is written from where it is.
 package struct SealedRecord: Sendable {
   package let header: RecordHeader
   package let buffer: IOBuffer

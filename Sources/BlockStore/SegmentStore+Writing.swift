@@ -97,13 +97,7 @@ extension SegmentStore {
     guard batch.byteCount > 0 else { return }
     let segment = state.withLock { $0.segments[Int(batch.slot)] }
     let file = try files.file(batch.slot, segment)
-    let pieces = batch.pieces.map { piece in
-      switch piece {
-      case .bytes(let buffer, let range): return buffer.bytes(range)
-      case .zeros(let count): return SegmentStore.zeros.bytes(0..<count)
-      }
-    }
-    try file.pwritev(pieces, at: Int64(batch.offset))
+    try writer.write(batch, to: file) { () throws(FileError) in try files.directFile(batch.slot, segment) }
     state.withLock { $0.segments[Int(batch.slot)].endBytes = batch.offset + batch.byteCount }
   }
 
@@ -120,13 +114,6 @@ extension SegmentStore {
       left = Array(rest)
     }
   }
-
-  /// Padding is below one page.
-  private static let zeros: IOBuffer = {
-    let buffer = IOBuffer(capacity: Segment.pageBytes)
-    buffer.mutableBytes(0..<Segment.pageBytes).initializeMemory(as: UInt8.self, repeating: 0)
-    return buffer
-  }()
 
   /// Begins a new segment, or notes that there is no room for one.
   private func roll(forBlocks: Bool) throws(FileError) {
