@@ -43,7 +43,7 @@ struct FileDownload: Sendable {
     }
   }
 
-  /// Whether the destination has these very bytes already; then only its time and mode are set.
+  /// Whether the destination is this very file already: size, time and mode say so, and then the bytes as well.
   private func isThere(_ plan: DownloadPlan, _ destination: String) async throws -> Bool {
     let identity = try await resources.threads.run { try FileIdentity.at(destination, followingLinks: false) }
     guard let identity else { return false }

@@ -8,7 +8,9 @@ struct PreparedBlock: Sendable {
   var index: Int
   var ref: BlockRef
   var buffer: IOBuffer
-  /// Bytes from the start of `buffer` that are sent.
+  /// Where in `buffer` it begins.
+  var start: Int = 0
+  /// Bytes that are sent.
   var stored: Int
   var encoding: ContentEncoding
 }
@@ -62,8 +64,9 @@ struct BlockSender: Sendable {
     let started = resources.time.monotonic()
     var headers: HTTPHeaders = ["Content-Type": "application/octet-stream"]
     if block.encoding == .zstd { headers["Content-Encoding"] = "zstd" }
+    let source = UploadSource(buffer: block.buffer, start: block.start, length: block.stored, ready: block.stored)
     let request = HTTPClientRequest(
-      method: .put, url: target.url, headers: headers, body: .buffer(UploadSource(buffer: block.buffer, length: block.stored, ready: block.stored)),
+      method: .put, url: target.url, headers: headers, body: .buffer(source),
       deadline: BlockSender.deadline, connectTimeout: BlockSender.connectTimeout, stallTimeout: nil, responseLimit: 64 << 10)
     do {
       let response = try await resources.transport.send(request)

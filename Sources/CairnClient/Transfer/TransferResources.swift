@@ -15,6 +15,8 @@ final class TransferResources: Sendable {
   let threads: BlockingPool
   /// One for each thread of `threads`, held only while a job runs.
   let scratch: BufferPool
+  /// Small blocks on their way at a time; they share a buffer or have small ones of their own.
+  let smallBlocks: TaskLimit
   let health: NodeHealth
   let time: any TimeSource
   let compress: Bool
@@ -29,6 +31,7 @@ final class TransferResources: Sendable {
     buffers = BufferPool(bufferCapacity: Limits.blockBytes, limit: parallel + 2)
     threads = BlockingPool(name: "cairn-work", threads: processors, queueLimit: 4096)
     scratch = BufferPool(bufferCapacity: Limits.blockBytes, limit: processors)
+    smallBlocks = TaskLimit(parallel * 4)
     health = NodeHealth(time: time)
     compress = configuration.compress
     patience = max(configuration.patience, .seconds(1))
