@@ -130,21 +130,25 @@ static void pass_signal_on(int number) {
   errno = saved;
 }
 
-int cairn_signals_to_pipe(const int *signals, int count) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
-  if (fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0) return -1;
-  signal_pipe = ends[1];
+static int install_handlers(const int *signals, int count) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
-  action.sa_handler = SIG_IGN;
-  if (sigaction(SIGPIPE, &action, NULL) != 0) return -1;
   action.sa_handler = pass_signal_on;
   action.sa_flags = SA_RESTART;
   sigfillset(&action.sa_mask);
   for (int i = 0; i < count; i++)
     if (sigaction(signals[i], &action, NULL) != 0) return -1;
-  return ends[0];
+  return cairn_ignore_sigpipe();
+}
+
+int cairn_signals_to_pipe(const int *signals, int count) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  signal_pipe = ends[1];
+  if (fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0 && install_handlers(signals, count) == 0) return ends[0];
+  // The writing end stays: a handler that was installed already may still use it.
+  close(ends[0]);
+  return -1;
 }
 
 int cairn_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }

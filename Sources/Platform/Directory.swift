@@ -4,21 +4,23 @@ internal import Glibc
 package enum Directory {
   /// Makes a folder and those above it that are missing; one that is there stays as it is. Each new name is synced into its parent.
   package static func create(_ path: String, mode: UInt32 = 0o700) throws(FileError) {
+    if try makeIfMissing(path, mode: mode) { return }
+    let parent = self.parent(of: path)
+    if parent != path { try create(parent, mode: mode) }
+    guard try makeIfMissing(path, mode: mode) else { throw FileError(operation: "mkdir", path: path, errno: ENOENT) }
+  }
+
+  /// False when the folder above is missing.
+  private static func makeIfMissing(_ path: String, mode: UInt32) throws(FileError) -> Bool {
     do {
       try SystemCall.retrying("mkdir", path) { mkdir(path, mode) }
     } catch {
-      switch error.errno {
-      case EEXIST where try isDirectory(path): return
-      case ENOENT:
-        let parent = self.parent(of: path)
-        guard parent != path else { throw error }
-        try create(parent, mode: mode)
-        try create(path, mode: mode)
-        return
-      default: throw error
-      }
+      if error.isNotFound { return false }
+      if error.alreadyExists, try isDirectory(path) { return true }
+      throw error
     }
     try sync(parent(of: path))
+    return true
   }
 
   /// Names in a folder without `.` and `..`, in the order of their bytes. Names that are not UTF-8 are repaired, so they cannot be opened.
@@ -76,7 +78,8 @@ package enum Directory {
     var status = statvfs()
     try SystemCall.retrying("statvfs", path) { statvfs(path, &status) }
     func bytes(_ blocks: fsblkcnt_t) -> Int64 {
-      Int64(clamping: UInt64(blocks).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+      let (product, overflow) = UInt64(blocks).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+      return overflow ? .max : Int64(clamping: product)
     }
     return FileSystemSpace(total: bytes(status.f_blocks), free: bytes(status.f_bfree), available: bytes(status.f_bavail))
   }
@@ -99,7 +102,7 @@ package enum Directory {
     }
     return FileAttributes(
       kind: kind, size: Int64(status.st_size), allocated: Int64(status.st_blocks) * 512,
-      modifiedNanoseconds: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec), mode: UInt32(status.st_mode & 0o7777))
+      modifiedNanoseconds: nanoseconds(status.st_mtim), mode: UInt32(status.st_mode & 0o7777))
   }
 
   /// Makes a new folder `<parent>/<prefix>.<random>` that only this user may enter, and answers its path.
@@ -120,6 +123,14 @@ package enum Directory {
     guard end > utf8.startIndex else { return "." }
     while end > utf8.startIndex, isSlash(before: end) { end = utf8.index(before: end) }
     return end == utf8.startIndex ? "/" : String(path[..<end])
+  }
+
+  /// File systems keep times that do not fit, and users set them; those are moved to the ends.
+  private static func nanoseconds(_ time: timespec) -> Int64 {
+    let (whole, overflow) = Int64(time.tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
+    guard !overflow else { return time.tv_sec < 0 ? .min : .max }
+    let (sum, overflowSum) = whole.addingReportingOverflow(Int64(time.tv_nsec))
+    return overflowSum ? .max : sum
   }
 
   private static func isDirectory(_ path: String) throws(FileError) -> Bool {
