@@ -101,10 +101,9 @@ struct BatchRoutes: Sendable {
       }
       let capability = try capability(item.text, operation)
       let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
-      let bytes = buffer.bytes(item.data)
       let receipts =
         operation == .put
-        ? try await upload.receive(put, bytes: bytes, from: buffer) : try await replica.receive(put, bytes: bytes, from: buffer)
+        ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)
       return BatchPutReply.Item(status: 201, receipts: receipts)
     } catch { return BatchPutReply.Item(status: error.status, problem: error) }
   }
@@ -112,8 +111,7 @@ struct BatchRoutes: Sendable {
   /// `POST /v1/blocks/batch/get`: blocks to a client, compressed ones as they are when the client says so.
   func get(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
     do throws(Problem) {
-      let (requested, items) = try await receive(head, body, .get, pools.client.large, limits.clientPatience)
-      _ = requested
+      let (_, items) = try await receive(head, body, .get, pools.client.large, limits.clientPatience)
       let passThrough = BlockReading.acceptsZstandard(head.headers["Accept-Encoding"])
       let admitted = try admit(items)
       let found = await each(admitted) { await read($0, passThrough: passThrough) }

@@ -40,14 +40,14 @@ struct BlockUpload: Sendable {
     }
   }
 
-  /// The receipts of a PUT whose body is in memory already: an item of a batch.
-  func receive(_ put: AdmittedPut, bytes: UnsafeRawBufferPointer, from batch: IOBuffer) async throws(Problem) -> [String] {
+  /// The receipts of a PUT whose body is in memory already: the bytes `range` of a batch.
+  func receive(_ put: AdmittedPut, _ range: Range<Int>, of batch: IOBuffer) async throws(Problem) -> [String] {
     let buffer = try await acquire(put)
     let write = try prepare(put, buffer)
     do throws(Problem) {
-      BlockUpload.place(bytes, in: buffer)
+      BlockUpload.place(batch.bytes(range), in: buffer)
       var receiver = try BlockReceiver(put, buffer: buffer, keys: keys)
-      _ = try receiver.take(upTo: bytes.count)
+      _ = try receiver.take(upTo: range.count)
       let record = try receiver.finish(gcEpoch: put.capability.gcEpoch)
       return try await keep(record, put, write)
     } catch {

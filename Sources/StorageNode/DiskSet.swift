@@ -23,6 +23,10 @@ package struct DiskSet: Sendable {
 
   package func status(of block: BlockID) -> StoredBlock? { holder(of: block)?.status(of: block) }
 
+  package func status(of blocks: [BlockID]) -> [StoredBlock?] {
+    disks.count == 1 ? disks[0].status(of: blocks) : blocks.map { status(of: $0) }
+  }
+
   /// The disk that has the block.
   private func holder(of block: BlockID) -> (any BlockStoring)? {
     if disks.count == 1 { return disks[0] }

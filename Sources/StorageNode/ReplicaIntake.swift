@@ -32,11 +32,11 @@ struct ReplicaIntake: Sendable {
     return try await keep(record, put)
   }
 
-  /// The same for a record that is in memory already: an item of a batch.
-  func receive(_ put: AdmittedPut, bytes: UnsafeRawBufferPointer, from batch: IOBuffer) async throws(Problem) -> [String] {
+  /// The same for a record that is in memory already: the bytes `range` of a batch.
+  func receive(_ put: AdmittedPut, _ range: Range<Int>, of batch: IOBuffer) async throws(Problem) -> [String] {
     let buffer = try await acquire(put)
-    let end = RecordLayout.localBytes + bytes.count
-    buffer.mutableBytes(RecordLayout.localBytes..<end).copyMemory(from: bytes)
+    let end = RecordLayout.localBytes + range.count
+    buffer.mutableBytes(RecordLayout.localBytes..<end).copyMemory(from: batch.bytes(range))
     var verifier = RecordVerifier(buffer: buffer, block: put.capability.block, keys: keys)
     let record: SealedRecord
     do throws(BlockStoreError) {
