@@ -136,9 +136,16 @@ struct BodyIntake {
     precondition(failure != nil || hasEnded || mode.isDropping, "a request's body has one consumer")
   }
 
+  /// Where the whole body stands.
+  var whole: Progress {
+    if let failure { return .failed(failure) }
+    return isComplete ? .ready(count: count, ended: true) : .wait(threshold: declared ?? .max)
+  }
+
+  /// Where the body stands for a consumer that has dealt with `count` bytes.
   func progress(beyond count: Int) -> Progress {
     if let failure { return .failed(failure) }
-    if hasEnded || self.count > count { return .ready(count: self.count, ended: isComplete) }
+    if isComplete || self.count > count { return .ready(count: self.count, ended: isComplete) }
     return .wait(threshold: min(count + BodyIntake.progressStep, max(declared ?? .max, count + 1)))
   }
 

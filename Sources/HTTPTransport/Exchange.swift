@@ -253,10 +253,10 @@ final class Exchange: HTTPRequestBody {
     }
     handle?.resume()
     while true {
-      switch state.withLock({ $0.body.progress(beyond: .max - 1) }) {
+      switch state.withLock({ $0.body.whole }) {
       case .ready: return state.withLock { $0.body.takeGathered() }
       case .failed(let error): throw error
-      case .wait: await wait(.max)
+      case .wait(let threshold): await wait(threshold)
       }
     }
   }
