@@ -113,6 +113,8 @@ struct PackedEntry {
     bytes.storeBytes(of: kept | UInt64(slot) << 42, toByteOffset: 30, as: UInt64.self)
   }
 
+  var isSetAside: Bool { bytes.load(fromByteOffset: 43, as: UInt8.self) & 0x80 != 0 }
+
   func setSetAside() {
     let upper = bytes.loadUnaligned(fromByteOffset: 42, as: UInt16.self)
     bytes.storeBytes(of: upper | 1 << 15, toByteOffset: 42, as: UInt16.self)
