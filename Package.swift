@@ -79,14 +79,18 @@ let package = Package(
     tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
     tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
     tests("BlockStoreTests", ["BlockStore", "Platform", "BlockModel", "TestSupport"]),
-    tests("MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "StorageNodeTests",
       ["StorageNode", "BlockStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "CoordinatorTests",
-      ["Coordinator", "MetadataStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+      [
+        "Coordinator", "MetadataStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel",
+        "TestSupport",
+      ]),
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),

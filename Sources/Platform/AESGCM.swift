@@ -55,6 +55,11 @@ package struct AESGCMContext: ~Copyable {
     self.context = context
   }
 
+  /// As `init(key:)` over memory.
+  package init(key: SecretBytes) throws(CryptoError) {
+    self = try key.withBytes { bytes throws(CryptoError) in try AESGCMContext(key: bytes) }
+  }
+
   deinit { EVP_CIPHER_CTX_free(context) }
 
   /// Encrypts `frame` where it is and writes its 16-byte tag to `tag`.
