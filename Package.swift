@@ -52,11 +52,14 @@ let package = Package(
     module("SQLiteDatabase", ["CSQLite"]),
     module("MetadataStore", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"]),
     module("HTTPTransport", ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"]),
+    module("ControlClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
 
     // Serving.
-    module("StorageNode", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "HTTPTransport"]),
+    module(
+      "StorageNode",
+      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "HTTPTransport", "ControlClient"]),
     module("Coordinator", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"]),
-    module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport"]),
+    module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"]),
     module("CairnClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
     module("CommandLineKit", ["Platform"]),
 
@@ -65,11 +68,11 @@ let package = Package(
       "cairnd", path: "Sources/Executables/cairnd",
       [
         "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport",
-        "BlockStore", "MetadataStore", "ServiceAPI", "ClusterLogic",
+        "BlockStore", "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
       ]),
     executable(
       "cairnctl", path: "Sources/Executables/cairnctl",
-      ["CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic"]),
+      ["CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient"]),
 
     // Tests.
     .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),
@@ -88,8 +91,8 @@ let package = Package(
     tests(
       "CoordinatorTests",
       [
-        "Coordinator", "MetadataStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel",
-        "TestSupport",
+        "Coordinator", "MetadataStore", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
+        "BlockModel", "TestSupport",
       ]),
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),

@@ -26,8 +26,9 @@ package struct ConfigurationFile: Sendable {
   ///   - knownKeys: every key that the program reads.
   package init(text: String, source: String, knownKeys: [String]) throws(ConfigurationError) {
     self.source = source
-    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      guard let entry = try ConfigurationFile.parse(line, number: index + 1, source: source) else { continue }
+    // By scalars: as characters, a carriage return and a line feed are one that is not a line feed.
+    for (index, line) in text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      guard let entry = try ConfigurationFile.parse(Substring(line), number: index + 1, source: source) else { continue }
       guard knownKeys.contains(entry.key) else {
         let hint = Suggestion.nearest(to: entry.key, in: knownKeys).map { "; did you mean “\($0)”?" } ?? "."
         throw ConfigurationError(line: entry.line, message: "\(source):\(entry.line): there is no setting “\(entry.key)”\(hint)")

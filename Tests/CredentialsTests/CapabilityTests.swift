@@ -15,7 +15,7 @@ private func refusal(
   do {
     _ = try verifier.verify(block: block, query: Vectors.query(path), operations: operations, now: now)
     return nil
-  } catch let error as CredentialError { return error.code }
+  } catch { return error.code }
 }
 
 @Suite("Capabilities")
