@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import HTTPTransport
 internal import Platform
 internal import ServiceAPI

@@ -1,4 +1,5 @@
-package import BlockModel
+internal import BlockModel
+internal import ClusterLogic
 package import Platform
 package import ServiceAPI
 internal import Synchronization

@@ -1,4 +1,4 @@
-package import BlockModel
+internal import BlockModel
 package import Credentials
 package import HTTPTransport
 package import Platform

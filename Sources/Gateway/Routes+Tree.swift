@@ -65,14 +65,16 @@ extension GatewayService {
 
   private func read(_ entry: EntryReference, _ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     let recursive = try call.flag("recursive")
-    if try recursive || call.flag("children") {
+    let children = try call.flag("children")
+    if recursive || children {
       let operation = UserOperations.ListFolder(
         entry: entry, recursive: recursive, limit: try call.limit(), cursor: try call.cursor())
       return try .json(try await perform(operation, call))
     }
     let file = try await perform(UserOperations.Stat(entry: entry), call)
     // A read that the caller may not make looks the same with and without the header, so the comparison comes after the answer.
-    return try EntityTag.preconditionForRead(call.head.headers, version: file.version) ?? .file(file)
+    if let answer = try EntityTag.preconditionForRead(call.head.headers, version: file.version) { return answer }
+    return try .file(file)
   }
 
   private func listVersions(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {

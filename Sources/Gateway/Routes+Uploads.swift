@@ -1,5 +1,6 @@
 internal import BlockModel
 internal import HTTPTransport
+internal import Platform
 internal import ServiceAPI
 
 extension GatewayService {
