@@ -77,7 +77,10 @@ struct GatewayCall: Sendable {
   func limit(default standard: Int = 1000) throws(Problem) -> Int { try integer("limit", in: 1...1000) ?? standard }
 
   func cursor() throws(Problem) -> String? {
-    guard let cursor = try query("cursor") else { return nil }
+    try query("cursor").map { text throws(Problem) in try GatewayCall.cursor(text) }
+  }
+
+  static func cursor(_ cursor: String) throws(Problem) -> String {
     guard cursor.utf8.count <= 2048 else { throw Problem(.invalidCursor, "This cursor was not made here; begin without one.") }
     return cursor
   }

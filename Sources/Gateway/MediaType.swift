@@ -1,9 +1,9 @@
 /// Media types of raw content: what the uploader said, else what the name's extension stands for.
-enum MediaType {
-  static let standard = "application/octet-stream"
+package enum MediaType {
+  package static let standard = "application/octet-stream"
 
   /// `type/subtype`, with parameters of plain tokens perhaps; everything else could end a header line early.
-  static func isWellFormed(_ text: String) -> Bool {
+  package static func isWellFormed(_ text: String) -> Bool {
     guard (3...127).contains(text.utf8.count) else { return false }
     let parts = text.split(separator: ";", omittingEmptySubsequences: false)
     let names = parts[0].split(separator: "/", omittingEmptySubsequences: false)
@@ -24,7 +24,7 @@ enum MediaType {
       }
   }
 
-  static func of(name: String, declared: String?) -> String {
+  package static func of(name: String, declared: String?) -> String {
     if let declared, isWellFormed(declared) { return declared }
     guard let point = name.lastIndex(of: "."), point != name.startIndex else { return standard }
     return byExtension[name[name.index(after: point)...].lowercased()] ?? standard
@@ -52,8 +52,8 @@ enum MediaType {
 }
 
 /// The header that names a download (RFC 6266), with the whole name in the form of RFC 8187 beside an ASCII one for old clients.
-enum ContentDisposition {
-  static func text(name: String, attachment: Bool) -> String {
+package enum ContentDisposition {
+  package static func text(name: String, attachment: Bool) -> String {
     let plain = String(
       decoding: name.unicodeScalars.map { scalar in
         scalar.isASCII && scalar.value >= 0x20 && scalar.value != 0x7f && scalar != "\"" && scalar != "\\" && scalar != "%"

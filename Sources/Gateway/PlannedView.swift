@@ -1,13 +1,13 @@
 internal import BlockModel
 internal import ClusterLogic
-internal import ServiceAPI
+package import ServiceAPI
 
 /// A view of the cluster and the planner that was made of it once.
-struct PlannedView: Sendable {
-  let view: ClusterView
+package struct PlannedView: Sendable {
+  package let view: ClusterView
   let planner: TargetPlanner
 
-  init(_ view: ClusterView) {
+  package init(_ view: ClusterView) {
     self.view = view
     planner = TargetPlanner(
       layout: view.layout,

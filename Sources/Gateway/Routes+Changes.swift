@@ -36,7 +36,8 @@ extension GatewayService {
   }
 
   private func changeStream(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
-    let cursor = if let last = call.head.headers["Last-Event-ID"] { last } else { try call.cursor() }
+    var cursor = try call.cursor()
+    if let last = call.head.headers["Last-Event-ID"] { cursor = try GatewayCall.cursor(last) }
     // Asked before the head is sent, so that a wrong token or cursor gets a status.
     let first = try await perform(UserOperations.GetChanges(cursor: cursor, limit: 1), call)
     let hints = ChangeHints(seat: try takeSeat(), room: waiting, interval: configuration.changePollInterval, first: first) {

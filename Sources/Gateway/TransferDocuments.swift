@@ -1,18 +1,18 @@
 internal import BlockModel
 internal import HTTPTransport
 internal import Platform
-internal import ServiceAPI
+package import ServiceAPI
 
 /// Writes the documents that carry signed URLs; equal to what their `Codable` form says, at a fraction of its cost.
-enum TransferDocuments {
-  static func bytes(_ state: UploadState) throws(Problem) -> [UInt8] {
+package enum TransferDocuments {
+  package static func bytes(_ state: UploadState) throws(Problem) -> [UInt8] {
     let file = try state.file.map { entry throws(Problem) in try encode(entry) }
     var writer = JSONWriter(capacity: 512 + state.missing.reduce(0) { $0 + 160 + size(of: $1.put) })
     write(state, file: file, to: &writer)
     return writer.bytes
   }
 
-  static func bytes(_ plan: DownloadPlan) throws(Problem) -> [UInt8] {
+  package static func bytes(_ plan: DownloadPlan) throws(Problem) -> [UInt8] {
     let file = try encode(plan.file)
     var writer = JSONWriter(capacity: 1024 + plan.blocks.reduce(0) { $0 + 160 + size(of: $1.get) })
     write(plan, file: file, to: &writer)
@@ -20,15 +20,15 @@ enum TransferDocuments {
   }
 
   /// `{"results":[{"value":…}|{"problem":…}]}`.
-  static func bytes(_ batch: BatchOpenResponse) throws(Problem) -> [UInt8] {
+  package static func bytes(_ batch: BatchOpenResponse) throws(Problem) -> [UInt8] {
     try list("results", batch.results) { state throws(Problem) in try bytes(state) }
   }
 
-  static func bytes(_ batch: BatchCompleteResponse) throws(Problem) -> [UInt8] {
+  package static func bytes(_ batch: BatchCompleteResponse) throws(Problem) -> [UInt8] {
     try list("results", batch.results) { entry throws(Problem) in try encode(entry) }
   }
 
-  static func bytes(_ page: Page<ItemResult<DownloadPlan>>) throws(Problem) -> [UInt8] {
+  package static func bytes(_ page: Page<ItemResult<DownloadPlan>>) throws(Problem) -> [UInt8] {
     try list("items", page.items) { plan throws(Problem) in try bytes(plan) }
   }
 

@@ -1,12 +1,12 @@
-internal import BlockModel
+package import BlockModel
 internal import ClusterLogic
-internal import Credentials
-internal import ServiceAPI
+package import Credentials
+package import ServiceAPI
 
 /// Turns a plan into signed URLs. Holds the view and the moment of one answer, so that all its URLs agree.
-struct TransferSigner: Sendable {
+package struct TransferSigner: Sendable {
   /// URLs given out for one block to be put, each leading to another first node.
-  static let putCandidates = 3
+  package static let putCandidates = 3
 
   private let signer: CapabilitySigner
   private let planned: PlannedView
@@ -14,7 +14,7 @@ struct TransferSigner: Sendable {
   private let expires: Int64
 
   /// - Parameter zone: reads prefer nodes of this zone.
-  init(signer: CapabilitySigner, planned: PlannedView, zone: ZoneID?, now: WallTime, lifetime: Duration) {
+  package init(signer: CapabilitySigner, planned: PlannedView, zone: ZoneID?, now: WallTime, lifetime: Duration) {
     self.signer = signer
     self.planned = planned
     self.zone = zone
@@ -24,7 +24,7 @@ struct TransferSigner: Sendable {
   /// URLs under which the block may be put, each leading to another first node. Empty when no node takes blocks now.
   ///
   /// A replica's own signature is the same whichever node forwards to it, so each is made once for the block.
-  func put(_ block: BlockID, size: Int, upload: UploadID) -> [SignedTarget] {
+  package func put(_ block: BlockID, size: Int, upload: UploadID) -> [SignedTarget] {
     let plan = planned.planner.put(block)
     var replicas: [Capability.Forward] = []
     func forward(to node: NodeID, of capability: Capability) -> Capability.Forward {
@@ -41,7 +41,7 @@ struct TransferSigner: Sendable {
   }
 
   /// URLs under which the block may be read, best first.
-  func get(_ block: BlockID, size: Int, strays: [NodeID]) -> [SignedTarget] {
+  package func get(_ block: BlockID, size: Int, strays: [NodeID]) -> [SignedTarget] {
     planned.planner.get(block, strays: strays, callerZone: zone).compactMap { member in
       target(capability(.get, block, size: size, node: member.node, upload: UploadID(high: 0, low: 0), quorum: 0))
     }
@@ -62,7 +62,7 @@ struct TransferSigner: Sendable {
 }
 
 extension TransferSigner {
-  func sign(_ state: UploadState) -> UploadState {
+  package func sign(_ state: UploadState) -> UploadState {
     var state = state
     for index in state.missing.indices {
       let block = state.missing[index]
@@ -71,7 +71,7 @@ extension TransferSigner {
     return state
   }
 
-  func sign(_ plan: DownloadPlan) -> DownloadPlan {
+  package func sign(_ plan: DownloadPlan) -> DownloadPlan {
     var plan = plan
     for index in plan.blocks.indices {
       let block = plan.blocks[index]
