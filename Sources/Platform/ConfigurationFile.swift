@@ -3,6 +3,10 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
   /// Counted from 1; nil when something is missing.
   package var line: Int?
   package var message: String
+  package init(line: Int? = nil, message: String) {
+    self.line = line
+    self.message = message
+  }
   package var description: String { message }
 }
 

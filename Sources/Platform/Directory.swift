@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// Calls on folders and names. All of them block.
@@ -45,6 +46,14 @@ package enum Directory {
   /// Makes what happened to the names in a folder durable.
   package static func sync(_ path: String) throws(FileError) {
     try File(path, .read).fsync()
+  }
+
+  /// Makes everything that was written to the file system of `path` durable: one call for many small files.
+  package static func syncFileSystem(of path: String) throws(FileError) {
+    let folder = try File(path, .read)
+    try folder.withDescriptor { descriptor throws(FileError) in
+      _ = try SystemCall.retrying("syncfs", path) { cairn_syncfs(descriptor) }
+    }
   }
 
   /// Renames within or between folders and syncs both. Replaces `destination` when it is there.

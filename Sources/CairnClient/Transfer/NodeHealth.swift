@@ -71,6 +71,9 @@ final class NodeHealth: Sendable {
     return .seconds(min(max((typical ?? 0) * 4, shortest), 10))
   }
 
+  /// How long a request with many small blocks may take before they are done singly, with hedges.
+  func batchDeadline(_ work: Work) -> Duration { max(hedgeDelay(work) * 2, .seconds(3)) }
+
   /// Takes one hedge from the budget; false when it is used up.
   func takeHedge() -> Bool {
     state.withLock { state in

@@ -6,6 +6,8 @@ internal import ServiceAPI
 struct SmallFileBatch: Sendable {
   /// Files in one batch; the gateway takes no more.
   static let files = 256
+  /// Bytes; a smaller file takes one page on the nodes' disks anyway.
+  private static let worthCompressing = 4096
 
   enum Result: Sendable {
     case stored(FileEntry)
@@ -19,6 +21,9 @@ struct SmallFileBatch: Sendable {
     var place: Int
     var range: Range<Int>
     var id: BlockID
+    /// Bytes from the range's start that are sent.
+    var stored: Int
+    var encoding: ContentEncoding
   }
 
   /// A file whose session is open, with its receipts.
@@ -56,15 +61,21 @@ struct SmallFileBatch: Sendable {
     var results = [Result](repeating: .alone, count: items.count)
     let loaded = try await resources.threads.run { load(items, into: buffer) }
     let states = try await open(items, loaded)
+    var opened: [(file: Loaded, state: UploadState)] = []
+    for (file, state) in zip(loaded, states) {
+      do { opened.append((file, try state.get())) } catch { results[file.place] = .refused(error) }
+    }
+    let settled = try await sendTogether(opened, buffer)
     var sent: [Sent] = []
     try await withThrowingTaskGroup(of: (Int, Swift.Result<Sent, any Error>).self) { group in
-      for (file, state) in zip(loaded, states) {
-        do {
-          let state = try state.get()
-          group.addTask {
-            do { return (file.place, .success(try await send(file, state, buffer))) } catch { return (file.place, .failure(error)) }
-          }
-        } catch { results[file.place] = .refused(error) }
+      for ((file, state), receipts) in zip(opened, settled) {
+        if let receipts {
+          sent.append(Sent(place: file.place, upload: state.uploadID, receipts: receipts, loaded: file))
+          continue
+        }
+        group.addTask {
+          do { return (file.place, .success(try await sendAlone(file, state, buffer))) } catch { return (file.place, .failure(error)) }
+        }
       }
       for try await (place, outcome) in group {
         switch outcome {
@@ -86,11 +97,23 @@ struct SmallFileBatch: Sendable {
       guard size <= buffer.capacity - end, let source = try? SourceFile(item.path), source.identity == item.identity,
         (try? source.file.pread(into: buffer.mutableBytes(end..<end + size), at: 0)) == size, (try? source.checkUnchanged()) != nil
       else { continue }
-      loaded.append(
-        Loaded(place: place, range: end..<end + size, id: BlockID(words: SHA256Hasher.hash(buffer.bytes(end..<end + size)))))
+      let range = end..<end + size
+      let id = BlockID(words: SHA256Hasher.hash(buffer.bytes(range)))
+      let (stored, encoding) = compress(range, of: buffer)
+      loaded.append(Loaded(place: place, range: range, id: id, stored: stored, encoding: encoding))
       end += size
     }
     return loaded
+  }
+
+  /// In place, where it pays.
+  private func compress(_ range: Range<Int>, of buffer: IOBuffer) -> (stored: Int, encoding: ContentEncoding) {
+    let plain = buffer.bytes(range)
+    guard resources.compress, range.count >= SmallFileBatch.worthCompressing, CompressionProbe.pays(plain),
+      let frame = Zstandard.compress(plain, level: 1)
+    else { return (range.count, .plain) }
+    frame.withUnsafeBytes { buffer.mutableBytes(range.lowerBound..<(range.lowerBound + frame.count)).copyMemory(from: $0) }
+    return (frame.count, .zstd)
   }
 
   private func open(_ items: [LocalItem], _ loaded: [Loaded]) async throws -> [ItemResult<UploadState>] {
@@ -110,19 +133,32 @@ struct SmallFileBatch: Sendable {
 
   private func blocks(of file: Loaded) -> [BlockRef] { file.range.isEmpty ? [] : [BlockRef(id: file.id, size: file.range.count)] }
 
-  private func send(_ file: Loaded, _ state: UploadState, _ buffer: IOBuffer) async throws -> Sent {
+  /// Receipts of each file, empty when nothing is lacking, nil when its block is to be sent alone.
+  private func sendTogether(_ opened: [(file: Loaded, state: UploadState)], _ buffer: IOBuffer) async throws -> [[String]?] {
+    var receipts: [[String]?] = opened.map { $0.state.missing.isEmpty ? [] : nil }
+    let lacking = opened.indices.filter { receipts[$0] == nil }
+    guard lacking.count > 1 else { return receipts }
+    let blocks = lacking.map { (block: prepared(opened[$0].file, buffer), targets: opened[$0].state.missing[0].put) }
+    for (index, list) in zip(lacking, try await SmallBlocks(resources: resources).put(blocks)) { receipts[index] = list }
+    return receipts
+  }
+
+  private func sendAlone(_ file: Loaded, _ state: UploadState, _ buffer: IOBuffer) async throws -> Sent {
     var sent = Sent(place: file.place, upload: state.uploadID, receipts: [], loaded: file)
-    if let missing = state.missing.first {
-      let block = PreparedBlock(
-        index: 0, ref: BlockRef(id: file.id, size: file.range.count), buffer: buffer, start: file.range.lowerBound, stored: file.range.count,
-        encoding: .plain)
-      sent.receipts = try await resources.smallBlocks.run {
-        try await BlockSender(resources: resources).send(block, to: missing.put) {
-          try await gateway.uploadState(state.uploadID).missing.first?.put
-        }
+    guard let missing = state.missing.first else { return sent }
+    let block = prepared(file, buffer)
+    sent.receipts = try await resources.smallBlocks.run {
+      try await BlockSender(resources: resources).send(block, to: missing.put) {
+        try await gateway.uploadState(state.uploadID).missing.first?.put
       }
     }
     return sent
+  }
+
+  private func prepared(_ file: Loaded, _ buffer: IOBuffer) -> PreparedBlock {
+    PreparedBlock(
+      index: 0, ref: BlockRef(id: file.id, size: file.range.count), buffer: buffer, start: file.range.lowerBound, stored: file.stored,
+      encoding: file.encoding)
   }
 
   private func complete(_ sent: [Sent], into results: inout [Result]) async throws {
