@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,4 +105,54 @@ uint64_t cairn_resident_bytes(void) {
   int fields = fscanf(file, "%llu %llu", &size, &resident);
   fclose(file);
   return fields == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+void cairn_error_text(int number, char *text, size_t capacity) {
+  char scratch[128];
+  const char *words = strerror_r(number, scratch, sizeof scratch);
+  if (capacity > 0) snprintf(text, capacity, "%s", words);
+}
+
+void cairn_name_thread(const char *name) {
+  char kept[16];
+  snprintf(kept, sizeof kept, "%s", name);
+  pthread_setname_np(pthread_self(), kept);
+}
+
+static int signal_pipe = -1;
+
+static void pass_signal_on(int number) {
+  int saved = errno;
+  unsigned char byte = (unsigned char)number;
+  // A full pipe means that plenty of signals wait already.
+  ssize_t written = write(signal_pipe, &byte, 1);
+  (void)written;
+  errno = saved;
+}
+
+static int install_handlers(const int *signals, int count) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = pass_signal_on;
+  action.sa_flags = SA_RESTART;
+  sigfillset(&action.sa_mask);
+  for (int i = 0; i < count; i++)
+    if (sigaction(signals[i], &action, NULL) != 0) return -1;
+  return cairn_ignore_sigpipe();
+}
+
+int cairn_signals_to_pipe(const int *signals, int count) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  signal_pipe = ends[1];
+  if (fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0 && install_handlers(signals, count) == 0) return ends[0];
+  // The writing end stays: a handler that was installed already may still use it.
+  close(ends[0]);
+  return -1;
+}
+
+int cairn_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
+
+int cairn_spawn_in_folder(void *file_actions, const char *path) {
+  return posix_spawn_file_actions_addchdir_np(file_actions, path);
 }

@@ -7,6 +7,12 @@ package protocol ControlOperation: Sendable, Codable {
   static var name: String { get }
   /// Who may call it.
   static var audience: ControlAudience { get }
+  /// Changes nothing, so asking again after a lost answer is always safe.
+  static var isRead: Bool { get }
+}
+
+extension ControlOperation {
+  package static var isRead: Bool { false }
 }
 
 /// Who may call an operation; each kind of caller has a token of its own kind.

@@ -26,6 +26,20 @@ uint32_t cairn_crc32c(uint32_t crc, const void *bytes, size_t length);
 /// The table version, for the test that holds the two against each other.
 uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 
+/// Writes the system's words for an error number to `text`, at most `capacity` bytes with the closing zero.
+void cairn_error_text(int number, char *text, size_t capacity);
+/// Names the calling thread; the kernel keeps 15 bytes.
+void cairn_name_thread(const char *name);
+/// Ignores SIGPIPE and turns each of `count` other signals into one byte, its number, in a pipe.
+/// Answers the pipe's reading end, -1 with `errno` on failure. A handler, not a mask: children inherit masks and not handlers,
+/// and a thread that was started earlier cannot miss it. Called once in a process.
+int cairn_signals_to_pipe(const int *signals, int count);
+
+/// Adds "change to this folder" to a `posix_spawn_file_actions_t`.
+int cairn_spawn_in_folder(void *file_actions, const char *path);
+/// Ignores SIGPIPE.
+int cairn_ignore_sigpipe(void);
+
 /// Overwrites memory in a way that the compiler does not remove.
 void cairn_zero(void *bytes, size_t length);
 /// `sched_getaffinity` folded to a count: the processors that this process may run on.

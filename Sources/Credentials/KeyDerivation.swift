@@ -1,0 +1,99 @@
+package import BlockModel
+package import Platform
+
+/// The tree of keys below the cluster's secret. Each arrow is one HKDF-SHA256 (RFC 5869) with the salt `cairn v1`:
+///
+///     cluster secret of an epoch ── "root capability" ──▶ capability root ── "node NAME" ──▶ the node's capability key
+///                                ├─ "root receipt"    ──▶ receipt root    ── "node NAME" ──▶ the node's receipt key
+///                                └─ "root control"    ──▶ control root    ── "token KIND NAME" ──▶ a service's bearer token
+///
+/// The epoch is in the secret, so keys of two epochs have nothing in common. A node holds only its own leaves, a gateway only the
+/// capability root, and only the coordinator can verify every receipt.
+enum KeyDerivation {
+  static let keyBytes = 32
+  private static let salt = Array("cairn v1".utf8)
+
+  static func child(of secret: SecretBytes, _ label: String) -> SecretBytes {
+    SecretBytes(HKDFSHA256.derive(secret: secret.exposed, salt: salt, info: label, count: keyBytes))
+  }
+}
+
+/// A key for each live epoch, newest last. Two epochs live at once while keys rotate.
+package struct EpochKeys: Sendable {
+  package let epochs: [(epoch: UInt32, key: SecretBytes)]
+
+  /// - Throws: `.keyFile` when there is none, one stands twice, or one has the wrong length.
+  package init(_ keys: [(epoch: UInt32, key: SecretBytes)]) throws(CredentialError) {
+    let sorted = keys.sorted { $0.epoch < $1.epoch }
+    guard !sorted.isEmpty, sorted.allSatisfy({ $0.key.count == KeyDerivation.keyBytes }),
+      zip(sorted, sorted.dropFirst()).allSatisfy({ $0.epoch < $1.epoch })
+    else { throw CredentialError(.keyFile, "keys need at least one epoch, each once, of 32 bytes") }
+    epochs = sorted
+  }
+
+  private init(unchecked: [(epoch: UInt32, key: SecretBytes)]) { epochs = unchecked }
+
+  /// The epoch that signs.
+  package var current: (epoch: UInt32, key: SecretBytes) { epochs[epochs.count - 1] }
+
+  package func key(_ epoch: UInt32) -> SecretBytes? { epochs.first { $0.epoch == epoch }?.key }
+
+  /// The same derivation below each epoch's key.
+  func children(_ label: String) -> EpochKeys {
+    EpochKeys(unchecked: epochs.map { ($0.epoch, KeyDerivation.child(of: $0.key, label)) })
+  }
+}
+
+/// The secret that all else derives from; held by coordinators only.
+package struct ClusterSecret: Sendable {
+  package let keys: EpochKeys
+  package init(keys: EpochKeys) { self.keys = keys }
+
+  package static func generate(epoch: UInt32 = 1) -> ClusterSecret {
+    // One fresh epoch of the right length always passes the check.
+    guard let keys = try? EpochKeys([(epoch, SecretBytes(randomCount: KeyDerivation.keyBytes))]) else {
+      preconditionFailure("a fresh secret is well formed")
+    }
+    return ClusterSecret(keys: keys)
+  }
+
+  package var capabilityRoot: CapabilityRoot { CapabilityRoot(keys: keys.children("root capability")) }
+  package var receiptRoot: ReceiptRoot { ReceiptRoot(keys: keys.children("root receipt")) }
+  package var controlRoot: ControlRoot { ControlRoot(keys: keys.children("root control")) }
+
+  /// What one node is given.
+  package func nodeKeys(_ node: NodeID, cluster: ClusterID) -> NodeKeys {
+    NodeKeys(
+      cluster: cluster, node: node, capability: capabilityRoot.nodeKeys(node), receipt: receiptRoot.nodeKeys(node),
+      token: controlRoot.token(.node(node)))
+  }
+}
+
+/// Signs capabilities for every node; held by gateways and coordinators.
+package struct CapabilityRoot: Sendable {
+  package let keys: EpochKeys
+  package init(keys: EpochKeys) { self.keys = keys }
+  func nodeKeys(_ node: NodeID) -> EpochKeys { keys.children("node \(node.text)") }
+}
+
+/// Verifies receipts of every node; held by coordinators.
+package struct ReceiptRoot: Sendable {
+  let keys: EpochKeys
+  func nodeKeys(_ node: NodeID) -> EpochKeys { keys.children("node \(node.text)") }
+}
+
+/// One node's own keys, and its bearer token for the coordinator.
+package struct NodeKeys: Sendable {
+  package let cluster: ClusterID
+  package let node: NodeID
+  let capability: EpochKeys
+  let receipt: EpochKeys
+  package let token: String
+  init(cluster: ClusterID, node: NodeID, capability: EpochKeys, receipt: EpochKeys, token: String) {
+    self.cluster = cluster
+    self.node = node
+    self.capability = capability
+    self.receipt = receipt
+    self.token = token
+  }
+}

@@ -1,0 +1,109 @@
+internal import Foundation
+
+/// Why a JSON document was not taken, in a sentence that says where.
+package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
+  package enum Code: Sendable, Equatable { case tooLarge, tooDeep, malformed, mismatch, notEncodable }
+  package var code: Code
+  package var message: String
+  package var description: String { message }
+}
+
+/// JSON in and out of `Codable` values. Times are `WallTime` (a number) or `RFC3339Time` (text).
+package enum JSONCoding {
+  package static let defaultLimit = 16 << 20
+
+  package static func encode(_ value: some Encodable) throws(JSONError) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.withoutEscapingSlashes]
+    do { return Array(try encoder.encode(value)) } catch {
+      throw JSONError(code: .notEncodable, message: "A value cannot be written as JSON: \(error).")
+    }
+  }
+
+  /// - Parameters:
+  ///   - maxDepth: arrays and objects inside of each other; more is refused before anything is parsed.
+  ///   - limit: bytes; more is refused before anything is parsed.
+  package static func decode<Value: Decodable>(
+    _ type: Value.Type, from bytes: [UInt8], maxDepth: Int = 32, limit: Int = defaultLimit
+  ) throws(JSONError) -> Value {
+    guard bytes.count <= limit else {
+      throw JSONError(code: .tooLarge, message: "The document has \(bytes.count) bytes; at most \(limit) are taken.")
+    }
+    guard deepestNesting(of: bytes) <= maxDepth else {
+      throw JSONError(code: .tooDeep, message: "The document nests deeper than \(maxDepth) levels.")
+    }
+    do { return try JSONDecoder().decode(type, from: Data(bytes)) } catch let error as DecodingError {
+      throw sentence(for: error)
+    } catch {
+      throw JSONError(code: .malformed, message: "The document is not valid JSON.")
+    }
+  }
+
+  /// The deepest level of arrays and objects; brackets inside of strings do not count.
+  static func deepestNesting(of bytes: [UInt8]) -> Int {
+    var depth = 0
+    var deepest = 0
+    var inString = false
+    var escaped = false
+    for byte in bytes {
+      if inString {
+        if escaped {
+          escaped = false
+        } else if byte == UInt8(ascii: "\\") {
+          escaped = true
+        } else if byte == UInt8(ascii: "\"") {
+          inString = false
+        }
+        continue
+      }
+      switch byte {
+      case UInt8(ascii: "\""): inString = true
+      case UInt8(ascii: "["), UInt8(ascii: "{"):
+        depth += 1
+        deepest = max(deepest, depth)
+      case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+      default: break
+      }
+    }
+    return deepest
+  }
+
+  private static func sentence(for error: DecodingError) -> JSONError {
+    switch error {
+    case .keyNotFound(let key, let context):
+      return JSONError(code: .mismatch, message: "“\(path(context.codingPath + [key]))” is missing.")
+    case .typeMismatch(let type, let context):
+      return JSONError(code: .mismatch, message: "“\(path(context.codingPath))” has to be \(name(of: type)).")
+    case .valueNotFound(let type, let context):
+      return JSONError(code: .mismatch, message: "“\(path(context.codingPath))” is null and has to be \(name(of: type)).")
+    case .dataCorrupted(let context):
+      if context.codingPath.isEmpty { return JSONError(code: .malformed, message: "The document is not valid JSON.") }
+      return JSONError(code: .mismatch, message: "“\(path(context.codingPath))” is not valid: \(context.debugDescription).")
+    @unknown default:
+      return JSONError(code: .malformed, message: "The document is not valid JSON.")
+    }
+  }
+
+  private static func path(_ keys: [any CodingKey]) -> String {
+    guard !keys.isEmpty else { return "the document" }
+    return keys.reduce(into: "") { text, key in
+      if let index = key.intValue {
+        text += "[\(index)]"
+      } else {
+        text += (text.isEmpty ? "" : ".") + key.stringValue
+      }
+    }
+  }
+
+  private static func name(of type: any Any.Type) -> String {
+    switch type {
+    case is String.Type: return "a string"
+    case is Bool.Type: return "true or false"
+    case is any BinaryInteger.Type: return "a whole number"
+    case is any BinaryFloatingPoint.Type: return "a number"
+    case is [Any].Type: return "an array"
+    case is [String: Any].Type: return "an object"
+    default: return "of another type"
+    }
+  }
+}

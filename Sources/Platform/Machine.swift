@@ -1,0 +1,9 @@
+internal import CLinux
+
+/// Facts about the machine.
+package enum Machine {
+  /// Processors that this process may run on; at least 1.
+  package static var processorCount: Int { max(1, Int(cairn_processor_count())) }
+  /// Bytes of memory that this process holds; 0 when the system does not say.
+  package static var residentBytes: Int { Int(clamping: cairn_resident_bytes()) }
+}
