@@ -142,6 +142,7 @@ struct DiskRecovery {
   private mutating func discardEmptyTail(_ slot: Int, isEmpty: Bool) throws(FileError) {
     guard isEmpty else { return }
     try configuration.fileSystem.remove(files.path(of: segments[slot]))
+    files.forget(UInt32(slot))
     segments.removeLast()
   }
 
