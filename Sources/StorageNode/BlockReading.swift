@@ -13,6 +13,7 @@ struct BlockReading: Sendable {
   let disks: DiskSet
   let pools: BufferPools
   let rot: RotReports
+  let metrics: NodeMetrics
   let log: Logger
 
   func get(_ head: HTTPRequestHead) async -> HTTPResponse {
@@ -163,6 +164,7 @@ struct BlockReading: Sendable {
   private func noteRot(_ error: BlockStoreError, _ block: BlockID) {
     guard error.code == .rotten else { return }
     rot.add(block)
+    metrics.rottenCopies.increment()
     log.error("a copy fails its check and was set aside", ["block": .string(block.hex), "reason": .string(error.message)])
   }
 }
