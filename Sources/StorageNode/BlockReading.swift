@@ -93,7 +93,9 @@ struct BlockReading: Sendable {
 
   private func read(_ stored: StoredBlock, _ range: Range<Int>?) async throws(BlockStoreError) -> Payload {
     do throws(BlockStoreError) {
-      return try await disks.read(stored.id, range: range, into: pools.read.pool(storedBytes: stored.storedBytes))
+      let payload = try await disks.read(stored.id, range: range, into: pools.read.pool(storedBytes: stored.storedBytes))
+      metrics.served("get", bytes: payload.range.count)
+      return payload
     } catch {
       noteRot(error, stored.id)
       throw error
@@ -152,6 +154,7 @@ struct BlockReading: Sendable {
     }
     do throws(BlockStoreError) {
       let record = try await disks.readRecord(stored.id, into: pools.read.pool(storedBytes: stored.storedBytes))
+      metrics.served("record", bytes: RecordLayout.wireRange(storedBytes: record.header.storedBytes).count)
       return HTTPResponse(
         status: 200, headers: headers,
         body: .buffer(record.buffer, range: RecordLayout.wireRange(storedBytes: record.header.storedBytes)))

@@ -16,6 +16,15 @@ enum StoreKind: String, CaseIterable, CustomTestStringConvertible {
   var testDescription: String { rawValue }
 }
 
+extension NodeLimits {
+  /// A busy test machine is no failing replica.
+  static var forTests: NodeLimits {
+    var limits = NodeLimits()
+    limits.forwardConnectTimeout = .seconds(10)
+    return limits
+  }
+}
+
 /// One node of a test: the real node behind a real server on 127.0.0.1.
 final class TestNode: Sendable {
   let id: NodeID
@@ -51,10 +60,11 @@ final class TestCluster: Sendable {
     /// One zone letter per node; the first three are the layout's replicas of every block, the rest are spares.
     var zones = ["a", "b", "c"]
     var isEncrypted = true
-    var limits = NodeLimits()
+    var limits = NodeLimits.forTests
     var capacityBytes: Int64?
     var replicas = 3
-    var writeQuorum = 2
+    /// As many as replicas, so that what a test expects does not hang on who is faster than the grace of 50 ms.
+    var writeQuorum = 3
     /// Index of the node whose disk has no room.
     var fullNode: Int?
   }
@@ -99,7 +109,6 @@ final class TestCluster: Sendable {
         pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
-    configuration.observer = { node.observe($0) }
     let server = HTTPServer(configuration: configuration, router: node.router)
     try server.start()
     return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder)
