@@ -30,6 +30,7 @@ let package = Package(
     .executable(name: "cairn", targets: ["cairn"]),
     .executable(name: "cairnd", targets: ["cairnd"]),
     .executable(name: "cairnctl", targets: ["cairnctl"]),
+    .executable(name: "cairnbench", targets: ["cairnbench"]),
   ],
   targets: [
     // C libraries: a module map and a shim each, imported by exactly one target.
@@ -74,6 +75,13 @@ let package = Package(
       "cairnctl", path: "Sources/Executables/cairnctl",
       ["CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient"]),
 
+    executable(
+      "cairnbench", path: "Sources/Executables/cairnbench",
+      [
+        "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
+        "BlockModel",
+      ]),
+
     // Tests.
     .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),
     tests("HouseTests", []),
@@ -82,7 +90,8 @@ let package = Package(
     tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
     tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
     tests("BlockStoreTests", ["BlockStore", "Platform", "BlockModel", "TestSupport"]),
-    tests("MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "StorageNodeTests",

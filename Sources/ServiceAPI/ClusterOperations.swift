@@ -63,7 +63,8 @@ package struct ClusterView: Sendable, Codable, Equatable {
   /// Partitions whose present replicas are not all filled yet, and who held them before: reads fall back to these.
   package var filling: [FillingPartition]
   package init(
-    cluster: ClusterID, revision: UInt64, generation: UInt64, layout: Layout, members: [Member], gcEpoch: UInt64, filling: [FillingPartition]
+    cluster: ClusterID, revision: UInt64, generation: UInt64, layout: Layout, members: [Member], gcEpoch: UInt64,
+    filling: [FillingPartition]
   ) {
     self.cluster = cluster
     self.revision = revision

@@ -49,10 +49,12 @@ struct IdentifierTests {
     #expect(id != UploadID.random())
   }
 
-  @Test("files' times keep their nanoseconds in text", arguments: [
-    (0, "1970-01-01T00:00:00Z"), (1, "1970-01-01T00:00:00.000000001Z"), (-1, "1969-12-31T23:59:59.999999999Z"),
-    (1_795_248_000_123_456_789, "2026-11-21T08:00:00.123456789Z"), (1_000, "1970-01-01T00:00:00.000001Z"),
-  ])
+  @Test(
+    "files' times keep their nanoseconds in text",
+    arguments: [
+      (0, "1970-01-01T00:00:00Z"), (1, "1970-01-01T00:00:00.000000001Z"), (-1, "1969-12-31T23:59:59.999999999Z"),
+      (1_795_248_000_123_456_789, "2026-11-21T08:00:00.123456789Z"), (1_000, "1970-01-01T00:00:00.000001Z"),
+    ])
   func fileTimes(nanoseconds: Int64, text: String) throws {
     #expect(FileTime(nanoseconds: nanoseconds).rfc3339 == text)
     #expect(FileTime(rfc3339: text)?.nanoseconds == nanoseconds)
@@ -60,6 +62,8 @@ struct IdentifierTests {
 
   @Test("the ends of what a file's time can say do not trap")
   func fileTimeEnds() {
-    for nanoseconds in [Int64.min, Int64.max, Int64.min + 999, Int64.max - 999] { #expect(!FileTime(nanoseconds: nanoseconds).rfc3339.isEmpty) }
+    for nanoseconds in [Int64.min, Int64.max, Int64.min + 999, Int64.max - 999] {
+      #expect(!FileTime(nanoseconds: nanoseconds).rfc3339.isEmpty)
+    }
   }
 }

@@ -8,9 +8,12 @@ struct NameAndPathTests {
     #expect(try EntryName(name).text == name)
   }
 
-  @Test("names that no folder may hold", arguments: [
-    "", ".", "..", "a/b", "/", "a\u{0}b", "a\nb", "\u{7f}", "\u{85}", "tab\t", String(repeating: "x", count: 256), String(repeating: "é", count: 128),
-  ])
+  @Test(
+    "names that no folder may hold",
+    arguments: [
+      "", ".", "..", "a/b", "/", "a\u{0}b", "a\nb", "\u{7f}", "\u{85}", "tab\t", String(repeating: "x", count: 256),
+      String(repeating: "é", count: 128),
+    ])
   func refused(name: String) {
     #expect(throws: EntryName.Invalid.self) { try EntryName(name) }
   }
@@ -28,7 +31,9 @@ struct NameAndPathTests {
     #expect(try EntryName("A") != EntryName("a"))
   }
 
-  @Test("a path is absolute and is never normalised", arguments: ["", "a", "a/b", "//", "/a/", "/a//b", "/.", "/..", "/a/../b", "/a/./b", "/a\u{0}"])
+  @Test(
+    "a path is absolute and is never normalised",
+    arguments: ["", "a", "a/b", "//", "/a/", "/a//b", "/.", "/..", "/a/../b", "/a/./b", "/a\u{0}"])
   func refusedPaths(path: String) {
     #expect(throws: RemotePath.Invalid.self) { try RemotePath(path) }
   }
@@ -53,8 +58,12 @@ struct NameAndPathTests {
     #expect(try !RemotePath("/a/bc").isInside(folder))
   }
 
-  @Test("node and zone names need no escaping anywhere", arguments: [("node-1", true), ("a", true), ("9", true), ("-a", false), ("A", false),
-    ("a.b", false), ("", false), ("a_b", false), ("ä", false), (String(repeating: "a", count: 64), false)])
+  @Test(
+    "node and zone names need no escaping anywhere",
+    arguments: [
+      ("node-1", true), ("a", true), ("9", true), ("-a", false), ("A", false),
+      ("a.b", false), ("", false), ("a_b", false), ("ä", false), (String(repeating: "a", count: 64), false),
+    ])
   func names(text: String, valid: Bool) {
     #expect((NodeID(text) != nil) == valid)
   }

@@ -15,7 +15,7 @@ private func refusal(
   do {
     _ = try verifier.verify(block: block, query: Vectors.query(path), operations: operations, now: now)
     return nil
-  } catch let error as CredentialError { return error.code }
+  } catch { return error.code }
 }
 
 @Suite("Capabilities")
@@ -52,10 +52,13 @@ struct CapabilityTests {
     #expect(try refusal(Vectors.putPath, block: String(Vectors.blockHex.reversed())) == .badSignature)
   }
 
-  @Test("every signed field is protected", arguments: [
-    ("size=3", "size=4"), ("lv=7", "lv=8"), ("ge=2", "ge=3"), ("w=2", "w=1"), ("exp=1800000000", "exp=1800000001"), ("op=put", "op=replicate"),
-    ("up=0001", "up=0002"), ("fwd=node-2", "fwd=node-3"),
-  ])
+  @Test(
+    "every signed field is protected",
+    arguments: [
+      ("size=3", "size=4"), ("lv=7", "lv=8"), ("ge=2", "ge=3"), ("w=2", "w=1"), ("exp=1800000000", "exp=1800000001"),
+      ("op=put", "op=replicate"),
+      ("up=0001", "up=0002"), ("fwd=node-2", "fwd=node-3"),
+    ])
   func tampering(from: String, to: String) throws {
     let path = Vectors.putPath.replacing(from, with: to)
     #expect(path != Vectors.putPath)
@@ -63,11 +66,14 @@ struct CapabilityTests {
     #expect(try refusal(path, operations: CapabilityOperation.allCases) == expected)
   }
 
-  @Test("a missing, unknown, repeated or oddly spelled parameter is malformed", arguments: [
-    ("&kid=1", ""), ("&kid=1", "&kid=1&x=1"), ("&kid=1", "&kid=1&kid=1"), ("size=3", "size=03"), ("size=3", "size=+3"), ("size=3", "size=-1"),
-    ("size=3", "size=4194305"), ("v=1", "v=2"), ("w=2", "w=17"), ("lv=7", "lv=18446744073709551616"), ("kid=1", "kid=4294967296"),
-    ("fwd=node-2:", "fwd=node-2"), ("fwd=node-2:", "fwd=Node-2:"), ("op=put", "op=PUT"),
-  ])
+  @Test(
+    "a missing, unknown, repeated or oddly spelled parameter is malformed",
+    arguments: [
+      ("&kid=1", ""), ("&kid=1", "&kid=1&x=1"), ("&kid=1", "&kid=1&kid=1"), ("size=3", "size=03"), ("size=3", "size=+3"),
+      ("size=3", "size=-1"),
+      ("size=3", "size=4194305"), ("v=1", "v=2"), ("w=2", "w=17"), ("lv=7", "lv=18446744073709551616"), ("kid=1", "kid=4294967296"),
+      ("fwd=node-2:", "fwd=node-2"), ("fwd=node-2:", "fwd=Node-2:"), ("op=put", "op=PUT"),
+    ])
   func malformed(from: String, to: String) throws {
     let path = Vectors.putPath.replacing(from, with: to)
     #expect(path != Vectors.putPath)

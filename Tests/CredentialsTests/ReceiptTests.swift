@@ -64,7 +64,8 @@ struct ServiceTokenTests {
     #expect(verifier.verify(root.token(.gateway("gateway-1"))) == .gateway("gateway-1"))
     #expect(verifier.verify(root.token(.op("local"))) == .op("local"))
     for forged in [
-      Vectors.nodeToken.replacing("node-1", with: "node-2"), Vectors.nodeToken.replacing(".node.", with: ".operator."), "", "cs1", "cs1....",
+      Vectors.nodeToken.replacing("node-1", with: "node-2"), Vectors.nodeToken.replacing(".node.", with: ".operator."), "", "cs1",
+      "cs1....",
       Vectors.nodeToken + "0", String(Vectors.nodeToken.dropLast()), String(repeating: "a", count: 10_000),
     ] { #expect(verifier.verify(forged) == nil) }
   }

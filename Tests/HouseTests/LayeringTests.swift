@@ -25,6 +25,10 @@ private let allowedImports: [String: Set<String>] = [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",
     "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
+  "cairnbench": [
+    "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
+    "BlockModel",
+  ],
   "cairnctl": [
     "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
@@ -52,7 +56,8 @@ struct LayeringTests {
   func oneImporterPerLibrary() throws {
     var importers: [String: Set<String>] = [:]
     for file in try SourceTree.files(below: "Sources") {
-      for name in file.imports where name.hasPrefix("C") && ["CSQLite", "COpenSSL", "CZstd", "CMicroHTTPD", "CCurl", "CLinux"].contains(name) {
+      for name in file.imports
+      where name.hasPrefix("C") && ["CSQLite", "COpenSSL", "CZstd", "CMicroHTTPD", "CCurl", "CLinux"].contains(name) {
         importers[name, default: []].insert(file.target)
       }
     }
@@ -111,7 +116,10 @@ enum UnorderedIteration {
   private static func declaredNames(in file: SourceTree.File) -> Set<String> {
     var names: Set<String> = []
     for (_, text) in file.code {
-      guard let range = text.range(of: #"(var|let) [A-Za-z_]+( *: *(\[[A-Za-z.<>]+ *: |Set<)| *= *(\[[A-Za-z.]+ *: *[A-Za-z.\[\]]+\]\(\)|Set<|Set\())"#, options: .regularExpression)
+      guard
+        let range = text.range(
+          of: #"(var|let) [A-Za-z_]+( *: *(\[[A-Za-z.<>]+ *: |Set<)| *= *(\[[A-Za-z.]+ *: *[A-Za-z.\[\]]+\]\(\)|Set<|Set\())"#,
+          options: .regularExpression)
       else { continue }
       let declaration = text[range].drop { $0 != " " }.dropFirst()
       names.insert(String(declaration.prefix { $0.isLetter || $0 == "_" }))
@@ -123,6 +131,8 @@ enum UnorderedIteration {
     let unordered = ["map", "forEach", "filter", "flatMap", "compactMap", "reduce", "first", "min", "max", "allSatisfy", "contains(where"]
     if text.range(of: "in (self\\.|state\\.)?\(name)(\\.keys|\\.values)? *(\\{|where)", options: .regularExpression) != nil { return true }
     // Reductions whose result does not depend on the order are marked where they stand.
-    return unordered.prefix(5).contains { text.range(of: "\\b\(name)(\\.keys|\\.values)?\\.\($0) *[({]", options: .regularExpression) != nil }
+    return unordered.prefix(5).contains {
+      text.range(of: "\\b\(name)(\\.keys|\\.values)?\\.\($0) *[({]", options: .regularExpression) != nil
+    }
   }
 }

@@ -14,7 +14,9 @@ struct SourceTree {
     /// Modules that the file imports.
     var imports: [String] {
       lines.compactMap { line in
-        let words = line.split(separator: " ").map(String.init).filter { !["package", "internal", "public", "private", "fileprivate"].contains($0) }
+        let words = line.split(separator: " ").map(String.init).filter {
+          !["package", "internal", "public", "private", "fileprivate"].contains($0)
+        }
         guard let first = words.first, first == "import" || first == "@preconcurrency", let keyword = words.firstIndex(of: "import") else {
           return nil
         }

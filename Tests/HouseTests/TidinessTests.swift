@@ -55,7 +55,8 @@ struct TidinessTests {
     for folder in ["Sources", "Tests"] {
       for file in try SourceTree.files(below: folder) where !file.path.hasPrefix("Tests/HouseTests") {
         #expect(!file.path.hasSuffix("Placeholder.swift"), "\(file.path) holds a place")
-        for (index, line) in file.lines.enumerated() where line.contains("TODO") || line.contains("FIXME") || line.contains("not built yet") {
+        for (index, line) in file.lines.enumerated() where line.contains("TODO") || line.contains("FIXME") || line.contains("not built yet")
+        {
           Issue.record("\(file.path):\(index + 1) is left open")
         }
       }
