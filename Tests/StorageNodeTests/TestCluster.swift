@@ -109,6 +109,7 @@ final class TestCluster: Sendable {
         pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
+    configuration.minimumRateGrace = .seconds(2)
     let server = HTTPServer(configuration: configuration, router: node.router)
     try server.start()
     return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder)
@@ -170,11 +171,12 @@ final class TestCluster: Sendable {
 
   /// A PUT URL at a node, with all the other nodes as its forward list in order.
   func putURL(
-    _ bytes: [UInt8], at index: Int = 0, upload: UploadID = .random(), layoutVersion: UInt64 = 1, writeQuorum: Int? = nil
+    _ bytes: [UInt8], at index: Int = 0, forwards: [Int]? = nil, upload: UploadID = .random(), layoutVersion: UInt64 = 1,
+    writeQuorum: Int? = nil
   ) -> String {
     url(
       capability(
-        .put, TestCluster.name(bytes), size: bytes.count, at: index, forwards: nodes.indices.filter { $0 != index },
+        .put, TestCluster.name(bytes), size: bytes.count, at: index, forwards: forwards ?? nodes.indices.filter { $0 != index },
         layoutVersion: layoutVersion, upload: upload, writeQuorum: writeQuorum))
   }
 
@@ -191,8 +193,8 @@ final class TestCluster: Sendable {
   }
 
   /// PUTs a block and answers its verified receipts.
-  func store(_ bytes: [UInt8], at index: Int = 0, upload: UploadID = .random()) async throws -> [Receipt] {
-    let response = try await put(bytes, to: putURL(bytes, at: index, upload: upload))
+  func store(_ bytes: [UInt8], at index: Int = 0, forwards: [Int]? = nil, upload: UploadID = .random()) async throws -> [Receipt] {
+    let response = try await put(bytes, to: putURL(bytes, at: index, forwards: forwards, upload: upload))
     return try receipts(response)
   }
 
