@@ -48,7 +48,8 @@ package struct CommandLineTool: Sendable {
     guard let body = command.run else { preconditionFailure("the parser answers commands that do something") }
     let declared = Invocation.Declared(options: parsed.options, flags: parsed.allFlags, arguments: command.arguments)
     let invocation = Invocation(
-      path: parsed.path.map(\.name), console: console, values: parsed.values, setFlags: parsed.flags, arguments: parsed.arguments, declared: declared)
+      path: parsed.path.map(\.name), console: console, values: parsed.values, setFlags: parsed.flags, arguments: parsed.arguments,
+      declared: declared)
     do {
       try await body(invocation)
       return .done

@@ -154,7 +154,9 @@ struct CommandParser {
       } else if let flag = parsed.allFlags.first(where: { $0.short == letter }) {
         setFlag(flag.name)
       } else if let option = parsed.options.first(where: { $0.short == letter }) {
-        guard let value = letters.isEmpty ? tokens.popFirst() : String(letters) else { throw failure("-\(letter) needs a value: \(option.value).") }
+        guard let value = letters.isEmpty ? tokens.popFirst() : String(letters) else {
+          throw failure("-\(letter) needs a value: \(option.value).")
+        }
         try store(value, for: option)
         return
       } else {

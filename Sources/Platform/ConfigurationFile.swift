@@ -66,7 +66,9 @@ package struct ConfigurationFile: Sendable {
 
   /// A whole number within `range`.
   package func int(_ key: String, in range: ClosedRange<Int> = Int.min...Int.max) throws(ConfigurationError) -> Int? {
-    try typed(key, expected: range == Int.min...Int.max ? "a whole number" : "a whole number from \(range.lowerBound) to \(range.upperBound)") {
+    try typed(
+      key, expected: range == Int.min...Int.max ? "a whole number" : "a whole number from \(range.lowerBound) to \(range.upperBound)"
+    ) {
       Int($0).flatMap { range.contains($0) ? $0 : nil }
     }
   }

@@ -80,7 +80,7 @@ package enum Directory {
     if attributes.kind == .directory {
       for name in try list(path) { try removeTree(path + "/" + name) }
     }
-    do { try remove(path) } catch where error.isNotFound {}
+    do { try remove(path) } catch  where error.isNotFound {}
   }
 
   package static func space(_ path: String) throws(FileError) -> FileSystemSpace {

@@ -30,8 +30,10 @@ struct TimeTests {
   @Test(
     "what is no time is refused",
     arguments: [
-      "", "2026-01-01", "2026-02-30T00:00:00Z", "2025-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z",
-      "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00.Z",
+      "", "2026-01-01", "2026-02-30T00:00:00Z", "2025-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2026-13-01T00:00:00Z",
+      "2026-00-01T00:00:00Z",
+      "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00",
+      "2026-01-01T00:00:00.Z",
       "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00Zx", "26-01-01T00:00:00Z", "+2026-01-01T00:00:00Z", "2026-01-01T00:00:00+0100",
       "２026-01-01T00:00:00Z",
     ])
@@ -44,13 +46,14 @@ struct TimeTests {
   func days() {
     var time = WallTime(microseconds: -11_676_096_000_000_000)
     var previous = ""
-    for _ in 0..<(146_097) {
+    var wrong: [String] = []
+    for _ in 0..<146_097 {
       let text = time.rfc3339
-      #expect(text > previous)
-      #expect(WallTime(rfc3339: text) == time)
+      if text <= previous || WallTime(rfc3339: text) != time { wrong.append(text) }
       previous = text
       time = time + .seconds(86_400)
     }
+    #expect(wrong.isEmpty && previous == "1999-12-31T00:00:00Z")
   }
 
   @Test("the ends of what a number holds are written and moved without a trap", arguments: [Int64.min, Int64.min + 1, Int64.max])

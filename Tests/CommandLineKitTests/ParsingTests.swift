@@ -6,7 +6,8 @@ internal import Testing
 struct ParsingTests {
   /// Prints what it was given, so that tests can look at it.
   private static let put = Command(
-    "put", summary: "upload files", arguments: [CommandArgument("LOCAL", help: "Files.", count: .oneOrMore), CommandArgument("REMOTE", help: "Place.")],
+    "put", summary: "upload files",
+    arguments: [CommandArgument("LOCAL", help: "Files.", count: .oneOrMore), CommandArgument("REMOTE", help: "Place.")],
     options: [
       CommandOption("parallel", short: "p", value: "N", help: "Transfers at once.", kind: .integer(1...64), default: "8"),
       CommandOption("on-conflict", value: "POLICY", help: "What then.", kind: .choice(["fail", "copy"])),
@@ -30,7 +31,8 @@ struct ParsingTests {
       subcommands: [
         put,
         Command(
-          "sync", summary: "keep folders alike", arguments: [CommandArgument("A", help: "a"), CommandArgument("B", help: "b", count: .optional)],
+          "sync", summary: "keep folders alike",
+          arguments: [CommandArgument("A", help: "a"), CommandArgument("B", help: "b", count: .optional)],
           subcommands: [Command("status", summary: "show it") { $0.console.print("status") }]
         ) { $0.console.print("sync \($0.argument("A")) \($0.optionalArgument("B") ?? "-")") },
         Command("fail", summary: "fail", arguments: [CommandArgument("HOW", help: "how", count: .any)]) { call in
@@ -60,7 +62,8 @@ struct ParsingTests {
       ("put -- -r --x /r", "-r,--x -> /r|false|false|-||8,-,-"),
       ("put --tag= a /r", "a -> /r|false|false|-||8,-,-"),
       ("--quiet put a /r --json", "a -> /r|false|false|-||8,-,-"),
-      ("sync x", "sync x -"), ("sync x y", "sync x y"), ("sync status", "status"), ("sync -- status", "sync status -"), ("sync x status", "sync x status"),
+      ("sync x", "sync x -"), ("sync x y", "sync x y"), ("sync status", "status"), ("sync -- status", "sync status -"),
+      ("sync x status", "sync x status"),
     ])
   func spellings(line: String, output: String) async {
     let recorder = Recorder()
@@ -173,7 +176,8 @@ struct ParsingTests {
     let text = String(repeating: "many words ", count: 30)
     let tool = CommandLineTool(
       root: Command(
-        "tool", summary: "x", discussion: text + "\n\n" + text, options: [CommandOption("a-very-long-name-for-an-option", value: "V", help: text)]
+        "tool", summary: "x", discussion: text + "\n\n" + text,
+        options: [CommandOption("a-very-long-name-for-an-option", value: "V", help: text)]
       ) { _ in }, version: "1")
     let recorder = Recorder()
     _ = await recorder.run(tool, ["--help"])

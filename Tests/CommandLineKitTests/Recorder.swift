@@ -11,7 +11,8 @@ final class Recorder: Sendable {
   func console(isJSON: Bool = false, isQuiet: Bool = false, isErrorTerminal: Bool = false, width: Int = 80) -> Console {
     Console(
       isJSON: isJSON, isQuiet: isQuiet, isErrorTerminal: isErrorTerminal, width: width,
-      output: { [self] bytes in streams.withLock { $0.output += bytes } }, error: { [self] bytes in streams.withLock { $0.error += bytes } })
+      output: { [self] bytes in streams.withLock { $0.output += bytes } }, error: { [self] bytes in streams.withLock { $0.error += bytes } }
+    )
   }
 
   func run(_ tool: CommandLineTool, _ arguments: [String]) async -> CommandLineKit.ExitStatus {

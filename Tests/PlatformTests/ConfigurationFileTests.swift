@@ -55,7 +55,8 @@ struct ConfigurationFileTests {
   func kinds() throws {
     let file = try parse("listen = x\nzones = a,,b")
     let messages = [
-      #expect(throws: ConfigurationError.self) { try file.int("listen") }, #expect(throws: ConfigurationError.self) { try file.size("listen") },
+      #expect(throws: ConfigurationError.self) { try file.int("listen") },
+      #expect(throws: ConfigurationError.self) { try file.size("listen") },
       #expect(throws: ConfigurationError.self) { try file.duration("listen") },
       #expect(throws: ConfigurationError.self) { try file.bool("listen") },
       #expect(throws: ConfigurationError.self) { try file.double("listen") },
@@ -87,8 +88,10 @@ struct ConfigurationFileTests {
   @Test(
     "sizes",
     arguments: [
-      ("0", 0), ("1", 1), ("9223372036854775807", Int64.max), ("4k", 4096), ("4KiB", 4096), ("4 kB", 4000), ("1.5MiB", 1_572_864), ("2TB", 2_000_000_000_000),
-      ("", nil), ("-1", nil), ("1.5", nil), ("k", nil), ("1 x", nil), ("1..5k", nil), (".5k", nil), ("9000000000T", nil), ("1  k", nil), ("٣", nil),
+      ("0", 0), ("1", 1), ("9223372036854775807", Int64.max), ("4k", 4096), ("4KiB", 4096), ("4 kB", 4000), ("1.5MiB", 1_572_864),
+      ("2TB", 2_000_000_000_000),
+      ("", nil), ("-1", nil), ("1.5", nil), ("k", nil), ("1 x", nil), ("1..5k", nil), (".5k", nil), ("9000000000T", nil), ("1  k", nil),
+      ("٣", nil),
     ])
   func sizes(text: String, bytes: Int64?) {
     #expect(ByteSize.parse(text) == bytes)
@@ -97,7 +100,8 @@ struct ConfigurationFileTests {
   @Test(
     "durations",
     arguments: [
-      ("0", Duration.zero), ("10s", .seconds(10)), ("250ms", .milliseconds(250)), ("1.5h", .seconds(5400)), ("7d", .seconds(604_800)), ("2 w", .seconds(1_209_600)),
+      ("0", Duration.zero), ("10s", .seconds(10)), ("250ms", .milliseconds(250)), ("1.5h", .seconds(5400)), ("7d", .seconds(604_800)),
+      ("2 w", .seconds(1_209_600)),
       ("10", nil), ("s", nil), ("-1s", nil), ("1y", nil), ("1000000w", nil), ("", nil),
     ] as [(String, Duration?)])
   func durations(text: String, duration: Duration?) {
@@ -106,7 +110,9 @@ struct ConfigurationFileTests {
 
   @Test(
     "the nearest word is suggested when it is near",
-    arguments: [("statsu", "status"), ("stat", "status"), ("lyaout", "layout"), ("x", nil), ("completely", nil), ("nodse", "nodes"), ("", nil)])
+    arguments: [
+      ("statsu", "status"), ("stat", "status"), ("lyaout", "layout"), ("x", nil), ("completely", nil), ("nodse", "nodes"), ("", nil),
+    ])
   func suggestions(word: String, expected: String?) {
     #expect(Suggestion.nearest(to: word, in: ["status", "nodes", "layout", "repair"]) == expected)
   }

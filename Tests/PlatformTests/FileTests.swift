@@ -106,7 +106,9 @@ struct FileTests {
     #expect(Array(buffer.bytes(0..<(16 << 10))) == bytes)
   }
 
-  @Test("the time of the last change is set to the nanosecond, before 1970 as well", arguments: [0, 1_700_000_000_123_456_789, -1, -1_500_000_000])
+  @Test(
+    "the time of the last change is set to the nanosecond, before 1970 as well",
+    arguments: [0, 1_700_000_000_123_456_789, -1, -1_500_000_000])
   func modified(nanoseconds: Int64) throws {
     let path = folder.path("time")
     try File(path, [.write, .create]).setModified(nanoseconds: nanoseconds)

@@ -18,7 +18,8 @@ struct JSONCodingTests {
 
   @Test("what was encoded decodes to the same, with slashes as they are")
   func roundTrip() throws {
-    let document = Document(name: "a/b “ü” \n", items: [Inner(size: 1), Inner(size: .max)], at: WallTime(microseconds: 1_700_000_000_123_456))
+    let document = Document(
+      name: "a/b “ü” \n", items: [Inner(size: 1), Inner(size: .max)], at: WallTime(microseconds: 1_700_000_000_123_456))
     let bytes = try JSONCoding.encode(document)
     #expect(String(decoding: bytes, as: UTF8.self).contains("a/b"))
     #expect(try JSONCoding.decode(Document.self, from: bytes) == document)

@@ -60,7 +60,9 @@ struct KeyTests {
     #expect(Hex.encode(derived) == key)
   }
 
-  @Test("scrypt refuses parameters that would take the machine's memory", arguments: [(3, 8, 1), (1 << 30, 8, 1), (0, 8, 1), (16, 0, 1), (16, 1, 0)])
+  @Test(
+    "scrypt refuses parameters that would take the machine's memory",
+    arguments: [(3, 8, 1), (1 << 30, 8, 1), (0, 8, 1), (16, 0, 1), (16, 1, 0)])
   func scryptRefusals(n: Int, r: Int, p: Int) {
     #expect(throws: CryptoError.self) { try Scrypt.derive(password: [1], salt: [2], n: n, r: r, p: p) }
   }

@@ -34,7 +34,8 @@ struct LoggerTests {
         + #""bytes":5,"rate":1.5,"ok":true,"waited":0.25,"peer":"node-2"}"# + "\n")
   }
 
-  @Test("whatever text comes in, a line stays one line of valid JSON", arguments: ["a\"b\\c", "two\nlines\r\u{0}\u{7f}", "ünï 🪨", "\u{2028}"])
+  @Test(
+    "whatever text comes in, a line stays one line of valid JSON", arguments: ["a\"b\\c", "two\nlines\r\u{0}\u{7f}", "ünï 🪨", "\u{2028}"])
   func escaping(text: String) throws {
     logger().info(text, ["f": .string(text)])
     let line = try #require(lines.all.first)

@@ -95,7 +95,9 @@ struct ZstandardTests {
         damaged[Int.random(in: 0..<damaged.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
       }
       // The format has no checksum of ours: a change may decode to other bytes of the right length, which the block's hash then finds.
-      do { #expect(try Samples.stream(damaged, plainSize: 20_000, storedSize: damaged.count, &random).count == 20_000) } catch is ZstandardError {}
+      do {
+        #expect(try Samples.stream(damaged, plainSize: 20_000, storedSize: damaged.count, &random).count == 20_000)
+      } catch is ZstandardError {}
       do { #expect(try Samples.decode(damaged, 20_000).count == 20_000) } catch is ZstandardError {}
     }
   }
@@ -130,7 +132,9 @@ struct ZstandardTests {
 private enum Samples {
   /// Words drawn from a small set, as text is.
   static func text(_ size: Int, _ random: inout SeededRandom) -> [UInt8] {
-    let words = (0..<10).map { _ in (0..<Int.random(in: 3...9, using: &random)).map { _ in UInt8.random(in: 97...122, using: &random) } + [32] }
+    let words = (0..<10).map { _ in
+      (0..<Int.random(in: 3...9, using: &random)).map { _ in UInt8.random(in: 97...122, using: &random) } + [32]
+    }
     var text: [UInt8] = []
     text.reserveCapacity(size + 10)
     while text.count < size { text += words[Int.random(in: 0..<words.count, using: &random)] }
