@@ -100,7 +100,8 @@ final class TestCluster: Sendable {
     let zone = ZoneID(zone)!
     let folder = try TemporaryFolder()
     let capacity = options.fullNode == index ? 64 << 10 : options.capacityBytes
-    let disk = try await TestStores.open(options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity)
+    let disk = try await TestStores.open(
+      options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity, pool: pool)
     let knowledge = try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool)
     let node = StorageNode(
       StorageNode.Parts(
@@ -250,8 +251,16 @@ func withCluster(_ options: TestCluster.Options = .init(), _ body: (TestCluster)
 
 enum TestStores {
   static func open(
-    _ kind: StoreKind, folder: String, cluster: ClusterID, keys: DataKeyring?, capacityBytes: Int64?
+    _ kind: StoreKind, folder: String, cluster: ClusterID, keys: DataKeyring?, capacityBytes: Int64?, pool: BlockingPool
   ) async throws -> any BlockStoring {
-    MemoryStore(keys: keys, capacityBytes: capacityBytes ?? 1 << 40)
+    switch kind {
+    case .memory: return MemoryStore(keys: keys, capacityBytes: capacityBytes ?? 1 << 40)
+    case .segments:
+      var configuration = SegmentStore.Configuration(folder: folder, cluster: cluster, keys: keys)
+      configuration.segmentBytes = 8 << 20
+      configuration.capacityBytes = capacityBytes ?? 256 << 20
+      configuration.readThreads = 2
+      return try await pool.run { [configuration] in try SegmentStore.open(configuration) }
+    }
   }
 }
