@@ -30,6 +30,7 @@ let package = Package(
     .executable(name: "cairn", targets: ["cairn"]),
     .executable(name: "cairnd", targets: ["cairnd"]),
     .executable(name: "cairnctl", targets: ["cairnctl"]),
+    .executable(name: "cairnbench", targets: ["cairnbench"]),
   ],
   targets: [
     // C libraries: a module map and a shim each, imported by exactly one target.
@@ -73,6 +74,13 @@ let package = Package(
     executable(
       "cairnctl", path: "Sources/Executables/cairnctl",
       ["CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient"]),
+
+    executable(
+      "cairnbench", path: "Sources/Executables/cairnbench",
+      [
+        "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
+        "BlockModel",
+      ]),
 
     // Tests.
     .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),

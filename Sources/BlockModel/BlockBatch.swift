@@ -104,6 +104,20 @@ package enum BlockBatch {
     return try result.get()
   }
 
+  /// The first item's text, as soon as it is there: who sent the batch is known before all of it was read. Nil when there is no item.
+  package static func firstText(of beginning: UnsafeRawBufferPointer) throws(Malformed) -> String? {
+    guard beginning.count > magic.count else { return nil }
+    guard beginning[..<magic.count].elementsEqual(magic), beginning.count >= magic.count + itemHeaderBytes else {
+      throw Malformed("the body does not begin with \(String(decoding: magic, as: UTF8.self)) and an item")
+    }
+    let textBytes = number(in: beginning, at: magic.count + 4)
+    let start = magic.count + itemHeaderBytes
+    guard textBytes <= Limits.capabilityCharacters, textBytes <= beginning.count - start,
+      let text = String(validating: beginning[start..<(start + textBytes)], as: UTF8.self)
+    else { throw Malformed("the first item's text is too long or not UTF-8") }
+    return text
+  }
+
   /// The item that begins at `position`.
   private static func item(in body: UnsafeRawBufferPointer, at position: Int) throws(Malformed) -> Item {
     guard body.count - position >= itemHeaderBytes else { throw Malformed("the batch ends inside of an item's header") }

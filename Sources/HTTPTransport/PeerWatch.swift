@@ -60,8 +60,8 @@ final class PeerWatch: Sendable {
     if verdict {
       core.counters.timedOut.add(1, ordering: .relaxed)
       if let exchange { exchange.abort(.timedOut) } else { connection.cut() }
-    } else if activity.kind == .paused, let exchange, isGone(connection) {
-      exchange.abort(.incomplete)
+    } else if isGone(connection, activity) {
+      if let exchange { exchange.abort(.incomplete) } else { connection.cut() }
     }
   }
 
@@ -86,14 +86,33 @@ final class PeerWatch: Sendable {
     }
   }
 
-  /// Whether the peer of a connection that the library does not look at now has hung up.
-  private func isGone(_ connection: ServerConnection) -> Bool {
-    connection.state.withLock { state in
-      guard state.descriptor >= 0 else { return false }
-      // Linux: the peer shut its sending side down. The number is the system's, its name hidden behind _GNU_SOURCE.
-      let hungUp: Int16 = 0x2000
-      var polled = pollfd(fd: state.descriptor, events: hungUp, revents: 0)
-      return poll(&polled, 1, 0) > 0 && polled.revents & (hungUp | Int16(POLLHUP) | Int16(POLLERR)) != 0
+  /// Whether the peer hung up without the library noticing: it does not look at suspended connections, and it misses an end that
+  /// came together with the last bytes, because its edge-triggered polling reports both as one.
+  private func isGone(_ connection: ServerConnection, _ activity: Exchange.Activity) -> Bool {
+    guard activity.kind != .sending else { return false }
+    return connection.state.withLock { state in
+      guard state.descriptor >= 0, PeerWatch.hasHungUp(state.descriptor) else {
+        state.watch.hungUpAfter = nil
+        return false
+      }
+      if activity.kind == .paused { return true }
+      // What the peer sent before it hung up may still be on its way through the library; only a second look without any
+      // progress tells.
+      let hadHungUp = state.watch.hungUpAfter == activity.received && !PeerWatch.hasUnread(state.descriptor)
+      state.watch.hungUpAfter = activity.received
+      return hadHungUp
     }
+  }
+
+  private static func hasHungUp(_ descriptor: Int32) -> Bool {
+    // Linux: the peer shut its sending side down. The number is the system's, its name hidden behind _GNU_SOURCE.
+    let hungUp: Int16 = 0x2000
+    var polled = pollfd(fd: descriptor, events: hungUp, revents: 0)
+    return poll(&polled, 1, 0) > 0 && polled.revents & (hungUp | Int16(POLLHUP) | Int16(POLLERR)) != 0
+  }
+
+  private static func hasUnread(_ descriptor: Int32) -> Bool {
+    var byte: UInt8 = 0
+    return recv(descriptor, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK)) > 0
   }
 }

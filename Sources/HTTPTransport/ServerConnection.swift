@@ -21,6 +21,8 @@ final class ServerConnection: Sendable {
     var since: Int64
     var bytes: Int64
     var kind: Kind
+    /// Body bytes that had come when the peer was first seen to have hung up.
+    var hungUpAfter: Int?
     enum Kind: Equatable { case idle, head, receiving, sending, paused }
   }
 

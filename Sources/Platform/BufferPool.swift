@@ -71,6 +71,9 @@ package final class BufferPool: Sendable {
   /// Buffers that somebody holds now.
   package var lent: Int { state.withLock { $0.lent } }
 
+  /// Callers that wait for a buffer now.
+  package var waiting: Int { state.withLock { $0.waiters.count } }
+
   /// A buffer at once, or nil when all are lent or others wait.
   package func tryAcquire() -> IOBuffer? {
     guard case .lend(let pointer) = admit(mayWait: false) else { return nil }

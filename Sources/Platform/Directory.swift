@@ -80,7 +80,7 @@ package enum Directory {
     if attributes.kind == .directory {
       for name in try list(path) { try removeTree(path + "/" + name) }
     }
-    do { try remove(path) } catch where error.isNotFound {}
+    do { try remove(path) } catch  where error.isNotFound {}
   }
 
   package static func space(_ path: String) throws(FileError) -> FileSystemSpace {
@@ -112,6 +112,21 @@ package enum Directory {
     return FileAttributes(
       kind: kind, size: Int64(status.st_size), allocated: Int64(status.st_blocks) * 512,
       modifiedNanoseconds: nanoseconds(status.st_mtim), mode: UInt32(status.st_mode & 0o7777))
+  }
+
+  /// Makes a symbolic link that holds `target` as it is.
+  package static func makeSymbolicLink(at path: String, to target: String) throws(FileError) {
+    try SystemCall.retrying("symlink", path) { symlink(target, path) }
+  }
+
+  /// What a symbolic link holds.
+  package static func readSymbolicLink(_ path: String) throws(FileError) -> String {
+    // The system's limit for a path, with the zero that it does not write.
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = try SystemCall.retrying("readlink", path) {
+      bytes.withUnsafeMutableBytes { readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count) }
+    }
+    return String(decoding: bytes.prefix(count), as: UTF8.self)
   }
 
   /// Makes a new folder `<parent>/<prefix>.<random>` that only this user may enter, and answers its path.

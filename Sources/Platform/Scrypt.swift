@@ -2,7 +2,7 @@ internal import COpenSSL
 
 /// scrypt (RFC 7914): a key from a password, at a cost in time and memory that guessing pays as well.
 package enum Scrypt {
-  /// Takes about 128 · `n` · `r` bytes of memory (32 MiB with the defaults) and some 60 ms of processor time: call it on a `BlockingPool`.
+  /// Takes about 128 · `n` · `r` bytes of memory (32 MiB with the defaults) and some 100 ms of processor time: call it on a `BlockingPool`.
   ///
   /// - Parameters:
   ///   - n: the cost, a power of two.

@@ -49,6 +49,9 @@ func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
   }
 }
 
+/// Sleeps the calling thread, which is one that `blocking` made.
+func sleepThread(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+
 /// Waits for something that another thread brings about; fails the test when it does not come within ten seconds.
 func eventually(_ what: String, _ condition: @Sendable () async -> Bool, at location: SourceLocation = #_sourceLocation) async throws {
   let deadline = ContinuousClock.now + .seconds(10)
@@ -192,4 +195,12 @@ struct TestRandom: RandomNumberGenerator {
     z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
     return z ^ (z >> 31)
   }
+}
+
+/// Typed throws and `#expect` do not go together; this waits for the response first.
+func expectStatus(
+  _ status: Int, _ response: @autoclosure () async throws -> HTTPClientResponse, at location: SourceLocation = #_sourceLocation
+) async throws {
+  let got = try await response()
+  #expect(got.status == status, sourceLocation: location)
 }

@@ -25,6 +25,10 @@ private let allowedImports: [String: Set<String>] = [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",
     "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
+  "cairnbench": [
+    "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
+    "BlockModel",
+  ],
   "cairnctl": [
     "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
