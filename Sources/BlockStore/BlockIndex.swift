@@ -27,6 +27,7 @@ final class BlockIndex: Sendable {
 
   static let stripeCount = 256
   static let bucketsPerStripe = 256
+  static let bucketCount = stripeCount * bucketsPerStripe
 
   private let stripes: [Stripe]
   private let epochs = Mutex(EpochTable())
@@ -149,14 +150,11 @@ final class BlockIndex: Sendable {
     return sum.digest
   }
 
-  /// All entries, in id order, a bucket at a time: nothing is held between buckets.
-  func forEachBucket(_ body: ([IndexEntry]) throws(BlockStoreError) -> Void) throws(BlockStoreError) {
-    for number in 0..<(BlockIndex.stripeCount * BlockIndex.bucketsPerStripe) {
-      let entries = stripes[number >> 8].buckets.withLock { buckets in
-        let bucket = buckets[number & 255]
-        return (0..<bucket.count).map { bucket[$0].load(bucket: number, epoch: epoch) }
-      }
-      if !entries.isEmpty { try body(entries) }
+  /// The entries of one bucket, in id order. All buckets in order are all entries; nothing is held between them.
+  func entries(inBucket number: Int) -> [IndexEntry] {
+    stripes[number >> 8].buckets.withLock { buckets in
+      let bucket = buckets[number & 255]
+      return (0..<bucket.count).map { bucket[$0].load(bucket: number, epoch: epoch) }
     }
   }
 

@@ -11,8 +11,8 @@ struct ProgressLine: Sendable {
   private var history: [(time: Duration, done: Int64)] = []
 
   private static let window = Duration.seconds(5)
-  /// The bar's own columns.
-  private static let barWidth = 24
+  /// Room kept for the time left, so that the parts before it do not jump: `23 h 59 min left`.
+  private static let remainingWidth = 16
 
   init(label: String, total: Int64?) {
     self.label = label
@@ -45,26 +45,31 @@ struct ProgressLine: Sendable {
     var parts: [String] = []
     if let total, total > 0 {
       let share = min(1, max(0, Double(done) / Double(total)))
-      if width >= 70 { parts.append(ProgressLine.bar(share)) }
+      if width >= 70 { parts.append(ProgressLine.bar(share, columns: width >= 100 ? 24 : 10)) }
       parts.append(ProgressLine.padded("\(Int((share * 100).rounded(.down)))%", 4))
-      parts.append("\(HumanFormat.size(done)) of \(HumanFormat.size(total))")
+      parts.append("\(ProgressLine.padded(HumanFormat.size(done), 8)) of \(HumanFormat.size(total))")
     } else {
       parts.append(HumanFormat.size(done))
     }
-    if let rate { parts.append(HumanFormat.rate(rate)) }
-    if let remaining, done < total ?? 0 { parts.append("\(HumanFormat.duration(remaining)) left") }
+    if let rate { parts.append(ProgressLine.padded(HumanFormat.rate(rate), 10)) }
     let numbers = parts.joined(separator: "  ")
-    let room = width - 1 - TextWidth.columns(of: numbers) - 2
+    let room = width - 1 - TextWidth.columns(of: numbers) - 2 - 2 - ProgressLine.remainingWidth
     let name = room >= 8 ? TextWidth.cut(TextWidth.sanitised(label), to: room) + "  " : ""
-    return TextWidth.cut(name + numbers, to: width - 1)
+    return TextWidth.cut(name + numbers + remainingText, to: width - 1)
   }
 
-  private static func bar(_ share: Double) -> String {
-    let eighths = Int((share * Double(barWidth * 8)).rounded(.down))
-    let full = eighths / 8
+  private var remainingText: String {
+    guard let remaining, done < total ?? 0 else { return "" }
+    // Whole seconds: fractions of the last one would only flicker.
+    let seconds = remaining.components.seconds + (remaining.components.attoseconds > 0 ? 1 : 0)
+    return "  \(HumanFormat.duration(.seconds(seconds))) left"
+  }
+
+  private static func bar(_ share: Double, columns: Int) -> String {
+    let eighths = Int((share * Double(columns * 8)).rounded(.down))
     let parts = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
-    let text = String(repeating: "█", count: full) + parts[eighths % 8]
-    return "▕" + text + String(repeating: " ", count: barWidth - TextWidth.columns(of: text)) + "▏"
+    let text = String(repeating: "█", count: eighths / 8) + parts[eighths % 8]
+    return "▕" + text + String(repeating: " ", count: columns - TextWidth.columns(of: text)) + "▏"
   }
 
   private static func padded(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }

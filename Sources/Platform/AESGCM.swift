@@ -75,7 +75,7 @@ package struct AESGCMContext: ~Copyable {
 
   /// Decrypts `frame` where it is and checks the 16-byte tag.
   ///
-  /// - Throws: `CryptoError.authenticationFailed` when the tag does not fit; the frame's bytes are zeroed then, so that nobody can use them.
+  /// - Throws: `CryptoError.authenticationFailed` when the tag does not fit; the frame's bytes are zeroed then, so nobody can use them.
   package mutating func open(
     nonce: AESGCMNonce, associatedData: UnsafeRawBufferPointer, inPlace frame: UnsafeMutableRawBufferPointer, tag: UnsafeRawPointer
   ) throws(CryptoError) {

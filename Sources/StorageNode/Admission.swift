@@ -25,6 +25,7 @@ struct Admission: Sendable {
   let time: any TimeSource
   /// False until the node can seal records: with encryption on it needs a data key.
   let isReady: @Sendable () -> Bool
+  let isStopping: @Sendable () -> Bool
 
   func capability(
     block: String, query: [(name: String, value: String)], operations: [CapabilityOperation]
@@ -50,6 +51,7 @@ struct Admission: Sendable {
       try checkBlock(bodyBytes, encoding, capability)
     }
     try checkLayout(capability)
+    guard !isStopping() else { throw .stopping }
     guard disks.hasRoom(forBytes: RecordLayout.recordBytes(storedBytes: capability.size)) || disks.status(of: capability.block) != nil else {
       throw Problem(.full, "This node has no room for the block; ask for a URL at another node.")
     }

@@ -86,8 +86,8 @@ struct BatchRoutes: Sendable {
     guard text.hasPrefix(prefix), let mark = text.firstIndex(of: "?") else { return nil }
     let block = String(text[text.index(text.startIndex, offsetBy: prefix.count)..<mark])
     let query = text[text.index(after: mark)...].split(separator: "&", omittingEmptySubsequences: false).map { pair in
-      let equals = pair.firstIndex(of: "=")
-      return (name: String(pair[..<(equals ?? pair.endIndex)]), value: equals.map { String(pair[pair.index(after: $0)...]) } ?? "")
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      return (name: String(parts[0]), value: parts.count > 1 ? String(parts[1]) : "")
     }
     return (block, query)
   }
@@ -101,6 +101,7 @@ struct BatchRoutes: Sendable {
       }
       let capability = try capability(item.text, operation)
       let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
+      upload.forwarding.metrics.received(put)
       let receipts =
         operation == .put
         ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)

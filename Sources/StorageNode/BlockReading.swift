@@ -13,6 +13,7 @@ struct BlockReading: Sendable {
   let disks: DiskSet
   let pools: BufferPools
   let rot: RotReports
+  let metrics: NodeMetrics
   let log: Logger
 
   func get(_ head: HTTPRequestHead) async -> HTTPResponse {
@@ -92,7 +93,9 @@ struct BlockReading: Sendable {
 
   private func read(_ stored: StoredBlock, _ range: Range<Int>?) async throws(BlockStoreError) -> Payload {
     do throws(BlockStoreError) {
-      return try await disks.read(stored.id, range: range, into: pools.read.pool(storedBytes: stored.storedBytes))
+      let payload = try await disks.read(stored.id, range: range, into: pools.read.pool(storedBytes: stored.storedBytes))
+      metrics.served("get", bytes: payload.range.count)
+      return payload
     } catch {
       noteRot(error, stored.id)
       throw error
@@ -151,6 +154,7 @@ struct BlockReading: Sendable {
     }
     do throws(BlockStoreError) {
       let record = try await disks.readRecord(stored.id, into: pools.read.pool(storedBytes: stored.storedBytes))
+      metrics.served("record", bytes: RecordLayout.wireRange(storedBytes: record.header.storedBytes).count)
       return HTTPResponse(
         status: 200, headers: headers,
         body: .buffer(record.buffer, range: RecordLayout.wireRange(storedBytes: record.header.storedBytes)))
@@ -163,6 +167,7 @@ struct BlockReading: Sendable {
   private func noteRot(_ error: BlockStoreError, _ block: BlockID) {
     guard error.code == .rotten else { return }
     rot.add(block)
+    metrics.rottenCopies.increment()
     log.error("a copy fails its check and was set aside", ["block": .string(block.hex), "reason": .string(error.message)])
   }
 }

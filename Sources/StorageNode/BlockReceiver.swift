@@ -18,21 +18,28 @@ struct BlockReceiver: ~Copyable {
 
   /// - Throws: `.unavailable` when no record can be sealed now.
   init(_ put: AdmittedPut, buffer: IOBuffer, keys: DataKeyring?) throws(Problem) {
-    block = put.capability.block
+    let sealer = try BlockReceiver.sealer(put, buffer, keys)
+    let decoder = try BlockReceiver.decoder(put)
+    self.block = put.capability.block
     self.buffer = buffer
-    storedBytes = put.bodyBytes
+    self.storedBytes = put.bodyBytes
+    self.sealer = sealer
+    self.decoder = decoder
+  }
+
+  private static func sealer(_ put: AdmittedPut, _ buffer: IOBuffer, _ keys: DataKeyring?) throws(Problem) -> RecordSealer {
     do throws(BlockStoreError) {
-      sealer = try RecordSealer(
+      return try RecordSealer(
         buffer: buffer, block: put.capability.block, plainBytes: put.capability.size, storedBytes: put.bodyBytes, encoding: put.encoding,
         keys: keys)
     } catch { throw Problem(error) }
-    guard put.encoding == .zstd else {
-      decoder = nil
-      return
-    }
+  }
+
+  private static func decoder(_ put: AdmittedPut) throws(Problem) -> Zstandard.StreamDecoder? {
+    guard put.encoding == .zstd else { return nil }
     do throws(ZstandardError) {
-      decoder = try Zstandard.StreamDecoder(plainSize: put.capability.size, storedSize: put.bodyBytes)
-    } catch { throw BlockReceiver.problem(error) }
+      return try Zstandard.StreamDecoder(plainSize: put.capability.size, storedSize: put.bodyBytes)
+    } catch { throw problem(error) }
   }
 
   /// Takes note that the body is here up to `count`, hashes what is new, and seals what became whole.

@@ -1,4 +1,4 @@
-package import BlockStore
+internal import BlockStore
 package import Platform
 
 /// The node's buffers, by whom they serve. What must hold: nobody who holds a replica's, a read's or a decoder's buffer waits for

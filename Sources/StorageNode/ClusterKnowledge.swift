@@ -1,10 +1,11 @@
 package import BlockModel
-package import ClusterLogic
+internal import ClusterLogic
 package import Platform
 package import ServiceAPI
 internal import Synchronization
 
-/// What the node knows of its cluster, kept over restarts: the last view and the highest coordinator generation that it saw.
+/// What the node knows of its cluster, kept over restarts: the last view, the highest coordinator generation that it saw, and the epoch
+/// of the data key that the coordinator said to use.
 ///
 /// What must hold: the generation only grows, and is on disk before anything acts on it; a view of a lower generation is refused, whoever
 /// brings it. With the coordinator down, the view that lies on disk goes on serving.
@@ -14,19 +15,23 @@ package final class ClusterKnowledge: Sendable {
     package var description: String
   }
 
-  private struct Document: Codable {
+  private struct Document: Codable, Equatable {
     var generation: UInt64
+    /// 0 with encryption off; nil before the coordinator has said.
+    var dataKeyEpoch: UInt32?
     var view: ClusterView?
   }
 
   private struct State {
     var generation: UInt64 = 0
+    var dataKeyEpoch: UInt32?
     var view: ClusterView?
     var members: [NodeID: Member] = [:]
     var sources: [Int: [NodeID]] = [:]
 
     mutating func take(_ document: Document) {
       generation = document.generation
+      dataKeyEpoch = document.dataKeyEpoch
       view = document.view
       members = Dictionary(uniqueKeysWithValues: (document.view?.members ?? []).map { ($0.node, $0) })
       sources = Dictionary((document.view?.filling ?? []).map { ($0.partition, $0.sources) }) { $0 + $1 }
@@ -59,6 +64,7 @@ package final class ClusterKnowledge: Sendable {
 
   package var view: ClusterView? { state.withLock { $0.view } }
   package var generation: UInt64 { state.withLock { $0.generation } }
+  package var dataKeyEpoch: UInt32? { state.withLock { $0.dataKeyEpoch } }
   package func member(_ node: NodeID) -> Member? { state.withLock { $0.members[node] } }
 
   /// How a node stands to a block under the present layout.
@@ -81,14 +87,15 @@ package final class ClusterKnowledge: Sendable {
 
   /// Takes what a coordinator answered, durably before anything else sees it. One caller at a time.
   /// - Throws: `Refused` for a lower generation or a foreign cluster, `FileError` or `JSONError` when it could not be kept.
-  package func apply(generation: UInt64, view: ClusterView?) async throws {
-    let current = state.withLock { Document(generation: $0.generation, view: $0.view) }
+  package func apply(generation: UInt64, view: ClusterView?, dataKeyEpoch: UInt32? = nil) async throws {
+    let current = state.withLock { Document(generation: $0.generation, dataKeyEpoch: $0.dataKeyEpoch, view: $0.view) }
     guard generation >= current.generation, view.map({ $0.generation >= current.generation }) ?? true else {
       throw Refused(description: "A coordinator of generation \(generation) spoke, and this node has seen \(current.generation).")
     }
     if let view, view.cluster != cluster { throw Refused(description: "A coordinator of another cluster, \(view.cluster), spoke.") }
-    let next = Document(generation: max(generation, view?.generation ?? 0), view: view ?? current.view)
-    guard next.generation != current.generation || next.view != current.view else { return }
+    let next = Document(
+      generation: max(generation, view?.generation ?? 0), dataKeyEpoch: dataKeyEpoch ?? current.dataKeyEpoch, view: view ?? current.view)
+    guard next != current else { return }
     let bytes = try ClusterKnowledge.encode(next)
     let path = path
     try await pool.run { try AtomicFile.write(path, bytes) }

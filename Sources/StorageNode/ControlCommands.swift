@@ -1,5 +1,6 @@
 internal import BlockModel
 internal import BlockStore
+internal import ClusterLogic
 internal import HTTPTransport
 internal import Platform
 internal import ServiceAPI

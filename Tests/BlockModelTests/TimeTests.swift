@@ -46,13 +46,14 @@ struct TimeTests {
   func days() {
     var time = WallTime(microseconds: -11_676_096_000_000_000)
     var previous = ""
-    for _ in 0..<(146_097) {
+    var wrong: [String] = []
+    for _ in 0..<146_097 {
       let text = time.rfc3339
-      #expect(text > previous)
-      #expect(WallTime(rfc3339: text) == time)
+      if text <= previous || WallTime(rfc3339: text) != time { wrong.append(text) }
       previous = text
       time = time + .seconds(86_400)
     }
+    #expect(wrong.isEmpty && previous == "1999-12-31T00:00:00Z")
   }
 
   @Test("the ends of what a number holds are written and moved without a trap", arguments: [Int64.min, Int64.min + 1, Int64.max])

@@ -155,7 +155,7 @@ struct ProgressTests {
       clock.advance(by: .seconds(1))
       bar.tick()
     }
-    #expect(frames(recorder).last?.contains("  0 B/s") == true)
+    #expect(frames(recorder).last?.contains("     0 B/s") == true)
     #expect(frames(recorder).last?.contains("left") == false)
   }
 

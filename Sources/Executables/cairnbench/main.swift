@@ -1,1 +1,3 @@
+import CommandLineKit
+
 await BenchCommands.tool.main()

@@ -1,0 +1,179 @@
+internal import BlockModel
+internal import Platform
+
+/// Finds out what a disk holds: from the checkpoint and the records behind it, or from all records.
+///
+/// What must hold: every segment that is read is synced first and read past the page cache, because after a crash of the process or a
+/// failed sync the cache may hold what the disk does not.
+struct DiskRecovery {
+  private let configuration: SegmentStore.Configuration
+  private let identity: DiskIdentity
+  private let files: SegmentFiles
+  private var segments: [Segment] = []
+  private var report = SegmentStore.OpenReport()
+  /// The last segment can be written to: nothing but zeros is behind its records.
+  private var tailIsClean = true
+
+  init(_ configuration: SegmentStore.Configuration, _ identity: DiskIdentity) throws(BlockStoreError) {
+    self.configuration = configuration
+    self.identity = identity
+    files = SegmentFiles(
+      fileSystem: configuration.fileSystem, folder: configuration.folder + "/segments", limit: configuration.openFileLimit)
+    do {
+      try configuration.fileSystem.createDirectory(files.folder)
+      segments = try DiskRecovery.listSegments(files)
+    } catch { throw .io(error) }
+    guard segments.count <= RecordLocation.slotLimit else {
+      throw BlockStoreError(.malformed, "The disk has \(segments.count) segments; at most \(RecordLocation.slotLimit) can be used.")
+    }
+  }
+
+  private static func listSegments(_ files: SegmentFiles) throws(FileError) -> [Segment] {
+    var segments: [Segment] = []
+    for name in try files.fileSystem.list(files.folder) {
+      guard let (number, id) = Segment.parse(fileName: name), let attributes = try files.fileSystem.attributes(files.folder + "/" + name),
+        attributes.kind == .file
+      else { continue }
+      segments.append(Segment(number: number, id: id, fileBytes: Int(attributes.size), endBytes: 0))
+    }
+    return segments.sorted { ($0.number, $0.id) < ($1.number, $1.id) }
+  }
+
+  mutating func run() throws(BlockStoreError) -> RecoveredDisk {
+    do {
+      return try recover()
+    } catch let error as FileError {
+      throw BlockStoreError.io(error)
+    } catch let error as BlockStoreError {
+      throw error
+    } catch {
+      throw BlockStoreError(.io, "The disk could not be read: \(error)")
+    }
+  }
+
+  private mutating func recover() throws -> RecoveredDisk {
+    var index = BlockIndex()
+    let checkpoint = try loadCheckpoint(into: index)
+    if checkpoint == nil { index = BlockIndex() }
+    report.usedCheckpoint = checkpoint != nil
+
+    var replay = makeReplay(index, checkpoint)
+    let first = checkpoint.map { Int($0.positionSlot) } ?? 0
+    for slot in segments.indices where slot >= first {
+      let start = slot == first ? checkpoint?.positionOffset ?? 0 : 0
+      try scan(slot, from: start, &replay)
+    }
+    try replay.finish()
+    report.checkedRecords = replay.checkedRecords
+    report.tornRecords = replay.torn.count
+    return finish(index, replay)
+  }
+
+  /// Nil unless it is good and fits the segments that are here.
+  private mutating func loadCheckpoint(into index: BlockIndex) throws(BlockStoreError) -> Checkpoint? {
+    let loaded = try CheckpointReader.load(configuration.fileSystem, folder: configuration.folder, disk: identity.disk, into: index)
+    guard let checkpoint = loaded, checkpoint.segments.count <= segments.count,
+      zip(checkpoint.segments, segments).allSatisfy({ $0.number == $1.number && $0.id == $1.id && $0.endBytes <= $1.fileBytes }),
+      checkpoint.segments.isEmpty || Int(checkpoint.positionSlot) < checkpoint.segments.count,
+      checkpoint.positionOffset % LocalHeader.unitBytes == 0
+    else { return nil }
+    for slot in checkpoint.segments.indices {
+      segments[slot].endBytes = checkpoint.segments[slot].endBytes
+      segments[slot].punchedBytes = checkpoint.segments[slot].punchedBytes
+    }
+    return checkpoint
+  }
+
+  private func makeReplay(_ index: BlockIndex, _ checkpoint: Checkpoint?) -> Replay {
+    var slots: [UInt32: UInt32] = [:]
+    for (slot, segment) in segments.enumerated() { slots[segment.number] = UInt32(slot) }
+    let (files, segments, keys) = (files, segments, configuration.keys)
+    return Replay(
+      index: index, sequence: (checkpoint?.nextSequence ?? 1) - 1, durableSequence: checkpoint?.durableSequence ?? 0, slots: slots,
+      framesFit: { (item) throws(BlockStoreError) in
+        guard case .block(let header) = item.record.content else { return true }
+        let entry = IndexEntry(header, location: item.location, gcEpoch: 0)
+        let source = try DiskRecovery.source(entry, files, segments[Int(item.slot)])
+        let buffer = IOBuffer(capacity: RecordLayout.bufferBytes)
+        let frames = 0...(RecordLayout.frameCount(storedBytes: header.storedBytes) - 1)
+        return try source.openFrames(frames, of: entry, into: buffer, keys: keys)
+      },
+      sequenceOf: { (entry) throws(BlockStoreError) in
+        let source = try DiskRecovery.source(entry, files, segments[Int(entry.location.slot)])
+        let head = IOBuffer(capacity: RecordLayout.framesStart)
+        let bytes = head.mutableBytes(0..<RecordLayout.framesStart)
+        guard try source.fetch([bytes], from: 0) else { return nil }
+        return LocalHeader(decoding: UnsafeRawBufferPointer(bytes), segment: source.segment, unit: entry.location.unit)?.sequence
+      })
+  }
+
+  private static func source(_ entry: IndexEntry, _ files: SegmentFiles, _ segment: Segment) throws(BlockStoreError) -> RecordSource {
+    do {
+      let file = try files.directFile(entry.location.slot, segment)
+      return RecordSource(
+        file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes, isDirect: true)
+    } catch { throw .io(error) }
+  }
+
+  private mutating func scan(_ slot: Int, from start: Int, _ replay: inout Replay) throws {
+    let segment = segments[slot]
+    try files.file(UInt32(slot), segment).fdatasync()
+    var scanner = SegmentScanner(
+      file: try files.directFile(UInt32(slot), segment), segment: segment.id, from: start, size: segment.fileBytes)
+    while let record = try scanner.next() {
+      if case .segment(let header) = record.content {
+        try header.check(cluster: identity.cluster, disk: identity.disk, keys: configuration.keys)
+      } else {
+        report.scannedRecords += 1
+      }
+      try replay.take(Replay.Item(slot: UInt32(slot), record: record))
+    }
+    report.unreadableBytes += scanner.unreadableBytes
+    segments[slot].endBytes = max(segments[slot].endBytes, scanner.recordsEnd.roundedUp(to: Segment.pageBytes), Segment.pageBytes)
+    if slot == segments.count - 1 {
+      let hasHeader = start > 0 || scanner.recordsEnd > 0
+      tailIsClean = hasHeader && scanner.debrisEnd == 0 && segments[slot].endBytes <= segment.fileBytes
+      try discardEmptyTail(slot, isEmpty: start == 0 && scanner.recordsEnd == 0 && scanner.debrisEnd == 0)
+      if !tailIsClean, segments.indices.contains(slot) { try trim(slot, to: max(segments[slot].endBytes, scanner.debrisEnd)) }
+    }
+  }
+
+  /// A segment that was being made when the disk stopped: nothing was ever written to it.
+  private mutating func discardEmptyTail(_ slot: Int, isEmpty: Bool) throws(FileError) {
+    guard isEmpty else { return }
+    try configuration.fileSystem.remove(files.path(of: segments[slot]))
+    files.forget(UInt32(slot))
+    segments.removeLast()
+  }
+
+  /// Gives back what was preallocated behind a tail that will not be written to any more. Only zeros are cut off.
+  private mutating func trim(_ slot: Int, to end: Int) throws(FileError) {
+    let size = end.roundedUp(to: Segment.pageBytes)
+    guard size < segments[slot].fileBytes else { return }
+    try files.file(UInt32(slot), segments[slot]).truncate(to: Int64(size))
+    segments[slot].fileBytes = size
+    segments[slot].endBytes = size
+  }
+
+  private func finish(_ index: BlockIndex, _ replay: Replay) -> RecoveredDisk {
+    var live: Int64 = 0
+    for bucket in 0..<BlockIndex.bucketCount {
+      for entry in index.entries(inBucket: bucket) { live += Int64(entry.recordBytes) }
+    }
+    var ledger = CommitLedger()
+    ledger.capacityBytes = configuration.capacityBytes
+    ledger.nextSequence = replay.highestSeen + 1
+    ledger.durableSequence = replay.durableSequence
+    ledger.segmentNumbers = segments.map(\.number)
+    ledger.occupiedBytes = segments.reduce(0) { $0 + Int64($1.endBytes) - $1.punchedBytes }
+    var applied = SegmentStore.AppliedPosition(slot: 0, offset: 0, sequence: replay.highestSeen)
+    if let last = segments.indices.last {
+      applied.slot = UInt32(last)
+      applied.offset = segments[last].endBytes
+      if tailIsClean, replay.torn.isEmpty { ledger.active = CommitLedger.Active(segments[last], slot: UInt32(last)) }
+    }
+    return RecoveredDisk(
+      identity: identity, index: index, files: files, segments: segments, ledger: ledger, applied: applied, liveBytes: live, report: report,
+      torn: replay.torn, dead: replay.dead)
+  }
+}

@@ -1,0 +1,81 @@
+internal import BlockModel
+internal import Platform
+
+/// One record where it lies in its segment's file.
+struct RecordSource {
+  let file: any OpenFile
+  let segment: SegmentID
+  /// Where in the file the record begins.
+  let offset: Int64
+  let recordBytes: Int
+  /// The file is read past the page cache, in whole pages.
+  let isDirect: Bool
+
+  /// Fills the pieces, which lie one after the other in the record from `start` on; false when the file ends before.
+  func fetch(_ pieces: [UnsafeMutableRawBufferPointer], from start: Int) throws(BlockStoreError) -> Bool {
+    let wanted = pieces.reduce(0) { $0 + $1.count }
+    do {
+      guard isDirect else { return try file.preadv(into: pieces, at: offset + Int64(start)) == wanted }
+      return try fetchPages(pieces, from: start, wanted)
+    } catch { throw .io(error) }
+  }
+
+  /// Rare: a second look at a copy that failed its check, and the scrub's first.
+  private func fetchPages(_ pieces: [UnsafeMutableRawBufferPointer], from start: Int, _ wanted: Int) throws(FileError) -> Bool {
+    let first = Int(offset) + start
+    let pages = first.roundedDown(to: Segment.pageBytes)..<(first + wanted).roundedUp(to: Segment.pageBytes)
+    let buffer = IOBuffer(capacity: pages.count)
+    let got = try file.pread(into: buffer.mutableBytes(0..<pages.count), at: Int64(pages.lowerBound))
+    guard pages.lowerBound + got >= first + wanted else { return false }
+    var taken = first - pages.lowerBound
+    for piece in pieces {
+      piece.copyMemory(from: buffer.bytes(taken..<(taken + piece.count)))
+      taken += piece.count
+    }
+    return true
+  }
+
+  /// The portable header in the record's first bytes, nil unless they are the headers of exactly this copy.
+  func header(_ bytes: UnsafeRawBufferPointer, of entry: IndexEntry) -> RecordHeader? {
+    let head = UnsafeRawBufferPointer(rebasing: bytes[..<RecordLayout.framesStart])
+    guard
+      let record = SegmentScanner.parse(head, segment: segment, offset: Int(offset), limit: Int(offset) + recordBytes),
+      case .block(let header) = record.content, header.block == entry.id, header.plainBytes == entry.plainBytes,
+      header.storedBytes == entry.storedBytes, header.encoding == entry.encoding
+    else { return nil }
+    return header
+  }
+
+  /// Reads frames so that their payload lies in one piece from the buffer's start on, and opens them there; false when a check fails.
+  ///
+  /// The tags and the headers are read to behind the payload: a buffer that holds the whole record has room for both.
+  func openFrames(
+    _ frames: ClosedRange<Int>, of entry: IndexEntry, into buffer: IOBuffer, keys: DataKeyring?
+  ) throws(BlockStoreError) -> Bool {
+    let payloadBytes = min(entry.storedBytes, (frames.upperBound + 1) * Limits.frameBytes) - frames.lowerBound * Limits.frameBytes
+    let tags = payloadBytes..<(payloadBytes + frames.count * Limits.frameTagBytes)
+    let head = buffer.mutableBytes(tags.upperBound..<(tags.upperBound + RecordLayout.framesStart))
+    func payload(_ index: Int) -> UnsafeMutableRawBufferPointer {
+      let start = (index - frames.lowerBound) * Limits.frameBytes
+      return buffer.mutableBytes(start..<(start + RecordCipher.frameBytes(index, storedBytes: entry.storedBytes)))
+    }
+    func tag(_ index: Int) -> UnsafeMutableRawBufferPointer {
+      let start = tags.lowerBound + (index - frames.lowerBound) * Limits.frameTagBytes
+      return buffer.mutableBytes(start..<(start + Limits.frameTagBytes))
+    }
+    var pieces: [UnsafeMutableRawBufferPointer] = []
+    pieces.reserveCapacity(2 * frames.count + 1)
+    for index in frames { pieces += [payload(index), tag(index)] }
+    if frames.lowerBound == 0 {
+      guard try fetch([head] + pieces, from: 0) else { return false }
+    } else {
+      guard try fetch([head], from: 0), try fetch(pieces, from: RecordLayout.frameStart(frames.lowerBound)) else { return false }
+    }
+    guard let header = header(UnsafeRawBufferPointer(head), of: entry) else { return false }
+    var cipher = try RecordOpener.cipher(for: header, keys: keys)
+    for index in frames {
+      guard cipher.open(frame: index, inPlace: payload(index), tag: UnsafeRawPointer(tag(index).baseAddress!)) else { return false }
+    }
+    return true
+  }
+}

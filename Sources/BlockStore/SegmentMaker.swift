@@ -1,0 +1,70 @@
+internal import BlockModel
+internal import Platform
+
+/// Makes new segment files.
+///
+/// What must hold: when `make` returns, the file, its space, its header and its name are durable, so a record in it needs no more than
+/// an `fdatasync` of the file. A file that a crash left half made has no record in it, and the next start removes it.
+struct SegmentMaker {
+  let files: SegmentFiles
+  let identity: DiskIdentity
+  let keys: DataKeyring?
+  /// Bytes of a new segment when there is room.
+  let segmentBytes: Int
+
+  /// A segment for blocks holds at least the largest record.
+  static let smallestForBlocks = 8 << 20
+  static let smallestForControl = 64 << 10
+
+  /// The sizes to try: the wanted one, and halves of it as long as they are of use.
+  func sizes(forBlocks: Bool) -> [Int] {
+    guard forBlocks else { return [SegmentMaker.smallestForControl] }
+    var sizes = [segmentBytes]
+    while let last = sizes.last, last / 2 >= SegmentMaker.smallestForBlocks { sizes.append((last / 2).roundedUp(to: Segment.pageBytes)) }
+    return sizes
+  }
+
+  /// Nil when the disk has no room for a segment of any of the sizes.
+  func make(
+    number: UInt32, sequence: UInt64, durableSequence: UInt64, sizes: [Int]
+  ) throws(FileError) -> (segment: Segment, file: any OpenFile)? {
+    for size in sizes {
+      let segment = Segment(number: number, id: .random(), fileBytes: size, endBytes: Segment.pageBytes)
+      let path = files.path(of: segment)
+      do {
+        let file = try files.fileSystem.open(path, [.read, .write, .create, .exclusive])
+        try allocate(file, size)
+        try writeHeader(of: segment, to: file, sequence: sequence, durableSequence: durableSequence)
+        try file.fsync()
+        try files.fileSystem.syncDirectory(files.folder)
+        return (segment, file)
+      } catch {
+        guard error.isOutOfSpace else { throw error }
+        // What could not be removed is empty and is removed at the next start.
+        try? files.fileSystem.remove(path)
+      }
+    }
+    return nil
+  }
+
+  /// Where the file system cannot preallocate, the file is sparse: running out of space then fails a write, which fences the disk.
+  private func allocate(_ file: any OpenFile, _ size: Int) throws(FileError) {
+    do { try file.allocate(offset: 0, length: Int64(size), keepSize: false) } catch {
+      guard error.isNotSupported else { throw error }
+      try file.truncate(to: Int64(size))
+    }
+  }
+
+  private func writeHeader(of segment: Segment, to file: any OpenFile, sequence: UInt64, durableSequence: UInt64) throws(FileError) {
+    let page = IOBuffer(capacity: Segment.pageBytes)
+    let bytes = page.mutableBytes(0..<Segment.pageBytes)
+    bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    let body = page.mutableBytes(LocalHeader.byteCount..<(LocalHeader.byteCount + SegmentHeader.byteCount))
+    SegmentHeader(cluster: identity.cluster, disk: identity.disk, number: segment.number, keys: keys).encode(into: body)
+    let header = LocalHeader(
+      kind: .segment, segment: segment.id, unit: 0, bodyBytes: SegmentHeader.byteCount, sequence: sequence, gcEpoch: 0,
+      durableSequence: durableSequence, bodyChecksum: LocalHeader.checksum(ofBody: UnsafeRawBufferPointer(body)))
+    header.encode(into: bytes)
+    try file.pwrite(UnsafeRawBufferPointer(bytes), at: 0)
+  }
+}

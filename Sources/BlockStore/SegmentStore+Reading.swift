@@ -1,0 +1,110 @@
+package import BlockModel
+package import Platform
+internal import Synchronization
+
+/// Reads: find, scatter the frames into one piece, check and open them there.
+extension SegmentStore {
+  package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
+    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    if let range, range.lowerBound < 0 || range.upperBound > entry.storedBytes { throw .outside(range, entry.stored) }
+    let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
+    return try await onReadThread { () throws(BlockStoreError) in
+      try self.withCopy(of: block) { (entry, source) throws(BlockStoreError) in
+        try self.payload(of: entry, range, into: buffer, from: source)
+      }
+    }
+  }
+
+  package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
+    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
+    return try await onReadThread { () throws(BlockStoreError) in
+      try self.withCopy(of: block) { (entry, source) throws(BlockStoreError) in
+        try self.record(of: entry, into: buffer, from: source)
+      }
+    }
+  }
+
+  package func verify(_ block: BlockID, using pool: BufferPool) async throws(BlockStoreError) {
+    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
+    try await onReadThread { () throws(BlockStoreError) in
+      try self.withCopy(of: block, beginDirect: true) { (entry, source) throws(BlockStoreError) -> Void? in
+        guard let payload = try self.payload(of: entry, nil, into: buffer, from: source),
+          PayloadHash.fits(buffer.bytes(payload.range), entry.stored)
+        else { return nil }
+        return ()
+      }
+    }
+  }
+
+  private func absence(of block: BlockID) -> BlockStoreError {
+    if state.withLock({ $0.isClosing }) { return .closed }
+    return index.entry(of: block)?.isSetAside == true ? .rotten(block) : .notFound(block)
+  }
+
+  private func onReadThread<R: Sendable>(_ work: @Sendable @escaping () throws(BlockStoreError) -> R) async throws(BlockStoreError) -> R {
+    if state.withLock({ $0.isClosing }) { throw .closed }
+    do { return try await readThreads.run(work) } catch let error as BlockStoreError { throw error } catch {
+      throw BlockStoreError(.busy, "The read did not begin: \(error)")
+    }
+  }
+
+  /// Runs `body` on the block's copy until it answers: through the page cache, then, when the check failed and the copy is still where
+  /// it was, past it. A copy that fails twice is set aside.
+  private func withCopy<R>(
+    of block: BlockID, beginDirect: Bool = false, _ body: (IndexEntry, RecordSource) throws(BlockStoreError) -> R?
+  ) throws(BlockStoreError) -> R {
+    // The copy may move or go while it is read; each turn looks it up anew.
+    for _ in 0..<4 {
+      guard let entry = index.entry(of: block, whileHeld: { if !$0.isSetAside { readers.enter($0.location) } }) else {
+        throw .notFound(block)
+      }
+      guard !entry.isSetAside else { throw .rotten(block) }
+      defer { readers.leave(entry.location) }
+      if let answer = try body(entry, source(of: entry, isDirect: beginDirect)) { return answer }
+      guard index.entry(of: block)?.location == entry.location else { continue }
+      if let answer = try body(entry, source(of: entry, isDirect: true)) { return answer }
+      guard index.entry(of: block)?.location == entry.location else { continue }
+      throw setAside(entry)
+    }
+    throw BlockStoreError(.busy, "Block \(block) was replaced again and again while it was read.")
+  }
+
+  private func source(of entry: IndexEntry, isDirect: Bool) throws(BlockStoreError) -> RecordSource {
+    let slot = entry.location.slot
+    let segment = state.withLock { $0.segments[Int(slot)] }
+    do {
+      let file = isDirect ? try files.directFile(slot, segment) : try files.file(slot, segment)
+      return RecordSource(file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes, isDirect: isDirect)
+    } catch { throw .io(error) }
+  }
+
+  /// Takes the copy out of sight at once, and notes it durably in its turn.
+  private func setAside(_ entry: IndexEntry) -> BlockStoreError {
+    if index.setAside(entry.id, at: entry.location) {
+      submit(StoreOperation(request: .setAside(entry.id, entry.location)) { _ in })
+    }
+    return .rotten(entry.id)
+  }
+
+  /// Nil when the check fails.
+  private func payload(
+    of entry: IndexEntry, _ range: Range<Int>?, into buffer: IOBuffer, from source: RecordSource
+  ) throws(BlockStoreError) -> Payload? {
+    let asked = range ?? 0..<entry.storedBytes
+    let last = RecordLayout.frameCount(storedBytes: entry.storedBytes) - 1
+    let frames = min(last, asked.lowerBound / Limits.frameBytes)...min(last, max(asked.lowerBound, asked.upperBound - 1) / Limits.frameBytes)
+    guard try source.openFrames(frames, of: entry, into: buffer, keys: configuration.keys) else { return nil }
+    let start = asked.lowerBound - frames.lowerBound * Limits.frameBytes
+    return Payload(block: entry.stored, buffer: buffer, range: start..<(start + asked.count))
+  }
+
+  /// Nil when the check fails.
+  private func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
+    let whole = buffer.mutableBytes(0..<entry.recordBytes)
+    guard try source.fetch([whole], from: 0), let header = source.header(UnsafeRawBufferPointer(whole), of: entry) else { return nil }
+    let record = SealedRecord(header: header, buffer: buffer, gcEpoch: entry.gcEpoch)
+    return try RecordOpener.check(record, keys: configuration.keys) ? record : nil
+  }
+}
