@@ -46,6 +46,10 @@ public final class CairnClient: Sendable {
     journals = configuration.stateDirectory.map { (folder: $0, gateway: address) }
   }
 
+  /// Block buffers that transfers hold now, and at most.
+  package var buffersLent: Int { resources.buffers.lent }
+  package var bufferLimit: Int { resources.buffers.limit }
+
   /// Runs a call and turns whatever it throws into a `CairnError`.
   func answering<Value: Sendable>(_ body: () async throws -> Value) async throws(CairnError) -> Value {
     do { return try await body() } catch {

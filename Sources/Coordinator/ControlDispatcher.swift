@@ -14,8 +14,7 @@ package final class ControlDispatcher: ControlPlane {
     let encoded: @Sendable ([UInt8], ControlContext) async throws(Problem) -> [UInt8]
   }
 
-  /// Written under `registration` only while `isSealed` is false; read only after `isSealed` was seen true, or under `registration` by the
-  /// caller that sets it. The acquiring load orders every write before every read, so there is no race for the compiler to find.
+  // Proof: written under `registration` while `isSealed` is false, read after it was seen true; the acquiring load orders one before the other.
   nonisolated(unsafe) private var handlers: [String: Handler] = [:]
   private let isSealed = Atomic<Bool>(false)
   private let registration = Mutex<Void>(())
