@@ -3,8 +3,8 @@ internal import Platform
 
 /// Finds out what a disk holds: from the checkpoint and the records behind it, or from all records.
 ///
-/// What must hold: every segment that is read is synced first and read past the page cache, because after a crash of the process or a
-/// failed sync the cache may hold what the disk does not.
+/// What must hold: names are synced before they are read, and every segment that is scanned is synced first and read past the page cache,
+/// because after a crash of the process or a failed sync the cache may hold what the disk does not.
 struct DiskRecovery {
   private let configuration: SegmentStore.Configuration
   private let identity: DiskIdentity
@@ -21,6 +21,9 @@ struct DiskRecovery {
       fileSystem: configuration.fileSystem, folder: configuration.folder + "/segments", limit: configuration.openFileLimit)
     do {
       try configuration.fileSystem.createDirectory(files.folder)
+      // A process that was killed may have made names that only the cache knows.
+      try configuration.fileSystem.syncDirectory(configuration.folder)
+      try configuration.fileSystem.syncDirectory(files.folder)
       segments = try DiskRecovery.listSegments(files)
     } catch { throw .io(error) }
     guard segments.count <= RecordLocation.slotLimit else {

@@ -38,7 +38,7 @@ extension StorageNode {
         return HTTPResponse(status: 201, json: PutReply(receipts: receipts))
       } catch { return HTTPResponse(error) }
     }
-    router.add(.get, path, inline: { reading.quick($0) }) { head, _ in await reading.get(head) }
+    router.add(.get, path) { head, _ in await reading.get(head) }
     router.add(.delete, path) { _, _ in
       HTTPResponse(Problem(.forbidden, "Blocks are deleted by the coordinator alone, by a command; delete the files that use them instead."))
     }

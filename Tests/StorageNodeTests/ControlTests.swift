@@ -75,8 +75,8 @@ import TestSupport
     let frame = try #require(blocks[3].withUnsafeBytes { Zstandard.compress($0) })
     let absent = random.bytes(9)
     try await withCluster(.init(store: store, zones: ["a", "b", "c", "a"])) { cluster in
-      for block in blocks.prefix(3) { _ = try await cluster.store(block) }
-      let compressed = try await cluster.put(frame, to: cluster.putURL(blocks[3]), headers: ["Content-Encoding": "zstd"])
+      for block in blocks.prefix(3) { _ = try await cluster.store(block, forwards: [1, 2]) }
+      let compressed = try await cluster.put(frame, to: cluster.putURL(blocks[3], forwards: [1, 2]), headers: ["Content-Encoding": "zstd"])
       #expect(compressed.status == 201)
       await cluster.nodes[2].kill()
       var items = blocks.map { item(cluster, $0, from: [2, 0, 1]) }
