@@ -30,7 +30,8 @@ struct CoordinatorConnection: Sendable {
       return url
     }
     guard !urls.isEmpty, urls.allSatisfy({ $0.hasPrefix("http://") || $0.hasPrefix("https://") }) else {
-      throw CommandFailure(.usage, "CAIRN_COORDINATOR has to be one or more URLs that begin with https:// or http://, with commas between them.")
+      throw CommandFailure(
+        .usage, "CAIRN_COORDINATOR has to be one or more URLs that begin with https:// or http://, with commas between them.")
     }
     let token = try required("CAIRN_OPERATOR_TOKEN", "a token from “cairnctl issue operator”")
     var configuration = HTTPClient.Configuration()

@@ -14,8 +14,8 @@ enum RepairCommands {
   private static let repair = Command(
     "repair", summary: "check the copies of blocks and make missing ones",
     discussion: """
-      Without a filter every copy on every live node is checked. With --wait it returns when each referenced block has all the copies that the live \
-      nodes allow, and ends with 1 when one could not be brought there.
+      Without a filter every copy on every live node is checked. With --wait it returns when each referenced block has all the copies that \
+      the live nodes allow, and ends with 1 when one could not be brought there.
       """,
     options: [
       CommandOption("node", value: "N", help: "only what this node should hold"),
@@ -38,7 +38,9 @@ enum RepairCommands {
     guard ended.failures.isEmpty else {
       for failure in ended.failures.prefix(shownLines) where !console.isJSON { console.complain("  \(TextWidth.sanitised(failure))") }
       throw CommandFailure(
-        .failed, "\(HumanFormat.counted(ended.failures.count, "block")) could not be brought to all copies: bring nodes back or add some, then repair again.")
+        .failed,
+        "\(HumanFormat.counted(ended.failures.count, "block")) could not be brought to all copies: bring nodes back or add some, then repair."
+      )
     }
   }
 
@@ -137,7 +139,9 @@ enum RepairCommands {
   }
 
   private static func blockID(_ text: String) throws -> BlockID {
-    guard let block = BlockID(hex: text) else { throw CommandFailure(.usage, "“\(text)” is no block id: 64 lower-case hexadecimal digits.") }
+    guard let block = BlockID(hex: text) else {
+      throw CommandFailure(.usage, "“\(text)” is no block id: 64 lower-case hexadecimal digits.")
+    }
     return block
   }
 }

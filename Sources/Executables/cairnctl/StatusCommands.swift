@@ -37,7 +37,8 @@ enum StatusCommands {
     console.write(table(of: status.nodes).render(style: console.style))
     for node in status.nodes {
       for disk in node.disks where disk.state != .healthy {
-        console.print("\(node.name.text): disk \(disk.id.hex) is \(disk.state.rawValue)\(disk.reason.map { ": \(TextWidth.sanitised($0))" } ?? "")")
+        console.print(
+          "\(node.name.text): disk \(disk.id.hex) is \(disk.state.rawValue)\(disk.reason.map { ": \(TextWidth.sanitised($0))" } ?? "")")
       }
     }
   }
@@ -50,7 +51,8 @@ enum StatusCommands {
         let console = invocation.console
         guard !console.isJSON else { return try console.printJSON(layout) }
         console.print(
-          "layout \(layout.version): \(HumanFormat.counted(layout.partitions, "partition")), \(HumanFormat.counted(layout.replicas, "replica")) each")
+          "layout \(layout.version): \(HumanFormat.counted(layout.partitions, "partition")), \(HumanFormat.counted(layout.replicas, "replica")) each"
+        )
         console.print("")
         var table = Table([.left("NODE"), .left("ZONE"), .right("WEIGHT"), .right("PARTITIONS")])
         for node in layout.nodes { table.add([node.name.text, node.zone.text, "\(node.weight)", HumanFormat.count(node.partitions)]) }
@@ -62,7 +64,8 @@ enum StatusCommands {
 
   private static func table(of nodes: [NodeStatus]) -> Table {
     var table = Table([
-      .left("NODE"), .left("ZONE"), .left("STATE"), .right("USED"), .right("CAPACITY"), .right("FULL"), .right("BLOCKS"), .left("LAST HEARD"),
+      .left("NODE"), .left("ZONE"), .left("STATE"), .right("USED"), .right("CAPACITY"), .right("FULL"), .right("BLOCKS"),
+      .left("LAST HEARD"),
       .left("ADDRESS"),
     ])
     for node in nodes.sorted(by: { ($0.zone, $0.name) < ($1.zone, $1.name) }) {
