@@ -54,7 +54,9 @@ final class FakeMetadata: ClusterMetadata {
     }
   }
 
-  func layoutHistory(limit: Int) async throws(MetadataError) -> [Layout] { try use { state in state.layouts.reversed().prefix(limit).map { $0 } } }
+  func layoutHistory(limit: Int) async throws(MetadataError) -> [Layout] {
+    try use { state in Array(state.layouts.reversed().prefix(limit)) }
+  }
 
   func commitLayout(_ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition]) async throws(MetadataError) {
     try use { (state) throws(MetadataError) in
@@ -337,7 +339,9 @@ final class FakeCluster: Sendable {
     let layout = service.view!.layout
     let live = metadata.state.withLock { $0.live.map(\.id) }
     return nodes.state.withLock { nodes in
-      live.filter { block in layout.replicas(of: block).contains { !nodes[$0]!.blocks.contains(block) || nodes[$0]!.rotten.contains(block) } }
+      live.filter { block in
+        layout.replicas(of: block).contains { !nodes[$0]!.blocks.contains(block) || nodes[$0]!.rotten.contains(block) }
+      }
     }
   }
 
