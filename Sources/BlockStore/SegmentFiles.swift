@@ -51,7 +51,19 @@ final class SegmentFiles: Sendable {
     }
   }
 
-  func adopt(_ file: any OpenFile, _ slot: UInt32) { _ = keep(file, Key(slot: slot, isDirect: false)) }
+  /// A new file, in a slot that may have had another one.
+  func adopt(_ file: any OpenFile, _ slot: UInt32) {
+    forget(slot)
+    _ = keep(file, Key(slot: slot, isDirect: false))
+  }
+
+  /// The slot's file is gone.
+  func forget(_ slot: UInt32) {
+    state.withLock { state in
+      state.open[Key(slot: slot, isDirect: false)] = nil
+      state.open[Key(slot: slot, isDirect: true)] = nil
+    }
+  }
 
   func closeAll() { state.withLock { $0.open = [:] } }
 

@@ -41,10 +41,11 @@ package final class Console: Sendable {
 
   /// This process's own streams. Colours only on a terminal, without `NO_COLOR` (no-color.org) and not on a `dumb` one.
   package static func standard(isJSON: Bool = false, isQuiet: Bool = false) -> Console {
-    let isTerminal = isatty(1) == 1
+    let isTerminal = Terminal.isTerminal(1)
     let isPlain = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false || getenv("TERM").map { String(cString: $0) } == "dumb"
     return Console(
-      isJSON: isJSON, isQuiet: isQuiet, isTerminal: isTerminal, isErrorTerminal: isatty(2) == 1, width: terminalWidth(),
+      isJSON: isJSON, isQuiet: isQuiet, isTerminal: isTerminal, isErrorTerminal: Terminal.isTerminal(2),
+      width: Terminal.columns(of: 1) ?? Terminal.columns(of: 2) ?? 80,
       isColoured: isTerminal && !isPlain, output: { writeAll($0, to: 1) }, error: { writeAll($0, to: 2) })
   }
 
@@ -75,12 +76,6 @@ package final class Console: Sendable {
   package func complain(_ line: String) { writeError(line + "\n") }
 
   func writeError(_ text: String) { turn.withLock { _ in error(Array(text.utf8)) } }
-
-  private static func terminalWidth() -> Int {
-    var size = winsize()
-    for descriptor: Int32 in [1, 2] where ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 { return Int(size.ws_col) }
-    return 80
-  }
 
   private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
     bytes.withUnsafeBytes { bytes in

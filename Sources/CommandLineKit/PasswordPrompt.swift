@@ -5,7 +5,6 @@ package import Platform
 package enum PasswordPrompt {
   /// Bytes; a longer line is refused.
   private static let limit = 1024
-  private static let interruptCharacter: UInt8 = 3
 
   /// Asks on the terminal without showing what is typed.
   ///
@@ -45,18 +44,12 @@ package enum PasswordPrompt {
       throw CommandFailure(.usage, "There is no terminal to ask for the password on; give it by --password-stdin.")
     }
     defer { close(terminal) }
-    var saved = termios()
-    guard tcgetattr(terminal, &saved) == 0 else { throw CommandFailure(.failed, "The terminal cannot hide the password.") }
-    var hidden = saved
-    // Ctrl-C comes as a character that ends the line, so that the terminal never stays without its echo.
-    hidden.c_lflag &= ~tcflag_t(ECHO | ISIG)
-    withUnsafeMutableBytes(of: &hidden.c_cc) { $0[Int(VEOL)] = interruptCharacter }
-    guard tcsetattr(terminal, TCSAFLUSH, &hidden) == 0 else { throw CommandFailure(.failed, "The terminal cannot hide the password.") }
-    defer { tcsetattr(terminal, TCSAFLUSH, &saved) }
     _ = question.withCString { write(terminal, $0, strlen($0)) }
     defer { _ = write(terminal, "\n", 1) }
-    let line = try readLine(from: terminal)
-    guard !line.contains(interruptCharacter) else { throw CommandFailure(.failed, "Broken off; nothing was changed.") }
+    guard let line = try Terminal.withHiddenInput(terminal, { try readLine(from: terminal) }) else {
+      throw CommandFailure(.failed, "The terminal cannot hide the password.")
+    }
+    guard !line.contains(Terminal.interruptCharacter) else { throw CommandFailure(.failed, "Broken off; nothing was changed.") }
     return SecretBytes(line)
   }
 
@@ -71,7 +64,7 @@ package enum PasswordPrompt {
       if count == 0 || byte == UInt8(ascii: "\n") { break }
       guard line.count < limit else { throw CommandFailure(.usage, "A password has at most \(limit) bytes.") }
       line.append(byte)
-      if byte == interruptCharacter { break }
+      if byte == Terminal.interruptCharacter { break }
     }
     if line.last == UInt8(ascii: "\r") { line.removeLast() }
     return line

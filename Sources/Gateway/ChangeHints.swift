@@ -2,8 +2,8 @@ internal import BlockModel
 internal import HTTPTransport
 internal import ServiceAPI
 
-/// The events of one stream. They say that something changed and never what: the client asks with its own cursor, so that a lost event loses
-/// nothing.
+/// The events of one stream. They say that something changed and never what: the client asks with its own cursor, so that a lost event
+/// loses nothing.
 actor ChangeHints {
   typealias Ask = @Sendable (String) async throws(Problem) -> ChangesPage
 
@@ -36,7 +36,7 @@ actor ChangeHints {
   func next() async -> HTTPBodyPiece? {
     if !hasGreeted {
       hasGreeted = true
-      return text("retry: 2000\n\n")
+      return .bytes(ServerSentEvent(event: "hello", data: "{}", retry: .seconds(2)).encoded)
     }
     while !isOver, !room.isClosed, !Task.isCancelled {
       do throws(Problem) {
@@ -44,12 +44,12 @@ actor ChangeHints {
       } catch {
         guard error.kind == .unavailable || error.kind == .busy else {
           isOver = true
-          return text("event: end\ndata: {\"type\":\"\(error.type)\"}\n\n")
+          return .bytes(ServerSentEvent(event: "end", data: "{\"type\":\"\(error.type)\"}").encoded)
         }
       }
       if silent >= ChangeHints.keepAlive {
         silent = .zero
-        return text(": waiting\n\n")
+        return .bytes(Array(":\n\n".utf8))
       }
       let pause = room.interval(atLeast: interval)
       silent += pause
@@ -72,10 +72,10 @@ actor ChangeHints {
     }
     guard hasChanged || wasReset else { return nil }
     silent = .zero
-    // A cursor is opaque, but made by the coordinator of characters that need no escaping; anything else would end the line.
-    let id = cursor.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") } ? cursor : ""
-    return text("id: \(id)\nevent: \(wasReset ? "reset" : "change")\ndata: {\"cursor\":\"\(id)\"}\n\n")
+    var data = JSONWriter(capacity: 128)
+    data.object { $0.member("cursor") { $0.string(cursor) } }
+    let event = ServerSentEvent(
+      id: cursor, event: wasReset ? "reset" : "change", data: String(decoding: data.bytes, as: UTF8.self))
+    return .bytes(event.encoded)
   }
-
-  private func text(_ text: String) -> HTTPBodyPiece { .bytes(Array(text.utf8)) }
 }

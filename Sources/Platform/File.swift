@@ -98,12 +98,12 @@ package final class File: OpenFile {
   package func allocate(offset: Int64, length: Int64, keepSize: Bool = false) throws(FileError) {
     try SystemCall.retrying("fallocate", path) {
       keepSize
-        ? cairn_fallocate_keep_size(descriptor, off_t(offset), off_t(length)) : cairn_fallocate(descriptor, off_t(offset), off_t(length))
+        ? cairn_fallocate_keep_size(descriptor, offset, length) : cairn_fallocate(descriptor, offset, length)
     }
   }
 
   package func punchHole(offset: Int64, length: Int64) throws(FileError) {
-    try SystemCall.retrying("punch hole", path) { cairn_punch_hole(descriptor, off_t(offset), off_t(length)) }
+    try SystemCall.retrying("punch hole", path) { cairn_punch_hole(descriptor, offset, length) }
   }
 
   package func truncate(to size: Int64) throws(FileError) {

@@ -92,8 +92,9 @@ struct Admission: Sendable {
   }
 
   /// A URL of an older layout is good as long as this node still has a part in the block; a newer one than this node knows is good too.
+  /// Records from other nodes are always good: a copy off the layout is a stray, which the commit writes down and repair clears up.
   private func checkLayout(_ capability: Capability) throws(Problem) {
-    guard case .stranger(let version) = knowledge.standing(of: node, towards: capability.block), capability.layoutVersion < version else {
+    guard capability.operation == .put, case .stranger(let version) = knowledge.standing(of: node, towards: capability.block), capability.layoutVersion < version else {
       return
     }
     throw Problem(

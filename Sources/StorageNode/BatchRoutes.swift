@@ -101,6 +101,7 @@ struct BatchRoutes: Sendable {
       }
       let capability = try capability(item.text, operation)
       let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
+      upload.forwarding.metrics.received(put)
       let receipts =
         operation == .put
         ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)

@@ -29,20 +29,6 @@ struct BlockReading: Sendable {
     }
   }
 
-  /// What can be answered from memory, on the network thread: HEAD, absence, and `If-None-Match`.
-  func quick(_ head: HTTPRequestHead) -> HTTPResponse? {
-    let capability: Capability
-    do throws(Problem) {
-      capability = try admission.capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get, .record])
-    } catch { return HTTPResponse(error) }
-    guard let stored = disks.status(of: capability.block) else { return HTTPResponse(Problem(BlockStoreError(.notFound, ""))) }
-    guard capability.operation == .get else { return nil }
-    if let match = head.headers["If-None-Match"], BlockReading.names(match, capability.block) {
-      return HTTPResponse(status: 304, headers: headers(of: stored, passThrough: false))
-    }
-    return nil
-  }
-
   private static func names(_ match: String, _ block: BlockID) -> Bool { match == "*" || match.contains("\"\(block.hex)\"") }
 
   // MARK: Blocks
@@ -51,6 +37,9 @@ struct BlockReading: Sendable {
     guard let stored = disks.status(of: capability.block) else { throw BlockStoreError(.notFound, "") }
     guard stored.plainBytes == capability.size else {
       throw Problem(.conflict, "The block has \(stored.plainBytes) bytes, and this URL is signed for \(capability.size).")
+    }
+    if let match = head.headers["If-None-Match"], BlockReading.names(match, stored.id) {
+      return HTTPResponse(status: 304, headers: headers(of: stored, passThrough: false))
     }
     let range = HTTPRange.parse(head.headers["Range"], size: stored.plainBytes)
     if case .unsatisfiable = range { return unsatisfiable(stored) }
@@ -93,7 +82,9 @@ struct BlockReading: Sendable {
 
   private func read(_ stored: StoredBlock, _ range: Range<Int>?) async throws(BlockStoreError) -> Payload {
     do throws(BlockStoreError) {
-      return try await disks.read(stored.id, range: range, into: pools.read.pool(storedBytes: stored.storedBytes))
+      let payload = try await disks.read(stored.id, range: range, into: pools.read.pool(storedBytes: stored.storedBytes))
+      metrics.served("get", bytes: payload.range.count)
+      return payload
     } catch {
       noteRot(error, stored.id)
       throw error
@@ -152,6 +143,7 @@ struct BlockReading: Sendable {
     }
     do throws(BlockStoreError) {
       let record = try await disks.readRecord(stored.id, into: pools.read.pool(storedBytes: stored.storedBytes))
+      metrics.served("record", bytes: RecordLayout.wireRange(storedBytes: record.header.storedBytes).count)
       return HTTPResponse(
         status: 200, headers: headers,
         body: .buffer(record.buffer, range: RecordLayout.wireRange(storedBytes: record.header.storedBytes)))

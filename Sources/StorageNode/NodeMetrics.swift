@@ -1,6 +1,5 @@
 internal import BlockModel
 internal import BlockStore
-internal import HTTPTransport
 package import Platform
 
 /// What a node counts and shows on `/metrics`.
@@ -9,20 +8,18 @@ package struct NodeMetrics: Sendable {
 
   package init(_ registry: Metrics = Metrics()) { self.registry = registry }
 
-  /// One finished request. `operation` is from a fixed list, never from the request.
-  func request(_ operation: String, status: Int, seconds: Duration) {
-    registry.counter(
-      "cairn_node_requests_total", help: "Requests answered, by operation and status.",
-      labels: ["operation": operation, "status": String(status)]
-    ).increment()
-    registry.histogram(
-      "cairn_node_request_duration_seconds", help: "Time from a request's head to its last byte.", labels: ["operation": operation]
-    ).observe(seconds)
+  /// Blocks and records that were let in, batched ones included.
+  func received(_ put: AdmittedPut) {
+    let labels: MetricLabels = ["operation": put.capability.operation.rawValue]
+    registry.counter("cairn_node_blocks_received_total", help: "Blocks and records let in.", labels: labels).increment()
+    registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels).increment(by: put.bodyBytes)
   }
 
-  func bytes(received: Int, sent: Int) {
-    registry.counter("cairn_node_body_bytes_total", help: "Bytes of bodies.", labels: ["direction": "in"]).increment(by: received)
-    registry.counter("cairn_node_body_bytes_total", help: "Bytes of bodies.", labels: ["direction": "out"]).increment(by: sent)
+  /// Blocks and records that were read from disk to be sent.
+  func served(_ operation: String, bytes: Int) {
+    let labels: MetricLabels = ["operation": operation]
+    registry.counter("cairn_node_blocks_served_total", help: "Blocks and records served.", labels: labels).increment()
+    registry.counter("cairn_node_served_bytes_total", help: "Bytes of blocks and records served.", labels: labels).increment(by: bytes)
   }
 
   /// Records sent to replicas: `stored`, or why not.

@@ -26,18 +26,19 @@ extension StorageNode {
   }
 
   private func addBlocks(to router: inout HTTPRouter) {
-    let (admission, upload, replica, reading) = (admission, upload, replica, reading)
+    let (admission, upload, replica, reading, metrics) = (admission, upload, replica, reading, metrics)
     let path = "/v1/blocks/{id}"
     // The longest body is a record; what a client's block may have at most is for the gate to say, in words of its own.
     let longest = RecordLayout.wireRange(storedBytes: Limits.blockBytes).count
     router.add(.put, path, maxBodyBytes: longest, gate: gate { head throws(Problem) in _ = try admission.put(head) }) { head, body in
       do throws(Problem) {
         let put = try admission.put(head)
+        metrics.received(put)
         let receipts = put.capability.operation == .put ? try await upload.receive(put, body) : try await replica.receive(put, body)
         return HTTPResponse(status: 201, json: PutReply(receipts: receipts))
       } catch { return HTTPResponse(error) }
     }
-    router.add(.get, path, inline: { reading.quick($0) }) { head, _ in await reading.get(head) }
+    router.add(.get, path) { head, _ in await reading.get(head) }
     router.add(.delete, path) { _, _ in
       HTTPResponse(Problem(.forbidden, "Blocks are deleted by the coordinator alone, by a command; delete the files that use them instead."))
     }
@@ -58,43 +59,6 @@ extension StorageNode {
         try check(head)
         return nil
       } catch { return HTTPResponse(error) }
-    }
-  }
-
-  /// Counts and logs finished requests; for the server's observer.
-  package func observe(_ record: HTTPExchangeRecord) {
-    metrics.request(StorageNode.operation(record), status: record.status ?? 0, seconds: record.duration)
-    metrics.bytes(received: record.bodyBytesIn, sent: record.bodyBytesOut)
-    let status = record.status ?? 0
-    let level: LogLevel = status >= 500 ? .warning : status >= 400 ? .info : .debug
-    guard log.isEnabled(level) else { return }
-    let fields: LogFields = [
-      "request_id": .string(record.requestID), "method": .string(record.method.rawValue), "path": .string(record.rawPath),
-      "status": .int(status), "in": .int(record.bodyBytesIn), "out": .int(record.bodyBytesOut), "seconds": .duration(record.duration),
-      "peer": .string(record.remoteAddress), "ending": .string("\(record.ending)"),
-    ]
-    switch level {
-    case .warning: log.warning("request", fields)
-    case .info: log.info("request", fields)
-    default: log.debug("request", fields)
-    }
-  }
-
-  private static func operation(_ record: HTTPExchangeRecord) -> String {
-    switch record.route {
-    case "/v1/blocks/{id}":
-      switch record.method {
-      case .put: "put"
-      case .get: "get"
-      case .head: "head"
-      default: "other"
-      }
-    case BatchRoutes.putPath: "batch-put"
-    case BatchRoutes.getPath: "batch-get"
-    case BatchRoutes.replicatePath: "batch-replicate"
-    case "/v1/control/{hash}": "control"
-    case nil: "none"
-    default: "other"
     }
   }
 }

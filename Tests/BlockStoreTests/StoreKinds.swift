@@ -1,5 +1,6 @@
 import BlockModel
 import BlockStore
+import Glibc
 import Platform
 import Testing
 
@@ -37,6 +38,9 @@ enum StoreKind: String, CaseIterable, CustomTestStringConvertible {
     return configuration
   }
 }
+
+/// The value of an environment variable, nil when it is not set.
+func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
 func withFolder<R>(_ body: (String) async throws -> R) async throws -> R {
   let folder = try Directory.makeUnique(in: "/tmp", prefix: "cairn-store")

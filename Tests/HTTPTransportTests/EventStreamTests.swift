@@ -3,17 +3,6 @@ import Testing
 
 @Suite("event streams")
 struct EventStreamTests {
-  /// Reads a stream's text until it has `count` bytes or `until` appears.
-  private static func read(_ client: HTTPClient, _ url: String, until text: String) async throws -> String {
-    let all = Shared("")
-    try await client.stream(HTTPClientRequest(method: .get, url: url, stallTimeout: nil)) { _ in
-    } onBytes: { bytes in
-      all.change { $0 += String(decoding: bytes, as: UTF8.self) }
-      return !all.now.contains(text)
-    }
-    return all.now
-  }
-
   @Test("events arrive in order, with heartbeats between them")
   func events() async throws {
     let writers = Shared<[SSEWriter]>([])
@@ -26,16 +15,21 @@ struct EventStreamTests {
       }
     } body: { server in
       try await withClient { client in
-        async let text = Self.read(client, server.base + "/events", until: "data: last\n\n")
+        let text = Shared("")
+        async let reading: Void = client.stream(HTTPClientRequest(method: .get, url: server.base + "/events", stallTimeout: nil)) { _ in
+        } onBytes: { bytes in
+          text.change { $0 += String(decoding: bytes, as: UTF8.self) }
+          return !text.now.contains("data: last\n\n")
+        }
         try await eventually("the stream is open") { writers.now.count == 1 }
         let writer = try #require(writers.now.first)
         for number in 1...100 { writer.send(ServerSentEvent(id: "\(number)", data: "n\(number)")) }
-        try await Task.sleep(for: .milliseconds(150))
+        try await eventually("a heartbeat comes") { text.now.contains("\n:\n\n") }
         writer.send(ServerSentEvent(event: "end", data: "last"))
-        let got = try await text
+        try await reading
+        let got = text.now
         let ids = got.split(separator: "\n").filter { $0.hasPrefix("id: ") }.map { String($0.dropFirst(4)) }
         #expect(ids == (1...100).map(String.init))
-        #expect(got.contains(":\n\n"))
         #expect(got.hasSuffix("event: end\ndata: last\n\n"))
       }
       try await eventually("the writer learns that the reader left") { writers.now[0].isFinished }

@@ -16,6 +16,15 @@ enum StoreKind: String, CaseIterable, CustomTestStringConvertible {
   var testDescription: String { rawValue }
 }
 
+extension NodeLimits {
+  /// A busy test machine is no failing replica.
+  static var forTests: NodeLimits {
+    var limits = NodeLimits()
+    limits.forwardConnectTimeout = .seconds(10)
+    return limits
+  }
+}
+
 /// One node of a test: the real node behind a real server on 127.0.0.1.
 final class TestNode: Sendable {
   let id: NodeID
@@ -51,10 +60,11 @@ final class TestCluster: Sendable {
     /// One zone letter per node; the first three are the layout's replicas of every block, the rest are spares.
     var zones = ["a", "b", "c"]
     var isEncrypted = true
-    var limits = NodeLimits()
+    var limits = NodeLimits.forTests
     var capacityBytes: Int64?
     var replicas = 3
-    var writeQuorum = 2
+    /// As many as replicas, so that what a test expects does not hang on who is faster than the grace of 50 ms.
+    var writeQuorum = 3
     /// Index of the node whose disk has no room.
     var fullNode: Int?
   }
@@ -90,7 +100,8 @@ final class TestCluster: Sendable {
     let zone = ZoneID(zone)!
     let folder = try TemporaryFolder()
     let capacity = options.fullNode == index ? 64 << 10 : options.capacityBytes
-    let disk = try await TestStores.open(options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity)
+    let disk = try await TestStores.open(
+      options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity, pool: pool)
     let knowledge = try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool)
     let node = StorageNode(
       StorageNode.Parts(
@@ -99,7 +110,7 @@ final class TestCluster: Sendable {
         pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
-    configuration.observer = { node.observe($0) }
+    configuration.minimumRateGrace = .seconds(2)
     let server = HTTPServer(configuration: configuration, router: node.router)
     try server.start()
     return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder)
@@ -161,11 +172,12 @@ final class TestCluster: Sendable {
 
   /// A PUT URL at a node, with all the other nodes as its forward list in order.
   func putURL(
-    _ bytes: [UInt8], at index: Int = 0, upload: UploadID = .random(), layoutVersion: UInt64 = 1, writeQuorum: Int? = nil
+    _ bytes: [UInt8], at index: Int = 0, forwards: [Int]? = nil, upload: UploadID = .random(), layoutVersion: UInt64 = 1,
+    writeQuorum: Int? = nil
   ) -> String {
     url(
       capability(
-        .put, TestCluster.name(bytes), size: bytes.count, at: index, forwards: nodes.indices.filter { $0 != index },
+        .put, TestCluster.name(bytes), size: bytes.count, at: index, forwards: forwards ?? nodes.indices.filter { $0 != index },
         layoutVersion: layoutVersion, upload: upload, writeQuorum: writeQuorum))
   }
 
@@ -182,8 +194,8 @@ final class TestCluster: Sendable {
   }
 
   /// PUTs a block and answers its verified receipts.
-  func store(_ bytes: [UInt8], at index: Int = 0, upload: UploadID = .random()) async throws -> [Receipt] {
-    let response = try await put(bytes, to: putURL(bytes, at: index, upload: upload))
+  func store(_ bytes: [UInt8], at index: Int = 0, forwards: [Int]? = nil, upload: UploadID = .random()) async throws -> [Receipt] {
+    let response = try await put(bytes, to: putURL(bytes, at: index, forwards: forwards, upload: upload))
     return try receipts(response)
   }
 
@@ -239,8 +251,16 @@ func withCluster(_ options: TestCluster.Options = .init(), _ body: (TestCluster)
 
 enum TestStores {
   static func open(
-    _ kind: StoreKind, folder: String, cluster: ClusterID, keys: DataKeyring?, capacityBytes: Int64?
+    _ kind: StoreKind, folder: String, cluster: ClusterID, keys: DataKeyring?, capacityBytes: Int64?, pool: BlockingPool
   ) async throws -> any BlockStoring {
-    MemoryStore(keys: keys, capacityBytes: capacityBytes ?? 1 << 40)
+    switch kind {
+    case .memory: return MemoryStore(keys: keys, capacityBytes: capacityBytes ?? 1 << 40)
+    case .segments:
+      var configuration = SegmentStore.Configuration(folder: folder, cluster: cluster, keys: keys)
+      configuration.segmentBytes = 8 << 20
+      configuration.capacityBytes = capacityBytes ?? 256 << 20
+      configuration.readThreads = 2
+      return try await pool.run { [configuration] in try SegmentStore.open(configuration) }
+    }
   }
 }

@@ -87,7 +87,7 @@ import TestSupport
       let cases: [(String, Int)] = [
         (expired, 401), (String(good.dropLast(4)) + "0000", 401), (good.replacing("size=1000", with: "size=1001"), 401), (elsewhere, 403),
         (cluster.getURL(bytes, at: 0), 403), (good.replacing(TestCluster.name(bytes).hex, with: TestCluster.name(other).hex), 401),
-        (good + "&w=2", 400), (good + "&x=2", 400), (good.replacing("&w=2", with: ""), 400), (good.replacing("w=2", with: "w=02"), 400),
+        (good + "&w=2", 400), (good + "&x=2", 400), (good.replacing("&w=3", with: ""), 400), (good.replacing("w=3", with: "w=03"), 400),
         (good.replacing("/v1/blocks/", with: "/v1/blocks/A"), 400), (cluster.nodes[0].address + "/v1/blocks/" + TestCluster.name(bytes).hex, 400),
       ]
       for (url, status) in cases {
@@ -121,7 +121,7 @@ import TestSupport
   func tooFew() async throws {
     var random = Seeds.random()
     let bytes = random.bytes(100_000)
-    try await withCluster(.init(zones: ["a", "b", "c", "a"])) { cluster in
+    try await withCluster(.init(zones: ["a", "b", "c", "a"], writeQuorum: 2)) { cluster in
       await cluster.nodes[1].kill()
       await cluster.nodes[2].kill()
       let response = try await cluster.put(bytes, to: cluster.putURL(bytes))
@@ -133,7 +133,7 @@ import TestSupport
   func quorum() async throws {
     var random = Seeds.random()
     let bytes = random.bytes(3_000_000)
-    try await withCluster { cluster in
+    try await withCluster(.init(writeQuorum: 2)) { cluster in
       await cluster.nodes[1].kill()
       let receipts = try await cluster.store(bytes)
       #expect(receipts.map(\.node) == [cluster.nodes[0].id, cluster.nodes[2].id])
@@ -243,10 +243,10 @@ import TestSupport
   func bounded() async throws {
     var random = Seeds.random()
     let blocks = (0..<64).map { _ in random.bytes(1_000_000) }
-    var limits = NodeLimits()
+    var limits = NodeLimits.forTests
     limits.clientBuffers = 6
     limits.replicaBuffers = 4
-    let options = TestCluster.Options(limits: limits)
+    let options = TestCluster.Options(limits: limits, writeQuorum: 2)
     try await withCluster(options) { cluster in
       let watch = Task { () -> Int in
         var most = 0
