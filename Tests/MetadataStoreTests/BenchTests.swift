@@ -72,7 +72,8 @@ struct BenchTests {
 
   private static func putBatch(_ fixture: Fixture, _ ada: Principal, _ caller: Int, _ batch: Int) async throws {
     let requests = (0..<100).map {
-      UploadRequest(path: "/b\(caller)/\(batch)-\($0)", blocks: [Fixture.block(UInt64(caller * 100_000 + batch * 1000 + $0))], parents: true)
+      UploadRequest(
+        path: "/b\(caller)/\(batch)-\($0)", blocks: [Fixture.block(UInt64(caller * 100_000 + batch * 1000 + $0))], parents: true)
     }
     let states = try await fixture.store.openUploads(requests, for: ada, once: nil).compactMap(\.value)
     let completions = states.map { state in

@@ -94,7 +94,8 @@ struct RandomTreeTests {
       return (
         model.put(path, content),
         { fixture, ada in
-          try await fixture.put(path, content < 6 ? [Fixture.block(content)] : Fixture.blocks(Array(1...content)), as: ada, policy: .overwrite)
+          try await fixture.put(
+            path, content < 6 ? [Fixture.block(content)] : Fixture.blocks(Array(1...content)), as: ada, policy: .overwrite)
         }
       )
     case 4: return (model.makeFolder(path), { fixture, ada in _ = try await fixture.folder(path, as: ada) })
