@@ -22,8 +22,15 @@ final class Fixture: Sendable {
   let time = ManualTime()
   let store: any MetadataStore
 
-  static func identity(zones: Int = 3) -> ClusterIdentity {
+  static func identity() -> ClusterIdentity {
     ClusterIdentity(cluster: cluster, partitionBits: partitionBits, replicationFactor: 3, writeQuorum: 2)
+  }
+
+  /// Over a database file of the caller's.
+  init(database: String) async throws {
+    folder = try TemporaryFolder()
+    store = try await Fixture.open(.sqlite, database, time: time)
+    try await setUpCluster(zones: 3)
   }
 
   init(_ engine: Engine = .sqlite, options: MetadataOptions = MetadataOptions(), zones: Int = 3) async throws {
