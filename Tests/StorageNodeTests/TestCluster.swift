@@ -25,6 +25,13 @@ extension NodeLimits {
   }
 }
 
+/// The ids of the requests that a server answered.
+final class RequestIDs: Sendable {
+  private let ids = Mutex<[String]>([])
+  func add(_ id: String) { ids.withLock { $0.append(id) } }
+  func contains(_ id: String) -> Bool { ids.withLock { $0.contains(id) } }
+}
+
 /// One node of a test: the real node behind a real server on 127.0.0.1.
 final class TestNode: Sendable {
   let id: NodeID
@@ -34,10 +41,13 @@ final class TestNode: Sendable {
   let disk: any BlockStoring
   let dataKeys: DataKeyring?
   let folder: TemporaryFolder
+  let requests: RequestIDs
 
   init(
-    id: NodeID, zone: ZoneID, node: StorageNode, server: HTTPServer, disk: any BlockStoring, dataKeys: DataKeyring?, folder: TemporaryFolder
+    id: NodeID, zone: ZoneID, node: StorageNode, server: HTTPServer, disk: any BlockStoring, dataKeys: DataKeyring?,
+    folder: TemporaryFolder, requests: RequestIDs
   ) {
+    self.requests = requests
     self.id = id
     self.zone = zone
     self.node = node
@@ -111,9 +121,11 @@ final class TestCluster: Sendable {
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
     configuration.minimumRateGrace = .seconds(2)
+    let requests = RequestIDs()
+    configuration.observer = { requests.add($0.requestID) }
     let server = HTTPServer(configuration: configuration, router: node.router)
     try server.start()
-    return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder)
+    return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder, requests: requests)
   }
 
   /// Ends the servers and the stores.
@@ -133,7 +145,8 @@ final class TestCluster: Sendable {
     let replicas = replicas ?? Array(nodes.indices.prefix(options.replicas))
     let members = nodes.enumerated().map { index, node in
       Member(
-        node: node.id, zone: node.zone, address: node.address, state: down.contains(index) ? .suspect : .alive, writable: !down.contains(index))
+        node: node.id, zone: node.zone, address: node.address, state: down.contains(index) ? .suspect : .alive,
+        writable: !down.contains(index))
     }
     let layout = Layout(
       version: layoutVersion, partitionBits: 0, replicationFactor: options.replicas, writeQuorum: options.writeQuorum,
