@@ -75,6 +75,7 @@ final class TestCluster: Sendable {
     var replicas = 3
     /// As many as replicas, so that what a test expects does not hang on who is faster than the grace of 50 ms.
     var writeQuorum = 3
+    var minimumRateGrace: Duration = .seconds(60)
     /// Index of the node whose disk has no room.
     var fullNode: Int?
   }
@@ -120,7 +121,7 @@ final class TestCluster: Sendable {
         pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
-    configuration.minimumRateGrace = .seconds(2)
+    configuration.minimumRateGrace = options.minimumRateGrace
     let requests = RequestIDs()
     configuration.observer = { requests.add($0.requestID) }
     let server = HTTPServer(configuration: configuration, router: node.router)

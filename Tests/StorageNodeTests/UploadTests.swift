@@ -45,7 +45,7 @@ import Testing
   func hashMismatch(size: Int) async throws {
     var random = Seeds.random()
     var bytes = random.bytes(size)
-    try await withCluster { cluster in
+    try await withCluster(.init(minimumRateGrace: .seconds(2))) { cluster in
       let url = cluster.putURL(bytes)
       bytes[size - 1] ^= 1
       let response = try await cluster.put(bytes, to: url)
@@ -116,7 +116,10 @@ import Testing
       if isKnown { try await cluster.spread(cluster.view(layoutVersion: 2, down: [2])) }
       await cluster.nodes[2].kill()
       let receipts = try await cluster.store(bytes)
-      #expect(Set(receipts.map(\.node)) == [cluster.nodes[0].id, cluster.nodes[1].id, cluster.nodes[3].id])
+      // On a busy machine a node that is merely late may have been given a spare besides.
+      let stored = Set(receipts.map(\.node))
+      #expect(
+        stored.isSuperset(of: [cluster.nodes[0].id, cluster.nodes[1].id, cluster.nodes[3].id]) && !stored.contains(cluster.nodes[2].id))
     }
   }
 
@@ -287,7 +290,7 @@ import Testing
   func disconnect(sent: Int) async throws {
     var random = Seeds.random()
     let bytes = random.bytes(4 << 20)
-    try await withCluster { cluster in
+    try await withCluster(.init(minimumRateGrace: .seconds(2))) { cluster in
       let buffer = IOBuffer(capacity: bytes.count)
       buffer.mutableBytes(0..<bytes.count).copyBytes(from: bytes)
       let source = UploadSource(buffer: buffer, length: bytes.count, ready: sent)
