@@ -59,6 +59,7 @@ struct DiskRecovery {
     let checkpoint = try loadCheckpoint(into: index)
     if checkpoint == nil { index = BlockIndex() }
     report.usedCheckpoint = checkpoint != nil
+    if let checkpoint, checkpoint.positionOffset > 0 { try checkHeader(Int(checkpoint.positionSlot)) }
 
     var replay = makeReplay(index, checkpoint)
     let first = checkpoint.map { Int($0.positionSlot) } ?? 0
@@ -85,6 +86,14 @@ struct DiskRecovery {
       segments[slot].punchedBytes = checkpoint.segments[slot].punchedBytes
     }
     return checkpoint
+  }
+
+  /// Whoever starts from a checkpoint scans no segment's beginning: the last one's keys are checked apart.
+  private func checkHeader(_ slot: Int) throws {
+    let file = try files.file(UInt32(slot), segments[slot])
+    var scanner = SegmentScanner(file: file, segment: segments[slot].id, from: 0, size: min(Segment.pageBytes, segments[slot].fileBytes))
+    guard let record = try scanner.next(), case .segment(let header) = record.content else { return }
+    try header.check(cluster: identity.cluster, disk: identity.disk, keys: configuration.keys)
   }
 
   private func makeReplay(_ index: BlockIndex, _ checkpoint: Checkpoint?) -> Replay {

@@ -27,7 +27,8 @@ extension GatewayService {
         method: .post, pattern: "/v1/uploads/{id}/complete", operation: "completeUpload", summary: "Commits the file's new version.",
         headers: [.idempotencyKey], request: .completeRequest, requestRequired: false, bodyLimit: GatewayLimits.listBytes,
         answers: [.init(201, "The file.", .file)],
-        problems: [.uploadNotFound, .conflict, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota], handler: completeUpload),
+        problems: [.uploadNotFound, .conflict, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota],
+        handler: completeUpload),
       RouteDescription(
         method: .delete, pattern: "/v1/uploads/{id}", operation: "abortUpload", summary: "Gives an upload up.",
         answers: [.init(204, "What was reserved is free again.")], problems: [.uploadNotFound], handler: abortUpload),
@@ -62,7 +63,8 @@ extension GatewayService {
     let request = try await call.document(BlocksRequest.self)
     guard request.start >= 0 else { throw Problem(.malformed, "`start` is the index of a block and cannot be negative.") }
     try GatewayService.check(request.blocks)
-    return .json(try TransferDocuments.bytes(try await sign(try await perform(UserOperations.AddBlocks(upload: upload, request: request), call))))
+    return .json(
+      try TransferDocuments.bytes(try await sign(try await perform(UserOperations.AddBlocks(upload: upload, request: request), call))))
   }
 
   private func getUpload(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
@@ -109,7 +111,8 @@ extension GatewayService {
       do throws(Problem) { accepted.append(try GatewayService.checked(item)) } catch { refused[index] = error }
     }
     request.uploads = accepted
-    let answer = accepted.isEmpty ? BatchOpenResponse(results: []) : try await perform(UserOperations.OpenUploadBatch(request: request), call)
+    let answer =
+      accepted.isEmpty ? BatchOpenResponse(results: []) : try await perform(UserOperations.OpenUploadBatch(request: request), call)
     guard answer.results.count == accepted.count else { throw Problem(.internalError, "The coordinator answered for another batch.") }
     var signed: [ItemResult<UploadState>] = []
     for result in answer.results {
