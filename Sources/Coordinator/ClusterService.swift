@@ -192,7 +192,7 @@ package final class ClusterService: Sendable {
     let effects = try? withState { state in
       guard state.filling.isEmpty, !state.unrestored.isEmpty else { return [FailureDetector.Effect]() }
       let restored = state.unrestored.filter { state.layout.node($0) == nil && state.liveness($0) == .out }
-      state.unrestored.removeAll { restored.contains($0) || state.liveness($0) != .out }
+      state.unrestored = state.unrestored.filter { !restored.contains($0) && state.liveness($0) == .out }
       return restored.flatMap { state.detector.step(.restored($0), now: now) }
     }
     for effect in effects ?? [] { report(effect) }
