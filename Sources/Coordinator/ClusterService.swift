@@ -191,8 +191,9 @@ package final class ClusterService: Sendable {
   private func settleRestored(_ now: MonotonicTime) {
     let effects = try? withState { state in
       guard state.filling.isEmpty, !state.unrestored.isEmpty else { return [FailureDetector.Effect]() }
-      let restored = state.unrestored.filter { state.layout.node($0) == nil && state.liveness($0) == .out }
-      state.unrestored = state.unrestored.filter { !restored.contains($0) && state.liveness($0) == .out }
+      let out = state.unrestored.filter { state.liveness($0) == .out }
+      let restored = out.filter { state.layout.node($0) == nil }
+      state.unrestored = out.filter { !restored.contains($0) }
       return restored.flatMap { state.detector.step(.restored($0), now: now) }
     }
     for effect in effects ?? [] { report(effect) }
