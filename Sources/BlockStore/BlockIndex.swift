@@ -1,4 +1,4 @@
-internal import BlockModel
+package import BlockModel
 internal import Synchronization
 
 /// Which blocks are here and where, in memory. Safe to use from any thread.
@@ -11,7 +11,7 @@ internal import Synchronization
 /// 44 · 157/153 + (16 + 16)/153 = 45.4 bytes a block; at a million 44 · 15.8/15.3 + 32/15.3 = 47.5.
 /// Finding takes a binary search in one bucket; a client that makes up ids with equal beginnings (2^16 hashes for each) only makes
 /// one bucket larger, which costs a longer `memmove` when something is added to it.
-final class BlockIndex: Sendable {
+package final class BlockIndex: Sendable {
   /// The buckets of one first byte.
   private final class Stripe: Sendable {
     let buckets: Mutex<[IndexBucket]>
@@ -19,26 +19,26 @@ final class BlockIndex: Sendable {
     deinit { buckets.withLock { buckets in for bucket in buckets { bucket.deallocate() } } }
   }
 
-  struct Totals: Equatable {
+  package struct Totals: Equatable {
     /// Blocks that are shown.
-    var shown = 0
-    var setAside = 0
+    package var shown = 0
+    package var setAside = 0
   }
 
   static let stripeCount = 256
   static let bucketsPerStripe = 256
-  static let bucketCount = stripeCount * bucketsPerStripe
+  package static let bucketCount = stripeCount * bucketsPerStripe
 
   private let stripes: [Stripe]
   private let epochs = Mutex(EpochTable())
   private let counts = Mutex(Totals())
 
-  init() { stripes = (0..<BlockIndex.stripeCount).map { _ in Stripe() } }
+  package init() { stripes = (0..<BlockIndex.stripeCount).map { _ in Stripe() } }
 
-  var totals: Totals { counts.withLock { $0 } }
+  package var totals: Totals { counts.withLock { $0 } }
 
   /// The entry of `id`, set aside or not. `body` runs under the lock that guards it, so that nothing changes the entry meanwhile.
-  func entry(of id: BlockID, whileHeld body: (IndexEntry) -> Void = { _ in }) -> IndexEntry? {
+  package func entry(of id: BlockID, whileHeld body: (IndexEntry) -> Void = { _ in }) -> IndexEntry? {
     withBucket(of: id) { bucket, number in
       guard let found = bucket.find(id) else { return nil }
       let entry = found.load(bucket: number, epoch: epoch)
@@ -52,7 +52,7 @@ final class BlockIndex: Sendable {
   /// - Returns: the entry that was there before.
   /// - Throws: `.full` when the table of GC epochs is.
   @discardableResult
-  func set(_ entry: IndexEntry) throws(BlockStoreError) -> IndexEntry? {
+  package func set(_ entry: IndexEntry) throws(BlockStoreError) -> IndexEntry? {
     let slot = try epochSlot(of: entry.gcEpoch)
     let old = withBucket(of: entry.id) { bucket, number -> IndexEntry? in
       if let found = bucket.find(entry.id) {
@@ -68,7 +68,7 @@ final class BlockIndex: Sendable {
   }
 
   @discardableResult
-  func remove(_ id: BlockID) -> IndexEntry? {
+  package func remove(_ id: BlockID) -> IndexEntry? {
     let old = withBucket(of: id) { bucket, number -> IndexEntry? in
       guard let found = bucket.find(id) else { return nil }
       let old = found.load(bucket: number, epoch: epoch)
@@ -80,7 +80,7 @@ final class BlockIndex: Sendable {
   }
 
   /// Raises the GC epoch of a block; lower ones change nothing.
-  func raiseEpoch(of id: BlockID, to epoch: UInt64) throws(BlockStoreError) {
+  package func raiseEpoch(of id: BlockID, to epoch: UInt64) throws(BlockStoreError) {
     let slot = try epochSlot(of: epoch)
     withBucket(of: id) { bucket, _ in
       guard let found = bucket.find(id), self.epoch(found.epochSlot) < epoch else { return }
@@ -89,7 +89,7 @@ final class BlockIndex: Sendable {
   }
 
   /// Sets the copy at `location` aside; false when the block lies elsewhere, is not here, or was set aside before.
-  func setAside(_ id: BlockID, at location: RecordLocation) -> Bool {
+  package func setAside(_ id: BlockID, at location: RecordLocation) -> Bool {
     let changed = withBucket(of: id) { bucket, number in
       guard let found = bucket.find(id) else { return false }
       let entry = found.load(bucket: number, epoch: epoch)
@@ -107,7 +107,7 @@ final class BlockIndex: Sendable {
   }
 
   /// Walks the entries of one partition in id order, from the one after `after` on, until `body` answers false.
-  func walk(partition: Int, bits: Int, after: BlockID? = nil, _ body: (IndexEntry) -> Bool) {
+  package func walk(partition: Int, bits: Int, after: BlockID? = nil, _ body: (IndexEntry) -> Bool) {
     precondition((0...32).contains(bits) && partition >= 0 && partition < 1 << bits, "a partition lies in the hash space")
     let first = bits == 0 ? 0 : UInt64(partition) << UInt64(64 - bits)
     let last = bits == 0 ? UInt64.max : first + (UInt64.max >> UInt64(bits))
@@ -130,7 +130,7 @@ final class BlockIndex: Sendable {
   }
 
   /// Ids alone, without unpacking the rest: what digests are made of.
-  func digest(partition: Int, bits: Int) -> PartitionDigest {
+  package func digest(partition: Int, bits: Int) -> PartitionDigest {
     precondition((0...32).contains(bits) && partition >= 0 && partition < 1 << bits, "a partition lies in the hash space")
     let first = bits == 0 ? 0 : UInt64(partition) << UInt64(64 - bits)
     let last = bits == 0 ? UInt64.max : first + (UInt64.max >> UInt64(bits))
@@ -151,7 +151,7 @@ final class BlockIndex: Sendable {
   }
 
   /// The entries of one bucket, in id order. All buckets in order are all entries; nothing is held between them.
-  func entries(inBucket number: Int) -> [IndexEntry] {
+  package func entries(inBucket number: Int) -> [IndexEntry] {
     stripes[number >> 8].buckets.withLock { buckets in
       let bucket = buckets[number & 255]
       return (0..<bucket.count).map { bucket[$0].load(bucket: number, epoch: epoch) }

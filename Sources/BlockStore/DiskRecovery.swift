@@ -3,8 +3,8 @@ internal import Platform
 
 /// Finds out what a disk holds: from the checkpoint and the records behind it, or from all records.
 ///
-/// What must hold: every segment that is read is synced first and read past the page cache, because after a crash of the process or a
-/// failed sync the cache may hold what the disk does not.
+/// What must hold: names are synced before they are read, and every segment that is scanned is synced first and read past the page cache,
+/// because after a crash of the process or a failed sync the cache may hold what the disk does not.
 struct DiskRecovery {
   private let configuration: SegmentStore.Configuration
   private let identity: DiskIdentity
@@ -21,6 +21,9 @@ struct DiskRecovery {
       fileSystem: configuration.fileSystem, folder: configuration.folder + "/segments", limit: configuration.openFileLimit)
     do {
       try configuration.fileSystem.createDirectory(files.folder)
+      // A process that was killed may have made names that only the cache knows.
+      try configuration.fileSystem.syncDirectory(configuration.folder)
+      try configuration.fileSystem.syncDirectory(files.folder)
       segments = try DiskRecovery.listSegments(files)
     } catch { throw .io(error) }
     guard segments.count <= RecordLocation.slotLimit else {
@@ -56,6 +59,7 @@ struct DiskRecovery {
     let checkpoint = try loadCheckpoint(into: index)
     if checkpoint == nil { index = BlockIndex() }
     report.usedCheckpoint = checkpoint != nil
+    if let checkpoint, checkpoint.positionOffset > 0 { try checkHeader(Int(checkpoint.positionSlot)) }
 
     var replay = makeReplay(index, checkpoint)
     let first = checkpoint.map { Int($0.positionSlot) } ?? 0
@@ -82,6 +86,14 @@ struct DiskRecovery {
       segments[slot].punchedBytes = checkpoint.segments[slot].punchedBytes
     }
     return checkpoint
+  }
+
+  /// Whoever starts from a checkpoint scans no segment's beginning: the last one's keys are checked apart.
+  private func checkHeader(_ slot: Int) throws {
+    let file = try files.file(UInt32(slot), segments[slot])
+    var scanner = SegmentScanner(file: file, segment: segments[slot].id, from: 0, size: min(Segment.pageBytes, segments[slot].fileBytes))
+    guard let record = try scanner.next(), case .segment(let header) = record.content else { return }
+    try header.check(cluster: identity.cluster, disk: identity.disk, keys: configuration.keys)
   }
 
   private func makeReplay(_ index: BlockIndex, _ checkpoint: Checkpoint?) -> Replay {

@@ -1,31 +1,36 @@
-internal import BlockModel
+package import BlockModel
 
 /// Where a record lies: a segment's slot in the store's table, and the unit of 64 bytes in it.
-struct RecordLocation: Hashable, Comparable, Sendable {
-  static let slotBits = 18
-  static let unitBits = 24
+package struct RecordLocation: Hashable, Comparable, Sendable {
+  package static let slotBits = 18
+  package static let unitBits = 24
   /// Segments that one disk can have, and bytes that one segment can have: 1 GiB.
-  static let slotLimit = 1 << slotBits
-  static let segmentBytesLimit = (1 << unitBits) * LocalHeader.unitBytes
+  package static let slotLimit = 1 << slotBits
+  package static let segmentBytesLimit = (1 << unitBits) * LocalHeader.unitBytes
 
-  var slot: UInt32
-  var unit: UInt32
+  package var slot: UInt32
+  package var unit: UInt32
+
+  package init(slot: UInt32, unit: UInt32) {
+    self.slot = slot
+    self.unit = unit
+  }
 
   var offset: Int64 { Int64(unit) * Int64(LocalHeader.unitBytes) }
 
-  static func < (a: RecordLocation, b: RecordLocation) -> Bool { (a.slot, a.unit) < (b.slot, b.unit) }
+  package static func < (a: RecordLocation, b: RecordLocation) -> Bool { (a.slot, a.unit) < (b.slot, b.unit) }
 }
 
 /// What the index knows of one block, unpacked.
-struct IndexEntry: Equatable, Sendable {
-  var id: BlockID
-  var location: RecordLocation
-  var plainBytes: Int
-  var storedBytes: Int
-  var encoding: ContentEncoding
+package struct IndexEntry: Equatable, Sendable {
+  package var id: BlockID
+  package var location: RecordLocation
+  package var plainBytes: Int
+  package var storedBytes: Int
+  package var encoding: ContentEncoding
   /// The copy was found bad: it is not shown, not deleted, and gives way to the next copy that is appended.
-  var isSetAside: Bool
-  var gcEpoch: UInt64
+  package var isSetAside: Bool
+  package var gcEpoch: UInt64
 
   /// Bytes of the record in its segment, unpadded.
   var recordBytes: Int { RecordLayout.recordBytes(storedBytes: storedBytes) }
@@ -34,7 +39,7 @@ struct IndexEntry: Equatable, Sendable {
     StoredBlock(id: id, plainBytes: plainBytes, storedBytes: storedBytes, encoding: encoding, gcEpoch: gcEpoch)
   }
 
-  init(
+  package init(
     id: BlockID, location: RecordLocation, plainBytes: Int, storedBytes: Int, encoding: ContentEncoding, isSetAside: Bool = false,
     gcEpoch: UInt64
   ) {

@@ -29,20 +29,6 @@ struct BlockReading: Sendable {
     }
   }
 
-  /// What can be answered from memory, on the network thread: HEAD, absence, and `If-None-Match`.
-  func quick(_ head: HTTPRequestHead) -> HTTPResponse? {
-    let capability: Capability
-    do throws(Problem) {
-      capability = try admission.capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get, .record])
-    } catch { return HTTPResponse(error) }
-    guard let stored = disks.status(of: capability.block) else { return HTTPResponse(Problem(BlockStoreError(.notFound, ""))) }
-    guard capability.operation == .get else { return nil }
-    if let match = head.headers["If-None-Match"], BlockReading.names(match, capability.block) {
-      return HTTPResponse(status: 304, headers: headers(of: stored, passThrough: false))
-    }
-    return nil
-  }
-
   private static func names(_ match: String, _ block: BlockID) -> Bool { match == "*" || match.contains("\"\(block.hex)\"") }
 
   // MARK: Blocks
@@ -51,6 +37,9 @@ struct BlockReading: Sendable {
     guard let stored = disks.status(of: capability.block) else { throw BlockStoreError(.notFound, "") }
     guard stored.plainBytes == capability.size else {
       throw Problem(.conflict, "The block has \(stored.plainBytes) bytes, and this URL is signed for \(capability.size).")
+    }
+    if let match = head.headers["If-None-Match"], BlockReading.names(match, stored.id) {
+      return HTTPResponse(status: 304, headers: headers(of: stored, passThrough: false))
     }
     let range = HTTPRange.parse(head.headers["Range"], size: stored.plainBytes)
     if case .unsatisfiable = range { return unsatisfiable(stored) }
@@ -107,7 +96,8 @@ struct BlockReading: Sendable {
     return .buffer(plain, range: wanted)
   }
 
-  /// The whole plain block from the buffer's start on. Reading holds a read buffer while it waits for a decoder's, never the other way round.
+  /// The whole plain block from the buffer's start on. Reading holds a read buffer while it waits for a decoder's, never the other way
+  /// round.
   private func plain(_ stored: StoredBlock) async throws -> IOBuffer {
     let payload = try await read(stored, nil)
     let buffer: IOBuffer

@@ -9,6 +9,9 @@ internal import ServiceAPI
 /// What must hold: a record is stored only when every tag fits and its plain bytes have the SHA-256 that is the block's name, so a repair
 /// never spreads what one bad node made up.
 struct RecordCopying: Sendable {
+  /// Room for a problem document, which may be longer than a small block's record.
+  private static let problemBytes = 16 << 10
+
   let client: any HTTPRequesting
   let disks: DiskSet
   let pools: BufferPools
@@ -66,10 +69,11 @@ struct RecordCopying: Sendable {
     let response = try await client.send(
       HTTPClientRequest(
         method: .get, url: url, headers: ["X-Request-Id": requestID], deadline: limits.forwardDeadline,
-        connectTimeout: limits.forwardConnectTimeout, responseBuffer: buffer, responseLimit: longest))
+        connectTimeout: limits.forwardConnectTimeout, responseBuffer: buffer, responseLimit: max(longest, RecordCopying.problemBytes)))
     guard response.status == 200 else {
       throw BlockStoreError(response.status == 404 ? .notFound : .io, "The source answered \(response.status).")
     }
+    guard response.count <= longest else { throw BlockStoreError(.malformed, "The source sent \(response.count) bytes for a record.") }
     // The response lies at the buffer's start, and the wire form has its place behind the local header. The ranges overlap: this moves.
     let end = RecordLayout.localBytes + response.count
     buffer.mutableBytes(RecordLayout.localBytes..<end).copyMemory(from: buffer.bytes(0..<response.count))

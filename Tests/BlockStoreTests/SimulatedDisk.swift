@@ -11,6 +11,8 @@ final class SimulatedDisk: FileSystem {
     var writesUntilFailure: Int?
     /// Bytes that all files may have together.
     var capacity = Int.max
+    /// The machine stops in the next so manieth call that changes a file: what `afterCrash` gives is taken then. Whoever uses this disk goes on unseen.
+    var callsUntilCrash: Int?
   }
 
   struct State {
@@ -25,7 +27,15 @@ final class SimulatedDisk: FileSystem {
     var nextInode = 1
     var faults = Faults()
     var random: SeededRandom
-    var syncs = 0
+    /// Runs at the moment of the crash, under the disk's lock.
+    var onCrash: (@Sendable () -> Void)?
+    var crashed: Snapshot?
+  }
+
+  /// The state at the moment of a crash.
+  final class Snapshot: Sendable {
+    let state: Mutex<State>
+    init(_ state: sending State) { self.state = Mutex(state) }
   }
 
   private let state: Mutex<State>
@@ -36,35 +46,13 @@ final class SimulatedDisk: FileSystem {
 
   func withState<R: Sendable>(_ body: (inout State) -> R) -> R { state.withLock { body(&$0) } }
 
-  /// What a process finds that starts after this one was killed: everything that was written, synced or not.
-  func afterKill() -> SimulatedDisk { copy { _ in } }
-
-  /// What is there after the power failed. This disk goes on for whoever still uses it, unseen by the new one.
-  func afterPowerLoss() -> SimulatedDisk {
-    copy { state in
-      // A journal keeps the order of what was done to names.
-      let kept = state.pendingNames.isEmpty ? 0 : Int(state.random.next() % UInt64(state.pendingNames.count + 1))
-      for change in state.pendingNames.prefix(kept) { state.durableNames[change.path] = change.inode }
-      state.pendingNames = []
-      state.names = state.durableNames
-      for inode in state.inodes.keys.sorted() { state.inodes[inode]?.losePower(&state.random) }
-    }
-  }
-
-  private func copy(_ change: (inout State) -> Void) -> SimulatedDisk {
-    var copied = withState { state in
-      var copied = state
-      state.random = state.random.fork()
-      copied.locked = []
-      copied.faults = Faults()
-      return Copied(value: copied)
-    }.value
-    change(&copied)
+  /// What is there after the process was killed (everything that was written, synced or not) or after the power failed: at the moment of
+  /// the crash that was planned, or now.
+  func afterCrash(losesPower: Bool) -> SimulatedDisk {
+    var copied = withState { state in (state.crashed ?? state.snapshot()).state.withLock { $0 } }
+    if losesPower { copied.losePower() }
     return SimulatedDisk(copied)
   }
-
-  /// Carries a copy out of the lock. The state is a value; nothing in it is shared.
-  private struct Copied: @unchecked Sendable { var value: State }
 
   func open(_ path: String, _ options: FileOpenOptions, mode: UInt32) throws(FileError) -> any OpenFile {
     let result = withState { state -> Result<Int, FileError> in
@@ -88,6 +76,7 @@ final class SimulatedDisk: FileSystem {
       guard let inode = state.names[source] else { return false }
       state.setName(source, nil)
       state.setName(destination, inode)
+      state.countCall()
       return true
     }
     if !done { throw FileError(operation: "rename", path: source, errno: 2) }
@@ -114,6 +103,7 @@ final class SimulatedDisk: FileSystem {
 
   func syncDirectory(_ path: String) throws(FileError) {
     withState { state in
+      state.countCall()
       let prefix = path + "/"
       var left: [(path: String, inode: Int?)] = []
       for change in state.pendingNames {
@@ -155,6 +145,34 @@ final class SimulatedDisk: FileSystem {
 }
 
 extension SimulatedDisk.State {
+  mutating func snapshot() -> SimulatedDisk.Snapshot {
+    var copied = self
+    random = random.fork()
+    copied.locked = []
+    copied.faults = SimulatedDisk.Faults()
+    copied.onCrash = nil
+    copied.crashed = nil
+    return SimulatedDisk.Snapshot(copied)
+  }
+
+  /// A call that changes a file is about to return, or a sync to begin.
+  mutating func countCall() {
+    guard let left = faults.callsUntilCrash else { return }
+    faults.callsUntilCrash = left > 0 ? left - 1 : nil
+    guard left == 0 else { return }
+    crashed = snapshot()
+    onCrash?()
+  }
+
+  mutating func losePower() {
+    // A journal keeps the order of what was done to names.
+    let kept = Int(random.next() % UInt64(pendingNames.count + 1))
+    for change in pendingNames.prefix(kept) { durableNames[change.path] = change.inode }
+    pendingNames = []
+    names = durableNames
+    for inode in inodes.keys.sorted() { inodes[inode]?.losePower(&random) }
+  }
+
   mutating func setName(_ path: String, _ inode: Int?) {
     names[path] = inode
     pendingNames.append((path, inode))
@@ -198,7 +216,7 @@ final class SimulatedFile: OpenFile {
     var done = 0
     for buffer in buffers {
       let count = min(buffer.count, bytes.count - done)
-      buffer.copyBytes(from: bytes[done..<(done + count)])
+      bytes.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[done..<(done + count)])) }
       done += count
     }
     return done
@@ -207,13 +225,19 @@ final class SimulatedFile: OpenFile {
   func pwrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) { try pwritev([bytes], at: offset) }
 
   func pwritev(_ pieces: [UnsafeRawBufferPointer], at offset: Int64) throws(FileError) {
-    let bytes = pieces.flatMap { Array($0) }
+    let count = pieces.reduce(0) { $0 + $1.count }
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { bytes, filled in
+      for piece in pieces {
+        UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(bytes)[filled...]).copyMemory(from: piece)
+        filled += piece.count
+      }
+    }
     try change(.write(offset: Int(offset), bytes: bytes), operation: "pwrite", growsTo: Int(offset) + bytes.count)
   }
 
   func fdatasync() throws(FileError) {
     let failed = fileSystem.withState { state in
-      state.syncs += 1
+      state.countCall()
       if let left = state.faults.syncsUntilFailure {
         state.faults.syncsUntilFailure = left > 0 ? left - 1 : nil
         if left == 0 {
@@ -257,6 +281,7 @@ final class SimulatedFile: OpenFile {
       let grows = max(0, size - (state.inodes[inode]?.cache.count ?? 0))
       if grows > 0, state.usedBytes + grows > state.faults.capacity { return 28 }
       state.inodes[inode]?.change(change)
+      state.countCall()
       return nil
     }
     if let errno { throw FileError(operation: operation, path: path, errno: errno) }

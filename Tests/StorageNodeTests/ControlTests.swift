@@ -4,8 +4,8 @@ import HTTPTransport
 import Platform
 import ServiceAPI
 import StorageNode
-import Testing
 import TestSupport
+import Testing
 
 @Suite("The coordinator's commands") struct ControlTests {
   @Test("existence, digests and lists agree with what is stored", arguments: StoreKind.allCases)
@@ -54,7 +54,8 @@ import TestSupport
       let nonsense = Array("{}".utf8)
       let response = try await cluster.client.send(
         HTTPClientRequest(
-          method: .post, url: cluster.url(cluster.capability(.control, TestCluster.name(nonsense), size: 2, at: 0)), body: .bytes(nonsense)))
+          method: .post, url: cluster.url(cluster.capability(.control, TestCluster.name(nonsense), size: 2, at: 0)), body: .bytes(nonsense))
+      )
       #expect(response.status == 400)
     }
   }
@@ -75,8 +76,8 @@ import TestSupport
     let frame = try #require(blocks[3].withUnsafeBytes { Zstandard.compress($0) })
     let absent = random.bytes(9)
     try await withCluster(.init(store: store, zones: ["a", "b", "c", "a"])) { cluster in
-      for block in blocks.prefix(3) { _ = try await cluster.store(block) }
-      let compressed = try await cluster.put(frame, to: cluster.putURL(blocks[3]), headers: ["Content-Encoding": "zstd"])
+      for block in blocks.prefix(3) { _ = try await cluster.store(block, forwards: [1, 2]) }
+      let compressed = try await cluster.put(frame, to: cluster.putURL(blocks[3], forwards: [1, 2]), headers: ["Content-Encoding": "zstd"])
       #expect(compressed.status == 201)
       await cluster.nodes[2].kill()
       var items = blocks.map { item(cluster, $0, from: [2, 0, 1]) }

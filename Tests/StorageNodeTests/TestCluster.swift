@@ -25,6 +25,13 @@ extension NodeLimits {
   }
 }
 
+/// The ids of the requests that a server answered.
+final class RequestIDs: Sendable {
+  private let ids = Mutex<[String]>([])
+  func add(_ id: String) { ids.withLock { $0.append(id) } }
+  func contains(_ id: String) -> Bool { ids.withLock { $0.contains(id) } }
+}
+
 /// One node of a test: the real node behind a real server on 127.0.0.1.
 final class TestNode: Sendable {
   let id: NodeID
@@ -34,10 +41,13 @@ final class TestNode: Sendable {
   let disk: any BlockStoring
   let dataKeys: DataKeyring?
   let folder: TemporaryFolder
+  let requests: RequestIDs
 
   init(
-    id: NodeID, zone: ZoneID, node: StorageNode, server: HTTPServer, disk: any BlockStoring, dataKeys: DataKeyring?, folder: TemporaryFolder
+    id: NodeID, zone: ZoneID, node: StorageNode, server: HTTPServer, disk: any BlockStoring, dataKeys: DataKeyring?,
+    folder: TemporaryFolder, requests: RequestIDs
   ) {
+    self.requests = requests
     self.id = id
     self.zone = zone
     self.node = node
@@ -65,6 +75,7 @@ final class TestCluster: Sendable {
     var replicas = 3
     /// As many as replicas, so that what a test expects does not hang on who is faster than the grace of 50 ms.
     var writeQuorum = 3
+    var minimumRateGrace: Duration = .seconds(60)
     /// Index of the node whose disk has no room.
     var fullNode: Int?
   }
@@ -100,7 +111,8 @@ final class TestCluster: Sendable {
     let zone = ZoneID(zone)!
     let folder = try TemporaryFolder()
     let capacity = options.fullNode == index ? 64 << 10 : options.capacityBytes
-    let disk = try await TestStores.open(options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity)
+    let disk = try await TestStores.open(
+      options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity, pool: pool)
     let knowledge = try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool)
     let node = StorageNode(
       StorageNode.Parts(
@@ -109,9 +121,12 @@ final class TestCluster: Sendable {
         pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
+    configuration.minimumRateGrace = options.minimumRateGrace
+    let requests = RequestIDs()
+    configuration.observer = { requests.add($0.requestID) }
     let server = HTTPServer(configuration: configuration, router: node.router)
     try server.start()
-    return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder)
+    return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder, requests: requests)
   }
 
   /// Ends the servers and the stores.
@@ -131,7 +146,8 @@ final class TestCluster: Sendable {
     let replicas = replicas ?? Array(nodes.indices.prefix(options.replicas))
     let members = nodes.enumerated().map { index, node in
       Member(
-        node: node.id, zone: node.zone, address: node.address, state: down.contains(index) ? .suspect : .alive, writable: !down.contains(index))
+        node: node.id, zone: node.zone, address: node.address, state: down.contains(index) ? .suspect : .alive,
+        writable: !down.contains(index))
     }
     let layout = Layout(
       version: layoutVersion, partitionBits: 0, replicationFactor: options.replicas, writeQuorum: options.writeQuorum,
@@ -170,11 +186,12 @@ final class TestCluster: Sendable {
 
   /// A PUT URL at a node, with all the other nodes as its forward list in order.
   func putURL(
-    _ bytes: [UInt8], at index: Int = 0, upload: UploadID = .random(), layoutVersion: UInt64 = 1, writeQuorum: Int? = nil
+    _ bytes: [UInt8], at index: Int = 0, forwards: [Int]? = nil, upload: UploadID = .random(), layoutVersion: UInt64 = 1,
+    writeQuorum: Int? = nil
   ) -> String {
     url(
       capability(
-        .put, TestCluster.name(bytes), size: bytes.count, at: index, forwards: nodes.indices.filter { $0 != index },
+        .put, TestCluster.name(bytes), size: bytes.count, at: index, forwards: forwards ?? nodes.indices.filter { $0 != index },
         layoutVersion: layoutVersion, upload: upload, writeQuorum: writeQuorum))
   }
 
@@ -191,8 +208,8 @@ final class TestCluster: Sendable {
   }
 
   /// PUTs a block and answers its verified receipts.
-  func store(_ bytes: [UInt8], at index: Int = 0, upload: UploadID = .random()) async throws -> [Receipt] {
-    let response = try await put(bytes, to: putURL(bytes, at: index, upload: upload))
+  func store(_ bytes: [UInt8], at index: Int = 0, forwards: [Int]? = nil, upload: UploadID = .random()) async throws -> [Receipt] {
+    let response = try await put(bytes, to: putURL(bytes, at: index, forwards: forwards, upload: upload))
     return try receipts(response)
   }
 
@@ -248,8 +265,16 @@ func withCluster(_ options: TestCluster.Options = .init(), _ body: (TestCluster)
 
 enum TestStores {
   static func open(
-    _ kind: StoreKind, folder: String, cluster: ClusterID, keys: DataKeyring?, capacityBytes: Int64?
+    _ kind: StoreKind, folder: String, cluster: ClusterID, keys: DataKeyring?, capacityBytes: Int64?, pool: BlockingPool
   ) async throws -> any BlockStoring {
-    MemoryStore(keys: keys, capacityBytes: capacityBytes ?? 1 << 40)
+    switch kind {
+    case .memory: return MemoryStore(keys: keys, capacityBytes: capacityBytes ?? 1 << 40)
+    case .segments:
+      var configuration = SegmentStore.Configuration(folder: folder, cluster: cluster, keys: keys)
+      configuration.segmentBytes = 8 << 20
+      configuration.capacityBytes = capacityBytes ?? 256 << 20
+      configuration.readThreads = 2
+      return try await pool.run { [configuration] in try SegmentStore.open(configuration) }
+    }
   }
 }

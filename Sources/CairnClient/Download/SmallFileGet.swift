@@ -130,7 +130,8 @@ struct SmallFileGet: Sendable {
 
   /// Whether the destination is this very file already.
   private func isThere(_ item: TreeGet.Item) -> Bool {
-    guard let identity = try? FileIdentity.at(item.destination, followingLinks: false), identity.isRegular, identity.size == item.entry.size,
+    guard let identity = try? FileIdentity.at(item.destination, followingLinks: false), identity.isRegular,
+      identity.size == item.entry.size,
       identity.modifiedNanoseconds == item.entry.modifiedAt.nanoseconds, identity.isExecutable == item.entry.executable,
       let file = try? File(item.destination, [.read, .noFollow])
     else { return false }

@@ -27,7 +27,7 @@ struct FileUpload: Sendable {
 
   private func uploadOnce(_ localPath: String, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
     let source = try await resources.threads.run { try SourceFile(localPath) }
-    guard source.identity.isRegular else { return try await upload(streamAt: localPath, to: path, options) }
+    guard source.identity.isRegular else { return try await upload(SourceStream(source.file), to: path, options) }
     let opened = try await openJournal(source, path, options)
     var session = makeSession(source, path, options, opened?.journal)
     if let memory = opened?.memory, memory.blocks.count <= source.blockCount {
@@ -78,7 +78,8 @@ struct FileUpload: Sendable {
   static func request(_ path: RemotePath, _ options: UploadOptions) -> UploadRequest {
     UploadRequest(
       path: path.text, baseVersion: options.baseVersion, onConflict: options.onConflict.wire, mimeType: options.mimeType,
-      modifiedAt: options.modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }, executable: options.executable, parents: options.parents)
+      modifiedAt: options.modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }, executable: options.executable, parents: options.parents
+    )
   }
 
   // MARK: The stages
@@ -115,7 +116,9 @@ struct FileUpload: Sendable {
       let page = try await session.lackingPage(cursor: cursor)
       try await guarded(session) { group in
         for block in page.missing {
-          guard block.index < source.blockCount else { throw CairnError(.unexpected, "The gateway asks for a block beyond the file's end.") }
+          guard block.index < source.blockCount else {
+            throw CairnError(.unexpected, "The gateway asks for a block beyond the file's end.")
+          }
           let buffer = try await resources.buffer()
           group.addTask {
             let ref = try await hash(buffer) { try source.read(block.index, into: buffer) }
@@ -132,7 +135,10 @@ struct FileUpload: Sendable {
 
   /// Uploads what can be read from `localPath` until it ends. It cannot go on after an interruption: the bytes are gone.
   func upload(streamAt localPath: String, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
-    let stream = try await resources.threads.run { try SourceStream(localPath) }
+    try await upload(try await resources.threads.run { SourceStream(try File(localPath, .read)) }, to: path, options)
+  }
+
+  private func upload(_ stream: SourceStream, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
     let session = UploadSession(
       gateway: gateway, template: Self.request(path, options), journal: nil, source: nil, threads: resources.threads)
     do { return try await transfer(stream, session) } catch {

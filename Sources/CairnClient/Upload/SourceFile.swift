@@ -90,8 +90,8 @@ final class SourceFile: Sendable {
 final class SourceStream: Sendable {
   private let file: File
 
-  /// Blocks.
-  init(_ path: String) throws(FileError) { file = try File(path, .read) }
+  /// Opened once: a pipe's writer that sees its reader go does not begin again.
+  init(_ file: File) { self.file = file }
 
   /// Fills the start of `buffer` up to a whole block; fewer bytes mean the end. Blocks for as long as the writer takes.
   func read(into buffer: IOBuffer) throws(FileError) -> Int {

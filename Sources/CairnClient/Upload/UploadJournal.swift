@@ -49,7 +49,8 @@ final class UploadJournal: Sendable {
   }
 
   static func read(_ lines: [String], source: FileIdentity) -> Memory? {
-    guard let first = lines.first?.split(separator: " "), first.count == 3, first[0] == "upload", let upload = UploadID(hex: String(first[1])),
+    guard let first = lines.first?.split(separator: " "), first.count == 3, first[0] == "upload",
+      let upload = UploadID(hex: String(first[1])),
       first[2] == source.text
     else { return nil }
     var memory = Memory(upload: upload, blocks: [], receipts: [])
