@@ -14,7 +14,8 @@ package final class ControlDispatcher: ControlPlane {
     let encoded: @Sendable ([UInt8], ControlContext) async throws(Problem) -> [UInt8]
   }
 
-  // Proof: written under `registration` while `isSealed` is false, read after it was seen true; the acquiring load orders one before the other.
+  // Proof: written under `registration` while `isSealed` is false, read after it was seen true; the acquiring load orders one before the
+  // other.
   nonisolated(unsafe) private var handlers: [String: Handler] = [:]
   private let isSealed = Atomic<Bool>(false)
   private let registration = Mutex<Void>(())

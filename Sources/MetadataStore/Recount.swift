@@ -118,7 +118,8 @@ extension ReadTransaction {
     try differences(
       12,
       """
-      SELECT n.number, n.used, coalesce((SELECT sum(b.size) FROM namespace_blocks r JOIN blocks b ON b.id = r.block WHERE r.ns = n.number), 0)
+      SELECT n.number, n.used, coalesce((SELECT sum(b.size) FROM namespace_blocks r JOIN blocks b ON b.id =
+      r.block WHERE r.ns = n.number), 0)
         AS real FROM namespaces n WHERE n.used <> real
       """
     ) { "Namespace \($0.int64(0)) is counted with \($0.int64(1)) bytes and has \($0.int64(2))." }

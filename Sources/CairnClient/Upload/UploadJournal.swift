@@ -5,7 +5,8 @@ internal import ServiceAPI
 /// What an upload remembers on this machine, so that the next run goes on where a killed one stopped: the session, the hashes of the blocks
 /// read so far, and the receipts that came in.
 ///
-/// What must hold: a hash is written down before it is announced, so the journal is never behind the gateway; a receipt as soon as it comes,
+/// What must hold: a hash is written down before it is announced, so the journal is never behind the gateway; a receipt as soon as it
+/// comes,
 /// so a block that a node has acknowledged is not sent again.
 final class UploadJournal: Sendable {
   /// What a former run left behind.

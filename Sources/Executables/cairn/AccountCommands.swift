@@ -24,7 +24,8 @@ enum AccountCommands {
   private static let logIn = Command(
     "login", summary: "log in and remember it",
     discussion: """
-      Keeps the token in a profile that only you can read, under $XDG_CONFIG_HOME/cairn. With --print-token, the token is printed and the profile \
+      Keeps the token in a profile that only you can read, under $XDG_CONFIG_HOME/cairn. With --print-token, the token \
+      is printed and the profile \
       stays as it is.
       """,
     arguments: [user],

@@ -9,10 +9,12 @@ enum CairnCommands {
     root: Command(
       "cairn", summary: "keep files in a Cairn cluster",
       discussion: """
-        Remote paths are absolute, such as /docs/a.txt. Files travel straight to and from the storage nodes, in blocks that are verified on both \
+        Remote paths are absolute, such as /docs/a.txt. Files travel straight to and from the storage nodes, in blocks \
+        that are verified on both \
         sides; an interrupted put or get goes on when you start it again.
 
-        The cluster is named by CAIRN_GATEWAY, or by the profile that “cairn login” keeps. CAIRN_TOKEN stands in for the profile's token, and \
+        The cluster is named by CAIRN_GATEWAY, or by the profile that “cairn login” keeps. CAIRN_TOKEN stands in for \
+        the profile's token, and \
         CAIRN_CA_FILE names the cluster's certificate authority when its addresses begin with https.
 
         Exit status: 0 done, 1 failed, 2 usage, 3 conflict, 4 not found, 5 not allowed, 6 quota or space, 7 unavailable, try again.

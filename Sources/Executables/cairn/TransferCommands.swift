@@ -18,10 +18,12 @@ enum TransferCommands {
   private static let put = Command(
     "put", summary: "upload files and folders",
     discussion: """
-      As cp: into REMOTE under its own name when that is a folder, else REMOTE becomes the name. Missing remote folders are made. Times, the \
+      As cp: into REMOTE under its own name when that is a folder, else REMOTE becomes the name. Missing remote folders \
+      are made. Times, the \
       executable bit, empty folders and symbolic links (as links) are kept. A file that is there already gets a new revision.
 
-      LOCAL may be - for standard input. An interrupted upload goes on when the same command is given again, and sends no block twice; standard \
+      LOCAL may be - for standard input. An interrupted upload goes on when the same command is given again, and sends \
+      no block twice; standard \
       input alone cannot go on.
       """,
     arguments: [
@@ -77,7 +79,8 @@ enum TransferCommands {
   private static let get = Command(
     "get", summary: "download files and folders",
     discussion: """
-      As cp: into LOCAL under its own name when that is a folder, else LOCAL becomes the name; - is standard output. A local file is replaced only \
+      As cp: into LOCAL under its own name when that is a folder, else LOCAL becomes the name; - is standard output. A \
+      local file is replaced only \
       when the new one is whole and verified. An interrupted download goes on when the same command is given again.
       """,
     arguments: [

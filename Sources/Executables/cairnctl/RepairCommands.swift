@@ -39,7 +39,7 @@ enum RepairCommands {
       for failure in ended.failures.prefix(shownLines) where !console.isJSON { console.complain("  \(TextWidth.sanitised(failure))") }
       throw CommandFailure(
         .failed,
-        "\(HumanFormat.counted(ended.failures.count, "block")) could not be brought to all copies: bring nodes back or add some, then repair."
+        "\(HumanFormat.counted(ended.failures.count, "block")) could not be brought to all copies: bring nodes back, then repair."
       )
     }
   }
