@@ -63,8 +63,9 @@ struct TidinessTests {
     }
   }
 
-  /// A banned call counts as explained when the line above it is a comment that says why it cannot fail.
+  /// A banned call counts as explained when the comment right above it begins with the proof that it is sound.
   private func explained(_ file: SourceTree.File, _ number: Int) -> Bool {
-    number >= 2 && file.lines[number - 2].trimmingCharacters(in: .whitespaces).hasPrefix("// Proof:")
+    let comment = file.lines[..<(number - 1)].reversed().prefix { $0.trimmingCharacters(in: .whitespaces).hasPrefix("//") }
+    return comment.contains { $0.contains("// Proof:") }
   }
 }

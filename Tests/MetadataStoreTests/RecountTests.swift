@@ -13,7 +13,8 @@ struct RecountTests {
     ("UPDATE partition_blocks SET referenced = referenced + 1", 12), ("UPDATE namespaces SET used = used - 1", 12),
     ("UPDATE namespaces SET reserved = 7", 12), ("UPDATE namespaces SET files = 0", 12), ("DELETE FROM blocks", 2),
     ("DELETE FROM changes WHERE sequence = 2", 10), ("UPDATE namespaces SET sequence = sequence + 1", 10),
-    ("UPDATE entries SET version = 9 WHERE kind = 0", 10), ("UPDATE entries SET name = 'other' WHERE kind = 0", 10),
+    ("UPDATE entries SET version = 9 WHERE kind = 0", 10),
+    ("UPDATE entries SET name = 'other' WHERE id = (SELECT min(id) FROM entries WHERE kind = 0)", 10),
     ("UPDATE entries SET removed_at = 1 WHERE kind = 1 AND name <> ''", 10), ("UPDATE changes SET action = 3 WHERE sequence = 1", 10),
   ]
 
