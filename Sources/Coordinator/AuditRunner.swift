@@ -8,8 +8,8 @@ internal import Synchronization
 
 /// Checks the invariants that a live cluster can be asked about: every copy on a live node is read back and hashed.
 ///
-/// What must hold: a node that does not answer is no violation by itself; what seems missing is looked at twice before it is reported, because
-/// commits and repair go on meanwhile. An audit changes nothing but to note damaged copies for repair.
+/// What must hold: a node that does not answer is no violation by itself; what seems missing is looked at twice before it is reported,
+/// because commits and repair go on meanwhile. An audit changes nothing but to note damaged copies for repair.
 final class AuditRunner: Sendable {
   private struct State {
     var progress = AuditProgress(running: false, blocksDone: 0, blocksTotal: 0, findings: nil)
@@ -123,7 +123,7 @@ final class AuditRunner: Sendable {
     }
     let lacking = broken.filter(\.judgement.needsRepair).map(\.block)
     if !lacking.isEmpty { try await service.metadata.addRepairs(lacking) }
-    if let sample = partition % AuditRunner.sampledEvery != 0 ? nil : first.first(where: { item in item.copies.contains { $0.answer == .valid } }),
+    if partition % AuditRunner.sampledEvery == 0, let sample = first.first(where: { item in item.copies.contains { $0.answer == .valid } }),
       let size = blocks.first(where: { $0.id == sample.block })?.size
     {
       await auditReading(sample, size, &sheet)
@@ -147,9 +147,11 @@ final class AuditRunner: Sendable {
 
   /// Has every live holder of these blocks verify them.
   private func judge(_ blocks: [BlockID], _ partition: Int) async throws(MetadataError) -> [Judged] {
-    guard let (layout, row, live) = try? service.withState({ state in
-      (state.layout, state.fillingRow(partition), state.nodes.map(\.record.id).filter { state.liveness($0) == .alive })
-    }) else { return [] }
+    guard
+      let (layout, row, live) = try? service.withState({ state in
+        (state.layout, state.fillingRow(partition), state.nodes.map(\.record.id).filter { state.liveness($0) == .alive })
+      })
+    else { return [] }
     let strays = try await service.metadata.strays(of: blocks)
     let known = try await knownRepairs(blocks)
     let replicas = layout.replicas(ofPartition: partition)

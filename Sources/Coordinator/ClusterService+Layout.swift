@@ -69,9 +69,11 @@ extension ClusterService {
 
   /// Commits the layout that the nodes call for, where it is not the present one.
   func reconcileLayout() async {
-    guard let (layout, filling, desired) = try? withState({ state in
-      (state.layout, state.filling, state.desiredNodes(initialNodes: configuration.initialNodes))
-    }), let desired else { return }
+    guard
+      let (layout, filling, desired) = try? withState({ state in
+        (state.layout, state.filling, state.desiredNodes(initialNodes: configuration.initialNodes))
+      }), let desired
+    else { return }
     do throws(MetadataError) {
       let next = try await nextLayout(layout, desired)
       let leaving = layout.nodes.map(\.id).filter { next.node($0) == nil }
@@ -135,9 +137,11 @@ extension ClusterService {
 
   /// Notes all partitions of nodes that lost a disk as to be filled.
   func refillLostDisks() async {
-    guard let (node, rows, version) = try? withState({ state in
-      state.refills.first.map { ($0, LayoutTransition.refilling($0, in: state.layout, filling: state.filling), state.layout.version) }
-    }) ?? nil else { return }
+    guard
+      let (node, rows, version) = try? withState({ state in
+        state.refills.first.map { ($0, LayoutTransition.refilling($0, in: state.layout, filling: state.filling), state.layout.version) }
+      }) ?? nil
+    else { return }
     do throws(MetadataError) {
       if !rows.isEmpty { try await metadata.updateFilling(rows.map { FillingPartition($0) }, layoutVersion: version) }
     } catch {
@@ -161,31 +165,34 @@ extension ClusterService {
 
   /// Takes filled targets off their rows, in the database and then here. Answers whether it was done.
   func markFilled(_ marks: [(partition: Int, target: NodeID)], layoutVersion: UInt64) async -> Bool {
-    guard let rows = try? withState({ state -> [PlanFilling]? in
-      guard state.layout.version == layoutVersion else { return nil }
-      return marks.compactMap { mark in
-        guard var row = state.fillingRow(mark.partition) else { return nil }
-        row.targets.removeAll { $0 == mark.target }
-        return row
-      }
-    }) ?? nil else { return false }
+    guard
+      let rows = try? withState({ state -> [PlanFilling]? in
+        guard state.layout.version == layoutVersion else { return nil }
+        return marks.compactMap { mark in
+          guard var row = state.fillingRow(mark.partition) else { return nil }
+          row.targets.removeAll { $0 == mark.target }
+          return row
+        }
+      }) ?? nil
+    else { return false }
     do throws(MetadataError) { try await metadata.updateFilling(rows.map { FillingPartition($0) }, layoutVersion: layoutVersion) } catch {
       log.warning("filled partitions could not be noted; trying again", ["reason": .string(error.message)])
       return false
     }
     let now = time.monotonic()
     let isPublished = shared.withLock { $0.filledAt.map { now - $0 >= .seconds(1) } ?? true }
-    let isLast = (try? withState { state in
-      guard state.layout.version == layoutVersion else { return false }
-      for mark in marks {
-        guard let index = state.fillingIndex(mark.partition) else { continue }
-        state.filling[index].targets.removeAll { $0 == mark.target }
-        if state.filling[index].targets.isEmpty { state.filling.remove(at: index) }
-      }
-      // Views go to every node and gateway: progress is published once a second, and at the end.
-      if isPublished || state.filling.isEmpty { state.touch() }
-      return state.filling.isEmpty
-    }) ?? false
+    let isLast =
+      (try? withState { state in
+        guard state.layout.version == layoutVersion else { return false }
+        for mark in marks {
+          guard let index = state.fillingIndex(mark.partition) else { continue }
+          state.filling[index].targets.removeAll { $0 == mark.target }
+          if state.filling[index].targets.isEmpty { state.filling.remove(at: index) }
+        }
+        // Views go to every node and gateway: progress is published once a second, and at the end.
+        if isPublished || state.filling.isEmpty { state.touch() }
+        return state.filling.isEmpty
+      }) ?? false
     if isPublished || isLast { shared.withLock { $0.filledAt = now } }
     if isLast { log.info("every replica of the layout has all its blocks") }
     return true

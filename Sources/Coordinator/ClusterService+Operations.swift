@@ -34,7 +34,8 @@ extension ClusterService {
     let (state, repair, counts, rows, since) = shared.withLock { ($0.state, $0.repair, $0.counts, $0.repairRows, $0.fillsSince) }
     guard let state else { throw Problem(.unavailable, "The coordinator is starting.", retryAfter: 1) }
     return ClusterStatusReport(
-      state: state, counts: counts, repairRows: rows, jobs: jobs(repair, rows, since, now), now: now).make()
+      state: state, counts: counts, repairRows: rows, jobs: jobs(repair, rows, since, now), now: now
+    ).make()
   }
 
   /// Counting is asked of the database once a second at most, however many ask for the status.

@@ -7,7 +7,8 @@ package import Platform
 package import ServiceAPI
 internal import Synchronization
 
-/// Keeps the cluster: who is a member and lives, the layout, repair, and what operators ask about them. A thin driver of the values in `ClusterLogic`.
+/// Keeps the cluster: who is a member and lives, the layout, repair, and what operators ask about them. A thin driver of the values in
+/// `ClusterLogic`.
 ///
 /// What must hold:
 /// - a layout is published only after it was committed, and only this type's loop commits layouts;
@@ -190,8 +191,9 @@ package final class ClusterService: Sendable {
   private func settleRestored(_ now: MonotonicTime) {
     let effects = try? withState { state in
       guard state.filling.isEmpty, !state.unrestored.isEmpty else { return [FailureDetector.Effect]() }
-      let restored = state.unrestored.filter { state.layout.node($0) == nil }
-      state.unrestored.removeAll { restored.contains($0) }
+      let out = state.unrestored.filter { state.liveness($0) == .out }
+      let restored = out.filter { state.layout.node($0) == nil }
+      state.unrestored = out.filter { !restored.contains($0) }
       return restored.flatMap { state.detector.step(.restored($0), now: now) }
     }
     for effect in effects ?? [] { report(effect) }

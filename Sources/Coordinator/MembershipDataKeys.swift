@@ -4,8 +4,8 @@ internal import ServiceAPI
 
 /// Who makes the key of a data-key epoch, and who fetches it.
 ///
-/// What must hold: one founder is recorded durably before anybody makes a key; a key seals blocks only after its check value is recorded; a node is told to
-/// use an epoch only when it states the key with this check value.
+/// What must hold: one founder is recorded durably before anybody makes a key; a key seals blocks only after its check value is recorded;
+/// a node is told to use an epoch only when it states the key with this check value.
 enum MembershipDataKeys {
   struct Decision: Sendable, Equatable {
     var order: DataKeyOrder
@@ -21,7 +21,9 @@ enum MembershipDataKeys {
   ) -> Decision {
     let epochs = records.sorted { $0.epoch < $1.epoch }
     guard let current = epochs.last(where: { !$0.check.isEmpty }) else { return found(node, statements, epochs.last, isAlive) }
-    let lacking = epochs.filter { record in !record.check.isEmpty && !statements.contains { $0.epoch == record.epoch && $0.check == record.check } }
+    let lacking = epochs.filter { record in
+      !record.check.isEmpty && !statements.contains { $0.epoch == record.epoch && $0.check == record.check }
+    }
     if lacking.contains(where: { $0.epoch == current.epoch }) { return Decision(order: .fetch(epoch: current.epoch)) }
     if let older = lacking.first { return Decision(order: .fetch(epoch: older.epoch)) }
     return Decision(order: .use(current: current.epoch))

@@ -68,7 +68,7 @@ extension ClusterService {
   private func isBaseURL(_ address: String) -> Bool {
     guard address.utf8.count <= ClusterService.addressLimit else { return false }
     let rest = address.hasPrefix("https://") ? address.dropFirst(8) : address.hasPrefix("http://") ? address.dropFirst(7) : ""
-    return !rest.isEmpty && rest.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
+    return !rest.isEmpty && rest.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && !"/?#".utf8.contains($0) }
   }
 
   /// Takes the heartbeat into the state. Answers whether the node's record has to be saved before the node is told so.
@@ -174,9 +174,11 @@ extension ClusterService {
         throw Problem(.notFound, "There is no data key of epoch \(request.epoch).")
       }
       let statement = DataKeyStatement(epoch: record.epoch, check: record.check)
-      guard let holder = state.nodes.first(where: { node in
-        node.record.id != caller && node.keys.contains(statement) && state.liveness(node.record.id) == .alive
-      }) else { throw Problem(.unavailable, "No live node holds the data key of epoch \(request.epoch).", retryAfter: 1) }
+      guard
+        let holder = state.nodes.first(where: { node in
+          node.record.id != caller && node.keys.contains(statement) && state.liveness(node.record.id) == .alive
+        })
+      else { throw Problem(.unavailable, "No live node holds the data key of epoch \(request.epoch).", retryAfter: 1) }
       return (state.target(holder.record), record.check)
     }
     return DataKeyTicket(

@@ -181,9 +181,11 @@ final class RepairDriver: Sendable {
   }
 
   private func copy(_ target: NodeID, _ items: [RepairCopy]) async -> [RepairCopyOutcome]? {
-    guard let sources = try? service.withState({ state in
-      items.map { item in item.sources.compactMap { state.node($0).map { state.target($0.record) } } }
-    }) else { return nil }
+    guard
+      let sources = try? service.withState({ state in
+        items.map { item in item.sources.compactMap { state.node($0).map { state.target($0.record) } } }
+      })
+    else { return nil }
     let command = zip(items, sources).map { item, sources in
       CopyItem(
         block: item.block, size: item.size,

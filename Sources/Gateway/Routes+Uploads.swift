@@ -52,7 +52,11 @@ extension GatewayService {
 
   private func openUpload(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     var request = try GatewayService.checked(try await call.document(UploadRequest.self))
-    if let base = try EntityTag.baseVersion(call.head.headers) { request.baseVersion = base }
+    if let base = try EntityTag.baseVersion(call.head.headers) {
+      // A condition that the policy could overrule would be none.
+      request.baseVersion = base
+      request.onConflict = .fail
+    }
     let state = try await perform(UserOperations.OpenUpload(request: request), call)
     let location: HTTPHeaders = ["Location": "/v1/uploads/\(state.uploadID.hex)"]
     return .json(try TransferDocuments.bytes(try await sign(state)), status: 201, headers: location)

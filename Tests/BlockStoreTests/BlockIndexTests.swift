@@ -15,7 +15,7 @@ import Testing
       isSetAside: random.next() % 8 == 0, gcEpoch: random.next() % 3 == 0 ? random.next() : random.next() % 50)
   }
 
-  /// Ids that crowd into few buckets, as well as uniform ones.
+  /// Ids that crowd into few stripes, as well as uniform ones.
   private static func ids(_ count: Int, _ random: inout SeededRandom) -> [BlockID] {
     (0..<count).map { number in
       let first = number % 3 == 0 ? 0x1234_0000_0000_0000 | random.next() % 5 : random.next()
@@ -49,7 +49,7 @@ import Testing
       #expect(index.entry(of: id) == model[id])
     }
     let sorted = model.values.sorted { $0.id < $1.id }
-    #expect((0..<BlockIndex.bucketCount).flatMap { index.entries(inBucket: $0) } == sorted)
+    #expect((0..<BlockIndex.stripeCount).flatMap { index.entries(inStripe: $0) } == sorted)
     #expect(index.totals.shown == sorted.count { !$0.isSetAside } && index.totals.setAside == sorted.count { $0.isSetAside })
     for bits in [0, 1, 7, 16, 17, 20, 32] {
       let partition = ids[Int(random.next() % 400)].partition(bits: bits)

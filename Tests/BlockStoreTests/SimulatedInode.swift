@@ -45,7 +45,7 @@ struct SimulatedInode {
 
   private mutating func lose(_ random: inout SeededRandom) {
     let sector = random.next() % 2 == 0 ? 512 : 4096
-    let kept = [0, 50, 90, 100][Int(random.next() % 4)]
+    let kept = [0, 60, 80, 95][Int(random.next() % 4)]
     var sizesKept = true
     for change in pending {
       switch change {

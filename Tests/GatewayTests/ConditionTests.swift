@@ -57,6 +57,8 @@ struct ConditionTests {
         try await base("{\"path\":\"/a\"}", "If-Match", "\"4\""), try await base("{\"path\":\"/a\"}", "If-None-Match", "*"),
       ]
       #expect(bases == [nil, 3, 4, 0])
+      _ = try await base("{\"path\":\"/a\",\"on_conflict\":\"overwrite\"}", "If-Match", "\"4\"")
+      #expect(gateway.control.last(UserOperations.OpenUpload.self)?.request.onConflict == .fail, "no policy overrules a condition")
     }
   }
 }

@@ -1,6 +1,7 @@
 import BlockModel
 import MetadataStore
 import SQLiteDatabase
+import TestSupport
 import Testing
 
 @Suite("The recount")

@@ -10,8 +10,8 @@ enum StatusCommands {
   private static let status = Command(
     "status", summary: "show the cluster's health",
     discussion: """
-      In one word: healthy (every block has all its copies), degraded (something is down or being repaired, nothing is at risk), at-risk (a block may \
-      have one copy left), unavailable (writes or some reads cannot be served); then why, the nodes by zone, and what runs.
+      In one word: healthy (every block has all its copies), degraded (something is down or being repaired, nothing is at risk), at-risk (a block \
+      may have one copy left), unavailable (writes or some reads cannot be served); then why, the nodes by zone, and what runs.
       """, examples: ["cairnctl status", "cairnctl status --json | jq -r .health"]
   ) { invocation in
     let status = try await CoordinatorConnection().perform(OperatorOperations.GetStatus())
@@ -51,7 +51,8 @@ enum StatusCommands {
         let console = invocation.console
         guard !console.isJSON else { return try console.printJSON(layout) }
         console.print(
-          "layout \(layout.version): \(HumanFormat.counted(layout.partitions, "partition")), \(HumanFormat.counted(layout.replicas, "replica")) each"
+          "layout \(layout.version): \(HumanFormat.counted(layout.partitions, "partition")), "
+            + "\(HumanFormat.counted(layout.replicas, "replica")) each"
         )
         console.print("")
         var table = Table([.left("NODE"), .left("ZONE"), .right("WEIGHT"), .right("PARTITIONS")])
