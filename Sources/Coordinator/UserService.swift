@@ -84,7 +84,10 @@ package final class UserService: Sendable {
       guard let principal = try await store.principal(tokenHash: hash), principal.expiresAt > time.wall() else {
         throw UserService.unauthenticated
       }
-      if principal.lastSeenAt.map({ time.wall() - $0 > .seconds(3600) }) ?? true { try await store.noteSeen(principal.device) }
+      if principal.lastSeenAt.map({ time.wall() - $0 > .seconds(3600) }) ?? true {
+        // For people's lists only: a full database has to go on answering those who read.
+        try? await store.noteSeen(principal.device)
+      }
       tokens.remember(principal, hash, generation: generation, at: time.monotonic())
       return principal
     }

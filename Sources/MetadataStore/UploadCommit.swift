@@ -23,7 +23,6 @@ extension NamespaceEditor {
     try upload.checkOpen(at: now)
     let blocks = try announcedBlocks(of: upload)
     let content = try content(blocks, upload, completion)
-    let placement = try place(content, upload)
     let (arrivals, missing) = try weigh(blocks, upload, completion.receipts)
     guard missing.isEmpty else {
       try keep(completion.receipts, for: upload)
@@ -34,7 +33,7 @@ extension NamespaceEditor {
           missing: Array(missing.prefix(Limits.blocksPerRequest))))
     }
     for arrival in arrivals { try settle(arrival) }
-    let (row, path) = try apply(placement, content, blocks, upload)
+    let (row, path) = try apply(place(content, upload), content, blocks, upload)
     try end(upload, as: .uploaded, entry: row.id, version: row.version)
     return ItemResult(value: row.document(path: path, owner: principal.userName))
   }

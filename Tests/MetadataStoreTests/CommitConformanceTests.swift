@@ -184,7 +184,7 @@ struct CommitConformanceTests {
     let fixture = try await Fixture(engine)
     let ada = try await fixture.user()
     let blocks = Fixture.blocks([1, 2])
-    let state = try await fixture.store.openUpload(UploadRequest(path: "/f", blocks: blocks), for: ada, once: nil)
+    let state = try await fixture.store.openUpload(UploadRequest(path: "/new/f", blocks: blocks, parents: true), for: ada, once: nil)
     let first = await problem {
       try await fixture.store.completeUpload(
         Completion(upload: state.uploadID, receipts: Fixture.receipts(state.uploadID, blocks[0])), for: ada)
@@ -192,6 +192,7 @@ struct CommitConformanceTests {
     #expect(first?.missing == [blocks[1].id])
     let lacking = try await fixture.store.uploadState(state.uploadID, cursor: nil, for: ada).missing
     #expect(lacking.map(\.id) == [blocks[1].id])
+    #expect(try await fixture.paths(of: ada).isEmpty, "a refused commit makes no folders")
     let file = try await fixture.store.completeUpload(
       Completion(upload: state.uploadID, receipts: Fixture.receipts(state.uploadID, blocks[1])), for: ada)
     #expect(file.size == Int64(Limits.blockBytes + 1000))
