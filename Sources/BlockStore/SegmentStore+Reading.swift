@@ -76,7 +76,7 @@ extension SegmentStore {
     let segment = state.withLock { $0.segments[Int(slot)] }
     do {
       let file = isDirect ? try files.directFile(slot, segment) : try files.file(slot, segment)
-      return RecordSource(file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes, isDirect: isDirect)
+      return RecordSource(file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes, direct: isDirect ? PageReader() : nil)
     } catch { throw .io(error) }
   }
 

@@ -22,12 +22,12 @@ static inline CURLcode cairn_curl_set_string(CURL *easy, CURLoption option, cons
   return curl_easy_setopt(easy, option, value);
 }
 
-/// The bytes stay the caller's and must outlive the transfer.
+/// The bytes are copied.
 static inline CURLcode cairn_curl_set_blob(CURL *easy, CURLoption option, const void *bytes, size_t length) {
   struct curl_blob blob;
   blob.data = (void *)bytes;
   blob.len = length;
-  blob.flags = CURL_BLOB_NOCOPY;
+  blob.flags = CURL_BLOB_COPY;
   return curl_easy_setopt(easy, option, &blob);
 }
 
@@ -50,6 +50,13 @@ static inline long cairn_curl_response_code(CURL *easy) {
   long code = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
   return code;
+}
+
+/// 1 once a connection was found or made and the transfer itself goes on; before that, limits of connections may hold it back.
+static inline int cairn_curl_has_begun(CURL *easy) {
+  curl_off_t microseconds = 0;
+  curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
+  return microseconds > 0;
 }
 
 static inline void *cairn_curl_private(CURL *easy) {

@@ -1,5 +1,5 @@
-package import ServiceAPI
 internal import Platform
+package import ServiceAPI
 internal import Synchronization
 
 /// Finds the handler of a control operation by its name: the coordinator as a `ControlPlane` for callers in the same process, and as

@@ -1,7 +1,7 @@
+internal import BlockModel
 package import Credentials
 package import MetadataStore
 package import Platform
-internal import BlockModel
 internal import ServiceAPI
 
 /// The users' side of the coordinator: authenticates the token that comes with each operation and hands the operation to the store.

@@ -245,11 +245,11 @@ final class CurlTransfer: @unchecked Sendable {
 
   func uploadGoesOn() { isUploadPaused = false }
 
-  /// Whether the peer was too slow for too long. A pause of our own does not count.
-  func isStalled(_ now: Int64) -> Bool {
+  /// Whether the peer was too slow for too long. Waiting for a connection does not count, nor a pause of our own.
+  func isStalled(_ easy: UnsafeMutableRawPointer, _ now: Int64) -> Bool {
     guard let timeout = request.stallTimeout?.nanoseconds else { return false }
     let bytes = sent + received
-    if isUploadPaused {
+    if isUploadPaused || cairn_curl_has_begun(easy) == 0 {
       stallSince = now
       stallBytes = bytes
     }
@@ -268,9 +268,7 @@ final class CurlTransfer: @unchecked Sendable {
     if code == CURLE_OK || wasEndedByReader { return .success(response) }
     if let failure { return .failure(failure) }
     // The server answered and closed while we were still sending: the answer counts when it is all there.
-    if code == CURLE_SEND_ERROR, headIsComplete, status >= 300, let length = headers["Content-Length"].flatMap({ Int($0) }), length == received {
-      return .success(response)
-    }
+    if code == CURLE_SEND_ERROR, headIsComplete, status >= 300, headers["Content-Length"] == "\(received)" { return .success(response) }
     return .failure(HTTPClientError(code: CurlTransfer.meaning(code), message: String(cString: curl_easy_strerror(code))))
   }
 

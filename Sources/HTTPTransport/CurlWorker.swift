@@ -80,6 +80,7 @@ final class CurlWorker: Sendable {
 
   private func post(_ change: (inout Inbox) -> Void) {
     inbox.withLock { inbox in
+      guard inbox.multi != nil else { return }
       change(&inbox)
       CurlWorker.wake(&inbox)
     }
@@ -186,7 +187,7 @@ final class CurlWorker: Sendable {
       let now = monotonicNow()
       guard now >= nextStallCheck else { return }
       nextStallCheck = now + 250_000_000
-      for (transfer, _) in Array(running.values) where transfer.isStalled(now) {
+      for (transfer, easy) in Array(running.values) where transfer.isStalled(easy, now) {
         end(transfer, .failure(HTTPClientError(code: .stalled, message: "The server took or gave almost nothing for too long.")))
       }
     }
@@ -204,6 +205,7 @@ final class CurlWorker: Sendable {
       for (transfer, _) in Array(running.values) { end(transfer, .failure(CurlWorker.shutDown)) }
       let late = worker.inbox.withLock { inbox in
         inbox.multi = nil
+        inbox.isStopping = true
         defer { inbox.arrived = [] }
         return inbox.arrived
       }

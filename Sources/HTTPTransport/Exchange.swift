@@ -1,13 +1,12 @@
 internal import CMicroHTTPD
-internal import Platform
 internal import Synchronization
 
 /// One request and its response on a connection.
 ///
 /// What must hold: `step` and `sendPiece` run only on the connection's network thread. A connection is suspended at most once at a
 /// time; whoever turns `isSuspended` off, under the lock, resumes it exactly once. After `finish` nothing touches the connection.
-final class Exchange: HTTPRequestBody {
-  fileprivate enum Phase {
+final class Exchange: Sendable {
+  enum Phase {
     /// The head has not come in whole.
     case head
     /// The body is coming.
@@ -24,7 +23,7 @@ final class Exchange: HTTPRequestBody {
     let continuation: CheckedContinuation<Void, Never>
   }
 
-  fileprivate struct State {
+  struct State {
     var phase = Phase.head
     var isSuspended = false
     var handle: ConnectionHandle
@@ -51,7 +50,7 @@ final class Exchange: HTTPRequestBody {
   private let core: ServerCore
   private let target: [UInt8]
   private let began = monotonicNow()
-  private let state: Mutex<State>
+  let state: Mutex<State>
 
   init(core: ServerCore, connection: ServerConnection, handle: ConnectionHandle, target: [UInt8]) {
     self.core = core
@@ -79,7 +78,7 @@ final class Exchange: HTTPRequestBody {
     state.withLock { state in
       state.admitted = admitted
       state.phase = .body
-      state.body = BodyIntake(declared: admitted.isChunked ? nil : admitted.contentLength, drainLimit: core.configuration.drainLimit)
+      state.body = BodyIntake(declared: admitted.isChunked ? nil : admitted.contentLength ?? 0, drainLimit: core.configuration.drainLimit)
       if case .refuse = admitted.plan { state.body.discard() }
     }
     switch admitted.plan {
@@ -181,8 +180,10 @@ final class Exchange: HTTPRequestBody {
         state.stream = nil
         state.response = nil
       }
-      return (state.admitted, code == .complete ? .complete : HTTPExchangeRecord.Ending(cause), state.task, state.stream, state.status,
-        state.body.arrived, state.bodyBytesOut)
+      return (
+        state.admitted, code == .complete ? .complete : HTTPExchangeRecord.Ending(cause), state.task, state.stream, state.status,
+        state.body.arrived, state.bodyBytesOut
+      )
     }
     task?.cancel()
     stream?.cancel()
@@ -226,67 +227,6 @@ final class Exchange: HTTPRequestBody {
     handle?.resume()
   }
 
-  // MARK: The body's consumer
-
-  func receive(into buffer: IOBuffer, placement: BodyPlacement, limit: Int) {
-    let handle = state.withLock { state in
-      state.body.attach(buffer, placement: placement, limit: limit)
-      return state.takeSuspended(inBody: true)
-    }
-    handle?.resume()
-  }
-
-  func received(beyond count: Int) async throws(HTTPBodyError) -> (count: Int, ended: Bool) {
-    while true {
-      switch state.withLock({ $0.body.progress(beyond: count) }) {
-      case .ready(let count, let ended): return (count, ended)
-      case .failed(let error): throw error
-      case .wait(let threshold): await wait(threshold)
-      }
-    }
-  }
-
-  func collect(limit: Int) async throws(HTTPBodyError) -> [UInt8] {
-    let handle = state.withLock { state in
-      state.body.startGathering(limit: limit)
-      return state.takeSuspended(inBody: true)
-    }
-    handle?.resume()
-    while true {
-      switch state.withLock({ $0.body.whole }) {
-      case .ready: return state.withLock { $0.body.takeGathered() }
-      case .failed(let error): throw error
-      case .wait(let threshold): await wait(threshold)
-      }
-    }
-  }
-
-  private func wait(_ threshold: Int) async {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isReady = state.withLock { state in
-          if state.body.isWorthWaking(threshold) { return true }
-          precondition(state.waiter == nil, "a request's body has one consumer")
-          state.waiter = Waiter(threshold: threshold, continuation: continuation)
-          return false
-        }
-        if isReady { continuation.resume() }
-      }
-    } onCancel: {
-      state.withLock { $0.body.lose(.cancelled) }
-      wakeConsumer()
-    }
-  }
-
-  private func wakeConsumer() {
-    let waiter = state.withLock { state -> Waiter? in
-      guard let waiter = state.waiter, state.body.isWorthWaking(waiter.threshold) else { return nil }
-      state.waiter = nil
-      return waiter
-    }
-    waiter?.continuation.resume()
-  }
-
   // MARK: The server's watch
 
   var activity: Activity {
@@ -325,7 +265,7 @@ final class Exchange: HTTPRequestBody {
 
 extension Exchange.State {
   /// The handle to resume, when the connection is suspended; the caller resumes it after the lock.
-  fileprivate mutating func takeSuspended(inBody: Bool = false) -> ConnectionHandle? {
+  mutating func takeSuspended(inBody: Bool = false) -> ConnectionHandle? {
     guard isSuspended, !inBody || phase == .body else { return nil }
     isSuspended = false
     return handle

@@ -5,7 +5,11 @@ internal import Synchronization
 /// What must hold: nothing that may block runs on a network thread; whatever waits (a handler, a buffer, a piece of a stream) has its
 /// connection suspended meanwhile. Every connection costs at most its own buffer, a small body's 32 KiB, and what its handler holds.
 ///
-/// A peer that shuts down its sending side before it has the response is taken to have gone.
+/// Refusals reach the peer: a refused body is read and dropped up to the drain limit before the answer, or the answer goes out at once
+/// and the socket is read on for a while after it. Three cases remain. A peer that shuts down its sending side before it has the response
+/// is taken to have gone. A handler that refuses in the middle of a body of which more than the drain limit is still to come breaks the
+/// connection. And what the library itself cannot parse (a head beyond the connection's memory, a line without a colon, an unknown
+/// version) it answers itself, with the right status but without a problem document.
 package final class HTTPServer: Sendable {
   private struct Running {
     let core: ServerCore

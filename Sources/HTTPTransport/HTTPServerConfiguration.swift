@@ -24,10 +24,11 @@ extension HTTPServer {
     package var tls: TLS?
     /// Network threads.
     package var threads = 2
-    /// Bytes of each connection's buffer: the most that one read takes, and a bound on the request's head. 32 KiB suits documents;
-    /// 256 KiB suits blocks.
+    /// Bytes of each connection's buffer: the most that one read takes, and a bound on the request's head. The library clears the
+    /// buffer between two requests of a connection, so more is not always better: 32 KiB suits documents and blocks alike.
     package var connectionMemoryBytes = 32 << 10
-    /// Connections that are served at once. A few more are let in only to be told 503 with `Retry-After`; beyond those, new ones are closed.
+    /// Connections that are served at once. A few more are let in only to be told 503 with `Retry-After`; beyond those, new ones
+    /// are closed.
     package var connectionLimit = 1024
     /// Connections from one address that are served at once; the ones above are told 503.
     package var perAddressLimit = 1024

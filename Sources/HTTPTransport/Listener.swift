@@ -71,7 +71,8 @@ final class Listener: Sendable {
   private static func error(_ number: Int32, _ address: String, _ port: Int) -> HTTPServerError {
     switch number {
     case EADDRINUSE:
-      HTTPServerError(code: .addressInUse, message: "Port \(port) of \(address) is in use by another program; stop it or choose another port.")
+      HTTPServerError(
+        code: .addressInUse, message: "Port \(port) of \(address) is in use by another program; stop it or choose another port.")
     case EACCES: HTTPServerError(code: .notPermitted, message: "This user may not listen on port \(port) of \(address).")
     case EADDRNOTAVAIL: HTTPServerError(code: .invalidAddress, message: "This machine has no address \(address).")
     default:
@@ -123,7 +124,9 @@ final class Listener: Sendable {
     var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
     let isV4 = storage.ss_family == sa_family_t(AF_INET)
     withUnsafeBytes(of: storage) { bytes in
-      _ = inet_ntop(Int32(storage.ss_family), bytes.baseAddress! + (isV4 ? 4 : 8), &text, socklen_t(text.count))
+      // The address stands behind family and port, in IPv6 behind the flow label too.
+      let address = UnsafeRawBufferPointer(rebasing: bytes[(isV4 ? 4 : 8)...])
+      _ = inet_ntop(Int32(storage.ss_family), address.baseAddress, &text, socklen_t(text.count))
     }
     let address = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     return address.hasPrefix("::ffff:") && address.contains(".") ? String(address.dropFirst(7)) : address

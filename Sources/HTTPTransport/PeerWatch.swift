@@ -43,8 +43,8 @@ final class PeerWatch: Sendable {
   }
 
   private func look(at connection: ServerConnection, _ now: Int64) {
-    let (exchange, descriptor) = connection.state.withLock { ($0.exchange, $0.descriptor) }
-    guard descriptor >= 0 else { return }
+    let (exchange, isWatched) = connection.state.withLock { ($0.exchange, $0.descriptor >= 0 && !$0.isCut) }
+    guard isWatched else { return }
     let activity = exchange?.activity ?? Exchange.Activity(kind: .idle, received: 0)
     let verdict = connection.state.withLock { state -> Bool in
       // Another request may have begun meanwhile; the next look sees it.

@@ -58,7 +58,11 @@ struct RenderedResponse {
     let bytes = buffer.mutableBytes(range)
     guard let base = bytes.baseAddress, bytes.count > 0 else { return cairn_mhd_response_copying("", 0) }
     return MHD_create_response_from_buffer_with_free_callback_cls(
-      bytes.count, base, { Unmanaged<IOBuffer>.fromOpaque($0!).release() }, Unmanaged.passRetained(buffer).toOpaque())
+      bytes.count, base, RenderedResponse.giveBack, Unmanaged.passRetained(buffer).toOpaque())
+  }
+
+  private static let giveBack: MHD_ContentReaderFreeCallback = { buffer in
+    if let buffer { Unmanaged<IOBuffer>.fromOpaque(buffer).release() }
   }
 
   private static let read: MHD_ContentReaderCallback = { context, _, bytes, limit in

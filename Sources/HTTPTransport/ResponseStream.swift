@@ -140,7 +140,8 @@ extension HTTPBodyPiece {
 
   fileprivate func copy(from offset: Int, into target: UnsafeMutableRawBufferPointer) {
     switch self {
-    case .bytes(let bytes): bytes.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<(offset + target.count)])) }
+    case .bytes(let bytes):
+      bytes.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<(offset + target.count)])) }
     case .buffer(let buffer, let range):
       let start = range.lowerBound + offset
       target.copyMemory(from: buffer.bytes(start..<(start + target.count)))

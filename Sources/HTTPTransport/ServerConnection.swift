@@ -33,6 +33,8 @@ final class ServerConnection: Sendable {
     /// The library closed its side while the peer may still be sending a refused body; read on for a while.
     var lingers = false
     var isTrusted: Bool?
+    /// Cut from this side already; the library has yet to see it.
+    var isCut = false
     var watch: Watch
   }
 
@@ -51,6 +53,7 @@ final class ServerConnection: Sendable {
   /// Cuts the connection; the library sees its end and closes it. The lock keeps the descriptor from being another's by then.
   func cut() {
     state.withLock { state in
+      state.isCut = true
       if state.descriptor >= 0 { _ = shutdown(state.descriptor, Int32(SHUT_RDWR)) }
     }
   }

@@ -41,7 +41,8 @@ final class ServerDaemon: @unchecked Sendable {
       for text in texts { free(text) }
       throw tls == nil
         ? HTTPServerError(code: .cannotStart, message: "The HTTP server cannot start its threads.")
-        : HTTPServerError(code: .invalidCertificate, message: "The TLS certificate and key cannot be used; they must be matching PEM texts.")
+        : HTTPServerError(
+          code: .invalidCertificate, message: "The TLS certificate and key cannot be used; they must be matching PEM texts.")
     }
     self.daemon = daemon
     self.core = context

@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// Counts anew what is kept as a count, from the rows themselves, on one unchanging state. Temporary tables spill to disk, so that it costs
 /// time and not memory.

@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import ClusterLogic
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// How one block stands, for one namespace and for all.
 struct BlockStanding {

@@ -216,7 +216,7 @@ final class SimulatedFile: OpenFile {
     var done = 0
     for buffer in buffers {
       let count = min(buffer.count, bytes.count - done)
-      buffer.copyBytes(from: bytes[done..<(done + count)])
+      bytes.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[done..<(done + count)])) }
       done += count
     }
     return done
@@ -225,7 +225,13 @@ final class SimulatedFile: OpenFile {
   func pwrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) { try pwritev([bytes], at: offset) }
 
   func pwritev(_ pieces: [UnsafeRawBufferPointer], at offset: Int64) throws(FileError) {
-    let bytes = pieces.flatMap { Array($0) }
+    let count = pieces.reduce(0) { $0 + $1.count }
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { bytes, filled in
+      for piece in pieces {
+        UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(bytes)[filled...]).copyMemory(from: piece)
+        filled += piece.count
+      }
+    }
     try change(.write(offset: Int(offset), bytes: bytes), operation: "pwrite", growsTo: Int(offset) + bytes.count)
   }
 

@@ -122,10 +122,16 @@ struct ClientTests {
   @Test("nobody there is cannotConnect, an unknown name cannotResolve")
   func nobody() async throws {
     try await withClient { client in
-      let free = try await withServer { _ in } routes: { _ in } body: { $0.port }
-      #expect(await Self.code { _ = try await client.send(HTTPClientRequest(method: .get, url: "http://127.0.0.1:\(free)/")) } == .cannotConnect)
+      let free = try await withServer { _ in
+      } routes: { _ in
+      } body: {
+        $0.port
+      }
       #expect(
-        await Self.code { _ = try await client.send(HTTPClientRequest(method: .get, url: "http://no-such-host.invalid/")) } == .cannotResolve)
+        await Self.code { _ = try await client.send(HTTPClientRequest(method: .get, url: "http://127.0.0.1:\(free)/")) } == .cannotConnect)
+      #expect(
+        await Self.code { _ = try await client.send(HTTPClientRequest(method: .get, url: "http://no-such-host.invalid/")) }
+          == .cannotResolve)
     }
   }
 
@@ -238,7 +244,9 @@ struct ClientTests {
         try await withThrowingTaskGroup(of: Void.self) { group in
           for _ in 0..<16 {
             group.addTask {
-              for _ in 0..<25 { try await expectStatus(200, try await client.send(HTTPClientRequest(method: .get, url: server.base + "/"))) }
+              for _ in 0..<25 {
+                try await expectStatus(200, try await client.send(HTTPClientRequest(method: .get, url: server.base + "/")))
+              }
             }
           }
           try await group.waitForAll()
@@ -251,8 +259,10 @@ struct ClientTests {
 
   @Test("a kept connection that the server closed meanwhile is no error")
   func staleConnection() async throws {
-    try await withServer { $0.idleTimeout = .milliseconds(100)
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.idleTimeout = .milliseconds(100)
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
       try await withClient { client in
         for _ in 0..<3 {

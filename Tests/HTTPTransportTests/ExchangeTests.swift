@@ -30,7 +30,8 @@ struct ExchangeTests {
   func put(size: Int) async throws {
     let sent = pattern(size)
     let got = Shared<[UInt8]>([])
-    try await withServer { $0.connectionMemoryBytes = 128 << 10
+    try await withServer {
+      $0.connectionMemoryBytes = 128 << 10
     } routes: { router in
       router.add(.put, "/block", maxBodyBytes: 4 << 20) { head, body in
         let buffer = IOBuffer(capacity: 8 << 20)

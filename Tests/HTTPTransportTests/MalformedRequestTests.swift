@@ -83,8 +83,10 @@ struct MalformedRequestTests {
   @Test("random garbage neither stops the server nor is answered with success")
   func garbage() async throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    try await withServer { $0.minimumRateGrace = .milliseconds(200)
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.minimumRateGrace = .milliseconds(200)
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
       let port = server.port
       try await blocking {
@@ -177,7 +179,8 @@ struct MalformedRequestTests {
   func chunked() async throws {
     try await withServer(routes: Self.addRoutes) { server in
       let response = try await Self.exchange(
-        "POST /chunked HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nTrailer: 1\r\n\r\n", at: server)
+        "POST /chunked HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nTrailer: 1\r\n\r\n",
+        at: server)
       #expect(response?.status == 200)
       #expect(response?.body == "abcdefgh")
     }

@@ -22,7 +22,8 @@ struct RoutingTests {
     arguments: [
       ("GET", "/v1/files/abc", 200, "GET id=abc"), ("DELETE", "/v1/files/abc", 200, "DELETE id=abc"),
       ("POST", "/v1/files/batch", 200, "POST "), ("GET", "/v1/files/batch", 200, "GET id=batch"),
-      ("GET", "/v1/files/a%2Fb%20c", 200, "GET id=a/b c"), ("GET", "/v1/files/x/versions/7?z=1", 200, "GET id=x,v=7"), ("GET", "/", 200, "GET "),
+      ("GET", "/v1/files/a%2Fb%20c", 200, "GET id=a/b c"), ("GET", "/v1/files/x/versions/7?z=1", 200, "GET id=x,v=7"),
+      ("GET", "/", 200, "GET "),
     ])
   func found(method: String, path: String, status: Int, text: String) async throws {
     try await withServer(routes: Self.addRoutes) { server in
@@ -65,7 +66,11 @@ struct RoutingTests {
       router.add(.get, "/bytes") { _, _ in HTTPResponse(status: 200, body: .bytes(pattern(1234))) }
       router.add(.get, "/buffer") { _, _ in HTTPResponse(status: 200, body: .buffer(filled(pattern(1234)), range: 0..<1234)) }
       router.add(.get, "/stream") { _, _ in
-        HTTPResponse(status: 200, body: .stream(length: 1234) { Issue.record("HEAD asked for the body"); return nil })
+        HTTPResponse(
+          status: 200,
+          body: .stream(length: 1234) {
+            Issue.record("HEAD asked for the body"); return nil
+          })
       }
       router.add(.head, "/own") { _, _ in HTTPResponse(status: 200, headers: ["Content-Length": "1234"]) }
     } body: { server in
@@ -93,7 +98,8 @@ struct RoutingTests {
 
   @Test("a page of an allowed origin may call, one of another may not")
   func cors() async throws {
-    try await withServer { $0.corsOrigins = ["https://app.example"]
+    try await withServer {
+      $0.corsOrigins = ["https://app.example"]
     } routes: { router in
       Self.addRoutes(&router)
     } body: { server in

@@ -129,7 +129,8 @@ struct SlowPeerTests {
   @Test("bytes that nobody takes stay out of the server's memory")
   func backPressure() async throws {
     let door = Door()
-    try await withServer { $0.connectionMemoryBytes = 64 << 10
+    try await withServer {
+      $0.connectionMemoryBytes = 64 << 10
     } routes: { router in
       router.add(.put, "/block", maxBodyBytes: 64 << 20) { _, body in
         await door.pass()

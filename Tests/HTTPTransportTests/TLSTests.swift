@@ -27,10 +27,14 @@ struct TLSTests {
   func roundTrip(size: Int) async throws {
     let certificates = try TestCertificates.shared.get()
     let sent = pattern(size)
-    try await withServer { $0.tls = certificates.server
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.tls = certificates.server
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
-      try await withClient { $0.caPEM = certificates.ca } body: { client in
+      try await withClient {
+        $0.caPEM = certificates.ca
+      } body: { client in
         for _ in 0..<3 {
           let target = IOBuffer(capacity: 8 << 20)
           let source = UploadSource(buffer: filled(sent), length: size, ready: size)
@@ -47,10 +51,14 @@ struct TLSTests {
   @Test("a body that waited for its reader arrives over TLS")
   func late() async throws {
     let certificates = try TestCertificates.shared.get()
-    try await withServer { $0.tls = certificates.server
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.tls = certificates.server
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
-      try await withClient { $0.caPEM = certificates.ca } body: { client in
+      try await withClient {
+        $0.caPEM = certificates.ca
+      } body: { client in
         let response = try await client.send(HTTPClientRequest(method: .put, url: server.base + "/late", body: .bytes(pattern(3_000_000))))
         #expect(response.status == 200)
       }
@@ -60,10 +68,14 @@ struct TLSTests {
   @Test("a refusal is seen over TLS, drained or at once", arguments: ["", "100-continue"])
   func refusal(expect: String) async throws {
     let certificates = try TestCertificates.shared.get()
-    try await withServer { $0.tls = certificates.server
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.tls = certificates.server
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
-      try await withClient { $0.caPEM = certificates.ca } body: { client in
+      try await withClient {
+        $0.caPEM = certificates.ca
+      } body: { client in
         for _ in 0..<5 {
           let response = try await client.send(
             HTTPClientRequest(
@@ -78,10 +90,14 @@ struct TLSTests {
   func wrongCA(pinned: Bool) async throws {
     let certificates = try TestCertificates.shared.get()
     let other = try TestCertificates.other.get()
-    try await withServer { $0.tls = certificates.server
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.tls = certificates.server
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
-      try await withClient { $0.caPEM = pinned ? other.ca : nil } body: { client in
+      try await withClient {
+        $0.caPEM = pinned ? other.ca : nil
+      } body: { client in
         let error = await #expect(throws: HTTPClientError.self) {
           try await client.send(HTTPClientRequest(method: .get, url: server.base + "/"))
         }
@@ -98,7 +114,8 @@ struct TLSTests {
     try await withServer {
       $0.tls = certificates.server
       $0.tls?.clientCAPEM = certificates.ca
-    } routes: { Self.addRoutes(&$0)
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
       for (certificate, key, status) in [
         (certificates.clientCertificate, certificates.clientKey, 200), (nil, nil, 403), (other.clientCertificate, other.clientKey, 403),
@@ -132,8 +149,10 @@ struct TLSTests {
   @Test("plain text on a TLS port costs the one connection only")
   func plainText() async throws {
     let certificates = try TestCertificates.shared.get()
-    try await withServer { $0.tls = certificates.server
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.tls = certificates.server
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
       let port = server.port
       try await blocking {
@@ -141,7 +160,9 @@ struct TLSTests {
         try socket.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         _ = socket.receiveToEnd()
       }
-      try await withClient { $0.caPEM = certificates.ca } body: { client in
+      try await withClient {
+        $0.caPEM = certificates.ca
+      } body: { client in
         try await expectStatus(200, try await client.send(HTTPClientRequest(method: .get, url: server.base + "/")))
       }
     }

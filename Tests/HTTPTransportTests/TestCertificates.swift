@@ -20,13 +20,17 @@ struct TestCertificates: Sendable {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    try Self.openssl(["req", "-x509"] + curve + ["-days", "2", "-subj", "/CN=test ca \(name)", "-keyout", "ca.key", "-out", "ca.pem"], folder)
+    try Self.openssl(
+      ["req", "-x509"] + curve + ["-days", "2", "-subj", "/CN=test ca \(name)", "-keyout", "ca.key", "-out", "ca.pem"], folder)
     for (leaf, names) in [("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"), ("client", "subjectAltName=DNS:client")] {
       try Data(names.utf8).write(to: folder.appending(path: "\(leaf).ext"))
       try Self.openssl(["req"] + curve + ["-subj", "/CN=\(leaf)", "-keyout", "\(leaf).key", "-out", "\(leaf).csr"], folder)
       try Self.openssl(
-        ["x509", "-req", "-in", "\(leaf).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "\(leaf).ext",
-          "-out", "\(leaf).pem"], folder)
+        [
+          "x509", "-req", "-in", "\(leaf).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile",
+          "\(leaf).ext",
+          "-out", "\(leaf).pem",
+        ], folder)
     }
     func read(_ file: String) throws -> [UInt8] { Array(try Data(contentsOf: folder.appending(path: file))) }
     ca = try read("ca.pem")

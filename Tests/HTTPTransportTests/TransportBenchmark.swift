@@ -52,12 +52,16 @@ struct TransportBenchmark {
     try await withServer {
       $0.connectionMemoryBytes = memory
       if tls { $0.tls = certificates.server }
-    } routes: { Self.addRoutes(&$0)
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
-      try await withClient { $0.caPEM = certificates.ca } body: { client in
+      try await withClient {
+        $0.caPEM = certificates.ca
+      } body: { client in
         for (method, count) in [(HTTPMethod.put, 800), (.get, 800)] {
           let sent = filled(pattern(Self.block))
-          try await Self.measured("\(tls ? "TLS" : "plain") \(method.rawValue) 4 MiB, \(memory >> 10) KiB", count: count, bytes: Self.block) {
+          try await Self.measured("\(tls ? "TLS" : "plain") \(method.rawValue) 4 MiB, \(memory >> 10) KiB", count: count, bytes: Self.block)
+          {
             try await withThrowingTaskGroup(of: Void.self) { group in
               for _ in 0..<4 {
                 group.addTask {
@@ -83,8 +87,10 @@ struct TransportBenchmark {
   @Test("small GETs over plain sockets", arguments: ["/small", "/handler"], [32 << 10, 256 << 10])
   func small(path: String, memory: Int) async throws {
     let (rounds, connections) = (4000, 16)
-    try await withServer { $0.connectionMemoryBytes = memory
-    } routes: { Self.addRoutes(&$0)
+    try await withServer {
+      $0.connectionMemoryBytes = memory
+    } routes: {
+      Self.addRoutes(&$0)
     } body: { server in
       let port = server.port
       try await Self.measured("small GET \(path), \(memory >> 10) KiB", count: rounds * connections, bytes: 0) {
