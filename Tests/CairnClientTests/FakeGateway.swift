@@ -55,6 +55,7 @@ final class FakeGateway: Sendable {
         }
       }
     }
+    FakeGateway.addAccounts(route)
     FakeGateway.addTree(route)
     FakeGateway.addUploads(route)
     server = HTTPServer(configuration: HTTPServer.Configuration(), router: router)
@@ -117,6 +118,20 @@ final class FakeGateway: Sendable {
   private struct PlanRequest: Decodable {
     struct Item: Decodable { var id: EntryID }
     var entries: [Item]
+  }
+
+  private struct LogIn: Decodable { var name: String }
+
+  private static func addAccounts(_ route: AddRoute) {
+    route(.post, "/v1/sessions") { _, _, body in
+      let name = try JSONCoding.decode(LogIn.self, from: body).name
+      return .json(SessionToken(token: "token-of-\(name)", expiresAt: WallTime(seconds: 1_900_000_000)), status: 201)
+    }
+    route(.delete, "/v1/sessions/current") { _, _, _ in HTTPResponse(status: 204) }
+    route(.get, "/v1/me") { _, head, _ in
+      guard let token = head.headers["Authorization"], token.hasPrefix("Bearer token-of-") else { throw Problem(.unauthenticated, "Who?") }
+      return .json(UserInfo(id: UserID(high: 1, low: 1), name: String(token.dropFirst(16)), device: nil))
+    }
   }
 
   private static func addTree(_ route: AddRoute) {
