@@ -39,6 +39,7 @@ func withClient<Value>(
 }
 
 extension HTTPServer {
+  /// Where this server is.
   var base: String { "\(configuration.tls == nil ? "http" : "https")://127.0.0.1:\(port)" }
 }
 
@@ -52,9 +53,9 @@ func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
 /// Sleeps the calling thread, which is one that `blocking` made.
 func sleepThread(milliseconds: UInt32) { usleep(milliseconds * 1000) }
 
-/// Waits for something that another thread brings about; fails the test when it does not come within ten seconds.
+/// Waits for something that another thread brings about; fails the test when it does not come within a minute.
 func eventually(_ what: String, _ condition: @Sendable () async -> Bool, at location: SourceLocation = #_sourceLocation) async throws {
-  let deadline = ContinuousClock.now + .seconds(10)
+  let deadline = ContinuousClock.now + .seconds(60)
   while ContinuousClock.now < deadline {
     if await condition() { return }
     try await Task.sleep(for: .milliseconds(5))
@@ -79,11 +80,35 @@ final class Door: Sendable {
 
 struct RawSocketError: Error { var number: Int32 }
 
+/// A port that is taken and that nobody listens on.
+final class SilentPort: Sendable {
+  let number: Int
+  private let descriptor: Int32
+
+  init() {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        _ = bind(descriptor, address, length)
+        _ = getsockname(descriptor, address, &length)
+      }
+    }
+    number = Int(in_port_t(bigEndian: address.sin_port))
+    self.descriptor = descriptor
+  }
+
+  deinit { close(descriptor) }
+}
+
 /// A plain blocking socket, for sending what no HTTP client would.
 final class RawSocket: Sendable {
   private let descriptor: Int32
 
-  init(port: Int, receiveBuffer: Int32? = nil, seconds: Int = 15) throws {
+  init(port: Int, receiveBuffer: Int32? = nil, seconds: Int = 60) throws {
     descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     if var size = receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size)) }
     var timeout = timeval(tv_sec: seconds, tv_usec: 0)

@@ -9,9 +9,12 @@ struct TestCertificates: Sendable {
   let clientCertificate: [UInt8]
   let clientKey: [UInt8]
 
-  /// Two CAs that do not know each other.
-  static let shared = Result { try TestCertificates(name: "one") }
-  static let other = Result { try TestCertificates(name: "two") }
+  private static let one = Result { try TestCertificates(name: "one") }
+  private static let two = Result { try TestCertificates(name: "two") }
+
+  /// Two CAs that do not know each other. Made off the cooperative pool, whose few threads the other tests need meanwhile.
+  static func shared() async throws -> TestCertificates { try await blocking { try one.get() } }
+  static func other() async throws -> TestCertificates { try await blocking { try two.get() } }
 
   struct Failed: Error { var command: String }
 
