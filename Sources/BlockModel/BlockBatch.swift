@@ -73,7 +73,8 @@ package enum BlockBatch {
     body.append(contentsOf: data)
   }
 
-  package static func append(to body: inout [UInt8], status: Int = 0, encoding: ContentEncoding = .plain, text: String, data: [UInt8] = []) {
+  package static func append(to body: inout [UInt8], status: Int = 0, encoding: ContentEncoding = .plain, text: String, data: [UInt8] = [])
+  {
     data.withUnsafeBytes { append(to: &body, status: status, encoding: encoding, text: text, data: $0) }
   }
 

@@ -1,47 +1,42 @@
-internal import BlockModel
+package import BlockModel
 internal import Synchronization
 
 /// Which blocks are here and where, in memory. Safe to use from any thread.
 ///
-/// The first 16 bits of an id name one of 65,536 buckets; a bucket holds its entries in id order, so a partition is a range of buckets
-/// and is walked in order without sorting. 256 locks, one for the buckets of each first byte.
+/// The first 11 bits of an id name one of 2,048 stripes, each a sorted array under a lock of its own, so a partition is a run of
+/// consecutive entries and is walked in id order without sorting.
 ///
-/// Memory: an entry takes 44 bytes and a bucket 16. A bucket grows by a sixteenth, at least one entry, so at 10 million blocks
-/// (153 to a bucket) on average 4 of 157 places are free and the allocator rounds up by 8 bytes and keeps 8:
-/// 44 · 157/153 + (16 + 16)/153 = 45.4 bytes a block; at a million 44 · 15.8/15.3 + 32/15.3 = 47.5.
-/// Finding takes a binary search in one bucket; a client that makes up ids with equal beginnings (2^16 hashes for each) only makes
-/// one bucket larger, which costs a longer `memmove` when something is added to it.
-final class BlockIndex: Sendable {
-  /// The buckets of one first byte.
+/// Memory: an entry takes 46 bytes. A stripe has at most 1/64 of its entries and one page free, on average half of that: at 10 million
+/// blocks (4,883 to a stripe) 46 · (1 + 1/128) + 2,048/4,883 + 0.03 for locks = 46.8 bytes a block; at a million 46 · (1 + 1/128) +
+/// 4.2 + 0.3 = 50.9, and 8 MiB at least for few. Adding moves half a stripe, 110 KiB at 10 million.
+package final class BlockIndex: Sendable {
   private final class Stripe: Sendable {
-    let buckets: Mutex<[IndexBucket]>
-    init() { buckets = Mutex(Array(repeating: IndexBucket(), count: BlockIndex.bucketsPerStripe)) }
-    deinit { buckets.withLock { buckets in for bucket in buckets { bucket.deallocate() } } }
+    let entries = Mutex(IndexStripe())
+    deinit { entries.withLock { $0.deallocate() } }
   }
 
-  struct Totals: Equatable {
+  package struct Totals: Equatable {
     /// Blocks that are shown.
-    var shown = 0
-    var setAside = 0
+    package var shown = 0
+    package var setAside = 0
   }
 
-  static let stripeCount = 256
-  static let bucketsPerStripe = 256
-  static let bucketCount = stripeCount * bucketsPerStripe
+  static let stripeBits = 11
+  package static let stripeCount = 1 << stripeBits
 
   private let stripes: [Stripe]
   private let epochs = Mutex(EpochTable())
   private let counts = Mutex(Totals())
 
-  init() { stripes = (0..<BlockIndex.stripeCount).map { _ in Stripe() } }
+  package init() { stripes = (0..<BlockIndex.stripeCount).map { _ in Stripe() } }
 
-  var totals: Totals { counts.withLock { $0 } }
+  package var totals: Totals { counts.withLock { $0 } }
 
   /// The entry of `id`, set aside or not. `body` runs under the lock that guards it, so that nothing changes the entry meanwhile.
-  func entry(of id: BlockID, whileHeld body: (IndexEntry) -> Void = { _ in }) -> IndexEntry? {
-    withBucket(of: id) { bucket, number in
-      guard let found = bucket.find(id) else { return nil }
-      let entry = found.load(bucket: number, epoch: epoch)
+  package func entry(of id: BlockID, whileHeld body: (IndexEntry) -> Void = { _ in }) -> IndexEntry? {
+    withStripe(of: id) { stripe in
+      guard let found = stripe.find(id) else { return nil }
+      let entry = found.load(epoch: epoch)
       body(entry)
       return entry
     }
@@ -52,15 +47,15 @@ final class BlockIndex: Sendable {
   /// - Returns: the entry that was there before.
   /// - Throws: `.full` when the table of GC epochs is.
   @discardableResult
-  func set(_ entry: IndexEntry) throws(BlockStoreError) -> IndexEntry? {
+  package func set(_ entry: IndexEntry) throws(BlockStoreError) -> IndexEntry? {
     let slot = try epochSlot(of: entry.gcEpoch)
-    let old = withBucket(of: entry.id) { bucket, number -> IndexEntry? in
-      if let found = bucket.find(entry.id) {
-        let old = found.load(bucket: number, epoch: epoch)
+    let old = withStripe(of: entry.id) { stripe -> IndexEntry? in
+      if let found = stripe.find(entry.id) {
+        let old = found.load(epoch: epoch)
         found.store(entry, epochSlot: slot)
         return old
       }
-      bucket.insert(entry, epochSlot: slot)
+      stripe.insert(entry, epochSlot: slot)
       return nil
     }
     count(removed: old, added: entry)
@@ -68,11 +63,11 @@ final class BlockIndex: Sendable {
   }
 
   @discardableResult
-  func remove(_ id: BlockID) -> IndexEntry? {
-    let old = withBucket(of: id) { bucket, number -> IndexEntry? in
-      guard let found = bucket.find(id) else { return nil }
-      let old = found.load(bucket: number, epoch: epoch)
-      bucket.remove(found)
+  package func remove(_ id: BlockID) -> IndexEntry? {
+    let old = withStripe(of: id) { stripe -> IndexEntry? in
+      guard let found = stripe.find(id) else { return nil }
+      let old = found.load(epoch: epoch)
+      stripe.remove(found)
       return old
     }
     count(removed: old, added: nil)
@@ -80,19 +75,19 @@ final class BlockIndex: Sendable {
   }
 
   /// Raises the GC epoch of a block; lower ones change nothing.
-  func raiseEpoch(of id: BlockID, to epoch: UInt64) throws(BlockStoreError) {
+  package func raiseEpoch(of id: BlockID, to epoch: UInt64) throws(BlockStoreError) {
     let slot = try epochSlot(of: epoch)
-    withBucket(of: id) { bucket, _ in
-      guard let found = bucket.find(id), self.epoch(found.epochSlot) < epoch else { return }
+    withStripe(of: id) { stripe in
+      guard let found = stripe.find(id), self.epoch(found.epochSlot) < epoch else { return }
       found.setEpochSlot(slot)
     }
   }
 
   /// Sets the copy at `location` aside; false when the block lies elsewhere, is not here, or was set aside before.
-  func setAside(_ id: BlockID, at location: RecordLocation) -> Bool {
-    let changed = withBucket(of: id) { bucket, number in
-      guard let found = bucket.find(id) else { return false }
-      let entry = found.load(bucket: number, epoch: epoch)
+  package func setAside(_ id: BlockID, at location: RecordLocation) -> Bool {
+    let changed = withStripe(of: id) { stripe in
+      guard let found = stripe.find(id) else { return false }
+      let entry = found.load(epoch: epoch)
       guard entry.location == location, !entry.isSetAside else { return false }
       found.setSetAside()
       return true
@@ -107,21 +102,16 @@ final class BlockIndex: Sendable {
   }
 
   /// Walks the entries of one partition in id order, from the one after `after` on, until `body` answers false.
-  func walk(partition: Int, bits: Int, after: BlockID? = nil, _ body: (IndexEntry) -> Bool) {
-    precondition((0...32).contains(bits) && partition >= 0 && partition < 1 << bits, "a partition lies in the hash space")
-    let first = bits == 0 ? 0 : UInt64(partition) << UInt64(64 - bits)
-    let last = bits == 0 ? UInt64.max : first + (UInt64.max >> UInt64(bits))
-    let start = max(first, after?.words.0 ?? 0)
-    guard start <= last else { return }
-    let from = max(BlockID(words: (first, 0, 0, 0)), after ?? BlockID(words: (0, 0, 0, 0)))
-    for number in Int(start >> 48)...Int(last >> 48) {
-      let goesOn = stripes[number >> 8].buckets.withLock { buckets in
-        let bucket = buckets[number & 255]
-        for index in bucket.firstIndex(notBefore: from, number: number)..<bucket.count {
-          let entry = bucket[index].load(bucket: number, epoch: epoch)
-          if entry.id.words.0 > last { return false }
-          if let after, entry.id <= after { continue }
-          if !body(entry) { return false }
+  package func walk(partition: Int, bits: Int, after: BlockID? = nil, _ body: (IndexEntry) -> Bool) {
+    let ids = BlockIndex.ids(partition: partition, bits: bits)
+    let from = max(ids.lowerBound, after ?? ids.lowerBound)
+    guard from <= ids.upperBound else { return }
+    for number in BlockIndex.stripe(of: from)...BlockIndex.stripe(of: ids.upperBound) {
+      let goesOn = stripes[number].entries.withLock { stripe in
+        for index in stripe.firstIndex(notBefore: from)..<stripe.count {
+          let entry = stripe[index].load(epoch: epoch)
+          if entry.id > ids.upperBound { return false }
+          if entry.id != after, !body(entry) { return false }
         }
         return true
       }
@@ -129,20 +119,16 @@ final class BlockIndex: Sendable {
     }
   }
 
-  /// Ids alone, without unpacking the rest: what digests are made of.
-  func digest(partition: Int, bits: Int) -> PartitionDigest {
-    precondition((0...32).contains(bits) && partition >= 0 && partition < 1 << bits, "a partition lies in the hash space")
-    let first = bits == 0 ? 0 : UInt64(partition) << UInt64(64 - bits)
-    let last = bits == 0 ? UInt64.max : first + (UInt64.max >> UInt64(bits))
-    let from = BlockID(words: (first, 0, 0, 0))
+  /// As many ids as a partition has, without unpacking the rest.
+  package func digest(partition: Int, bits: Int) -> PartitionDigest {
+    let ids = BlockIndex.ids(partition: partition, bits: bits)
     var sum = IDSum()
-    for number in Int(first >> 48)...Int(last >> 48) {
-      stripes[number >> 8].buckets.withLock { buckets in
-        let bucket = buckets[number & 255]
-        for index in bucket.firstIndex(notBefore: from, number: number)..<bucket.count {
-          let entry = bucket[index]
-          let id = entry.id(bucket: number)
-          if id.words.0 > last { break }
+    for number in BlockIndex.stripe(of: ids.lowerBound)...BlockIndex.stripe(of: ids.upperBound) {
+      stripes[number].entries.withLock { stripe in
+        for index in stripe.firstIndex(notBefore: ids.lowerBound)..<stripe.count {
+          let entry = stripe[index]
+          let id = entry.id
+          if id > ids.upperBound { break }
           if !entry.isSetAside { sum.add(id) }
         }
       }
@@ -150,17 +136,23 @@ final class BlockIndex: Sendable {
     return sum.digest
   }
 
-  /// The entries of one bucket, in id order. All buckets in order are all entries; nothing is held between them.
-  func entries(inBucket number: Int) -> [IndexEntry] {
-    stripes[number >> 8].buckets.withLock { buckets in
-      let bucket = buckets[number & 255]
-      return (0..<bucket.count).map { bucket[$0].load(bucket: number, epoch: epoch) }
-    }
+  /// The entries of one stripe, in id order. All stripes in order are all entries; nothing is held between them.
+  package func entries(inStripe number: Int) -> [IndexEntry] {
+    stripes[number].entries.withLock { stripe in (0..<stripe.count).map { stripe[$0].load(epoch: epoch) } }
   }
 
-  private func withBucket<R>(of id: BlockID, _ body: (inout IndexBucket, Int) -> R) -> R {
-    let number = Int(id.words.0 >> 48)
-    return stripes[number >> 8].buckets.withLock { body(&$0[number & 255], number) }
+  private static func stripe(of id: BlockID) -> Int { Int(id.words.0 >> UInt64(64 - stripeBits)) }
+
+  /// From the first id that a partition may have to the last.
+  private static func ids(partition: Int, bits: Int) -> ClosedRange<BlockID> {
+    precondition((0...32).contains(bits) && partition >= 0 && partition < 1 << bits, "a partition lies in the hash space")
+    let first = bits == 0 ? 0 : UInt64(partition) << UInt64(64 - bits)
+    let last = bits == 0 ? UInt64.max : first + (UInt64.max >> UInt64(bits))
+    return BlockID(words: (first, 0, 0, 0))...BlockID(words: (last, .max, .max, .max))
+  }
+
+  private func withStripe<R>(of id: BlockID, _ body: (inout IndexStripe) -> R) -> R {
+    stripes[BlockIndex.stripe(of: id)].entries.withLock { body(&$0) }
   }
 
   private func epoch(_ slot: UInt32) -> UInt64 { epochs.withLock { $0[slot] } }

@@ -23,7 +23,8 @@ package protocol BlockStoring: Sendable {
   func raiseEpoch(of block: BlockID, to epoch: UInt64) async throws(BlockStoreError) -> Bool
 
   /// The block's payload (in its stored encoding, unsealed and checked) for `range`, nil for all; at least one frame is read for any range.
-  /// - Throws: `.notFound`, `.rotten` when the copy's check fails (it was looked up again and reread past the page cache first), `.busy` when no buffer came free.
+  /// - Throws: `.notFound`, `.rotten` when the copy's check fails (it was looked up again and reread past the page cache first), `.busy`
+  /// when no buffer came free.
   func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload
 
   /// The portable record (header and sealed frames), checked, for another node.
@@ -72,7 +73,8 @@ package struct AppendOutcome: Sendable, Equatable {
   }
 }
 
-/// A sealed record in a buffer: the space for the store's own local header, the portable header, and the frames, as `RecordLayout` places them.
+/// A sealed record in a buffer: the space for the store's own local header, the portable header, and the frames, as `RecordLayout` places
+/// them.
 package struct SealedRecord: Sendable {
   package let header: RecordHeader
   package let buffer: IOBuffer

@@ -59,6 +59,7 @@ struct DiskRecovery {
     let checkpoint = try loadCheckpoint(into: index)
     if checkpoint == nil { index = BlockIndex() }
     report.usedCheckpoint = checkpoint != nil
+    if let checkpoint, checkpoint.positionOffset > 0 { try checkHeader(Int(checkpoint.positionSlot)) }
 
     var replay = makeReplay(index, checkpoint)
     let first = checkpoint.map { Int($0.positionSlot) } ?? 0
@@ -87,22 +88,31 @@ struct DiskRecovery {
     return checkpoint
   }
 
+  /// Whoever starts from a checkpoint scans no segment's beginning: the last one's keys are checked apart.
+  private func checkHeader(_ slot: Int) throws {
+    let file = try files.file(UInt32(slot), segments[slot])
+    var scanner = SegmentScanner(file: file, segment: segments[slot].id, from: 0, size: min(Segment.pageBytes, segments[slot].fileBytes))
+    guard let record = try scanner.next(), case .segment(let header) = record.content else { return }
+    try header.check(cluster: identity.cluster, disk: identity.disk, keys: configuration.keys)
+  }
+
   private func makeReplay(_ index: BlockIndex, _ checkpoint: Checkpoint?) -> Replay {
     var slots: [UInt32: UInt32] = [:]
     for (slot, segment) in segments.enumerated() { slots[segment.number] = UInt32(slot) }
     let (files, segments, keys) = (files, segments, configuration.keys)
+    let reader = PageReader()
+    let buffer = IOBuffer(capacity: RecordLayout.bufferBytes)
     return Replay(
       index: index, sequence: (checkpoint?.nextSequence ?? 1) - 1, durableSequence: checkpoint?.durableSequence ?? 0, slots: slots,
       framesFit: { (item) throws(BlockStoreError) in
         guard case .block(let header) = item.record.content else { return true }
         let entry = IndexEntry(header, location: item.location, gcEpoch: 0)
-        let source = try DiskRecovery.source(entry, files, segments[Int(item.slot)])
-        let buffer = IOBuffer(capacity: RecordLayout.bufferBytes)
+        let source = try DiskRecovery.source(entry, files, segments[Int(item.slot)], reader)
         let frames = 0...(RecordLayout.frameCount(storedBytes: header.storedBytes) - 1)
         return try source.openFrames(frames, of: entry, into: buffer, keys: keys)
       },
       sequenceOf: { (entry) throws(BlockStoreError) in
-        let source = try DiskRecovery.source(entry, files, segments[Int(entry.location.slot)])
+        let source = try DiskRecovery.source(entry, files, segments[Int(entry.location.slot)], reader)
         let head = IOBuffer(capacity: RecordLayout.framesStart)
         let bytes = head.mutableBytes(0..<RecordLayout.framesStart)
         guard try source.fetch([bytes], from: 0) else { return nil }
@@ -110,11 +120,12 @@ struct DiskRecovery {
       })
   }
 
-  private static func source(_ entry: IndexEntry, _ files: SegmentFiles, _ segment: Segment) throws(BlockStoreError) -> RecordSource {
+  private static func source(
+    _ entry: IndexEntry, _ files: SegmentFiles, _ segment: Segment, _ reader: PageReader
+  ) throws(BlockStoreError) -> RecordSource {
     do {
       let file = try files.directFile(entry.location.slot, segment)
-      return RecordSource(
-        file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes, isDirect: true)
+      return RecordSource(file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes, direct: reader)
     } catch { throw .io(error) }
   }
 
@@ -160,8 +171,8 @@ struct DiskRecovery {
 
   private func finish(_ index: BlockIndex, _ replay: Replay) -> RecoveredDisk {
     var live: Int64 = 0
-    for bucket in 0..<BlockIndex.bucketCount {
-      for entry in index.entries(inBucket: bucket) { live += Int64(entry.recordBytes) }
+    for stripe in 0..<BlockIndex.stripeCount {
+      for entry in index.entries(inStripe: stripe) { live += Int64(entry.recordBytes) }
     }
     var ledger = CommitLedger()
     ledger.capacityBytes = configuration.capacityBytes

@@ -6,23 +6,24 @@
 ///
 /// What must hold: at most one write and one sync run at a time, batches are synced in the order in which they were written, and the
 /// queue and the batches that wait for a sync are bounded.
-struct GroupCommit<Operation, Batch> {
-  enum Effect {
+package struct GroupCommit<Operation, Batch> {
+  package enum Effect {
     /// Write these, in order. Answer with `wrote`.
     case write([Operation])
     /// Sync these. Answer with `synced`.
     case sync([Batch])
   }
 
-  struct Limits {
+  package struct Limits {
     /// Operations that may wait to be written.
-    var queued = 4096
+    package var queued = 4096
     /// Operations and bytes of one batch.
-    var batchOperations = 1024
-    var batchBytes = 16 << 20
+    package var batchOperations = 1024
+    package var batchBytes = 16 << 20
     /// Batches and bytes that may be written ahead of a sync.
-    var aheadBatches = 64
-    var aheadBytes = 32 << 20
+    package var aheadBatches = 64
+    package var aheadBytes = 32 << 20
+    package init() {}
   }
 
   private let limits: Limits
@@ -34,23 +35,23 @@ struct GroupCommit<Operation, Batch> {
   private var isSyncing = false
 
   /// - Parameter bytes: what an operation will take in a segment.
-  init(limits: Limits = Limits(), bytes: @escaping (Operation) -> Int) {
+  package init(limits: Limits = Limits(), bytes: @escaping (Operation) -> Int) {
     self.limits = limits
     self.bytes = bytes
   }
 
   /// Nothing queued, nothing on the way.
-  var isIdle: Bool { queue.isEmpty && written.isEmpty && !isWriting && !isSyncing }
+  package var isIdle: Bool { queue.isEmpty && written.isEmpty && !isWriting && !isSyncing }
 
   /// Takes an operation; false when too many wait.
-  mutating func submit(_ operation: Operation) -> Bool {
+  package mutating func submit(_ operation: Operation) -> Bool {
     guard queue.count < limits.queued else { return false }
     queue.append(operation)
     return true
   }
 
   /// A write is done. `left` are operations that did not fit into its batch: they are first in the next.
-  mutating func wrote(_ batch: Batch, bytes: Int, left: [Operation]) {
+  package mutating func wrote(_ batch: Batch, bytes: Int, left: [Operation]) {
     precondition(isWriting, "a write ends once")
     isWriting = false
     written.append(batch)
@@ -58,13 +59,13 @@ struct GroupCommit<Operation, Batch> {
     queue.insert(contentsOf: left, at: 0)
   }
 
-  mutating func synced() {
+  package mutating func synced() {
     precondition(isSyncing, "a sync ends once")
     isSyncing = false
   }
 
   /// What can begin now.
-  mutating func effects() -> [Effect] {
+  package mutating func effects() -> [Effect] {
     var effects: [Effect] = []
     if !isSyncing, !written.isEmpty {
       isSyncing = true
@@ -80,7 +81,7 @@ struct GroupCommit<Operation, Batch> {
   }
 
   /// The disk failed: takes out everything that waits, for its owner to refuse. What is on its way still ends.
-  mutating func drain() -> (queued: [Operation], written: [Batch]) {
+  package mutating func drain() -> (queued: [Operation], written: [Batch]) {
     defer {
       queue = []
       written = []

@@ -1,31 +1,36 @@
-internal import BlockModel
+package import BlockModel
 
 /// Where a record lies: a segment's slot in the store's table, and the unit of 64 bytes in it.
-struct RecordLocation: Hashable, Comparable, Sendable {
-  static let slotBits = 18
-  static let unitBits = 24
+package struct RecordLocation: Hashable, Comparable, Sendable {
+  package static let slotBits = 18
+  package static let unitBits = 24
   /// Segments that one disk can have, and bytes that one segment can have: 1 GiB.
-  static let slotLimit = 1 << slotBits
-  static let segmentBytesLimit = (1 << unitBits) * LocalHeader.unitBytes
+  package static let slotLimit = 1 << slotBits
+  package static let segmentBytesLimit = (1 << unitBits) * LocalHeader.unitBytes
 
-  var slot: UInt32
-  var unit: UInt32
+  package var slot: UInt32
+  package var unit: UInt32
+
+  package init(slot: UInt32, unit: UInt32) {
+    self.slot = slot
+    self.unit = unit
+  }
 
   var offset: Int64 { Int64(unit) * Int64(LocalHeader.unitBytes) }
 
-  static func < (a: RecordLocation, b: RecordLocation) -> Bool { (a.slot, a.unit) < (b.slot, b.unit) }
+  package static func < (a: RecordLocation, b: RecordLocation) -> Bool { (a.slot, a.unit) < (b.slot, b.unit) }
 }
 
 /// What the index knows of one block, unpacked.
-struct IndexEntry: Equatable, Sendable {
-  var id: BlockID
-  var location: RecordLocation
-  var plainBytes: Int
-  var storedBytes: Int
-  var encoding: ContentEncoding
+package struct IndexEntry: Equatable, Sendable {
+  package var id: BlockID
+  package var location: RecordLocation
+  package var plainBytes: Int
+  package var storedBytes: Int
+  package var encoding: ContentEncoding
   /// The copy was found bad: it is not shown, not deleted, and gives way to the next copy that is appended.
-  var isSetAside: Bool
-  var gcEpoch: UInt64
+  package var isSetAside: Bool
+  package var gcEpoch: UInt64
 
   /// Bytes of the record in its segment, unpadded.
   var recordBytes: Int { RecordLayout.recordBytes(storedBytes: storedBytes) }
@@ -34,7 +39,7 @@ struct IndexEntry: Equatable, Sendable {
     StoredBlock(id: id, plainBytes: plainBytes, storedBytes: storedBytes, encoding: encoding, gcEpoch: gcEpoch)
   }
 
-  init(
+  package init(
     id: BlockID, location: RecordLocation, plainBytes: Int, storedBytes: Int, encoding: ContentEncoding, isSetAside: Bool = false,
     gcEpoch: UInt64
   ) {
@@ -73,60 +78,48 @@ struct EpochTable {
   }
 }
 
-/// 44 bytes of an entry in the index: the id without its first 16 bits, which its bucket implies, and 112 packed bits.
+/// 46 bytes of an entry in the index: the id, and 112 packed bits.
 ///
-///     0   6 bytes   the last 48 bits of the id's first word
-///     6   24        the id's other words
-///     30  8         slot (18 bits), unit (24), slot of the GC epoch (22)
-///     38  6         plain length (23), stored length (23), encoding (1), set aside (1)
+///     0   32 bytes   the id's four words
+///     32  8          slot (18 bits), unit (24), slot of the GC epoch (22)
+///     40  6          plain length (23), stored length (23), encoding (1), set aside (1)
 struct PackedEntry {
-  static let byteCount = 44
+  static let byteCount = 46
 
   let bytes: UnsafeMutableRawPointer
 
-  /// The bits of the id's first word that the bucket does not imply: what entries are ordered by first.
-  var key: UInt64 {
-    UInt64(bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self)) << 16
-      | UInt64(bytes.loadUnaligned(fromByteOffset: 4, as: UInt16.self))
-  }
-
   private func word(_ offset: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
+  private func put(_ word: UInt64, _ offset: Int) { bytes.storeBytes(of: word, toByteOffset: offset, as: UInt64.self) }
 
-  func id(bucket: Int) -> BlockID { BlockID(words: (UInt64(bucket) << 48 | key, word(6), word(14), word(22))) }
+  var id: BlockID { BlockID(words: (word(0), word(8), word(16), word(24))) }
 
-  /// Whether this entry's id comes before `id`, which belongs to the same bucket.
   func precedes(_ id: BlockID) -> Bool {
-    let other = id.words.0 & 0xffff_ffff_ffff
-    let own = key
-    return own == other ? (word(6), word(14), word(22)) < (id.words.1, id.words.2, id.words.3) : own < other
+    let first = word(0)
+    return first == id.words.0 ? self.id < id : first < id.words.0
   }
 
-  func matches(_ id: BlockID) -> Bool {
-    key == id.words.0 & 0xffff_ffff_ffff && word(6) == id.words.1 && word(14) == id.words.2 && word(22) == id.words.3
+  private var place: UInt64 { word(32) }
+  private var lengths: UInt64 {
+    UInt64(bytes.loadUnaligned(fromByteOffset: 40, as: UInt32.self)) | UInt64(bytes.loadUnaligned(fromByteOffset: 44, as: UInt16.self))
+      << 32
   }
 
-  var epochSlot: UInt32 { UInt32(truncatingIfNeeded: word(30) >> 42) }
+  private func put(lengths: UInt64) {
+    bytes.storeBytes(of: UInt32(truncatingIfNeeded: lengths), toByteOffset: 40, as: UInt32.self)
+    bytes.storeBytes(of: UInt16(truncatingIfNeeded: lengths >> 32), toByteOffset: 44, as: UInt16.self)
+  }
+
+  var epochSlot: UInt32 { UInt32(truncatingIfNeeded: place >> 42) }
+  var isSetAside: Bool { lengths >> 47 & 1 == 1 }
 
   /// Only the GC epoch changes.
-  func setEpochSlot(_ slot: UInt32) {
-    let kept = word(30) & ((1 << 42) - 1)
-    bytes.storeBytes(of: kept | UInt64(slot) << 42, toByteOffset: 30, as: UInt64.self)
-  }
+  func setEpochSlot(_ slot: UInt32) { put(place & ((1 << 42) - 1) | UInt64(slot) << 42, 32) }
+  func setSetAside() { put(lengths: lengths | 1 << 47) }
 
-  var isSetAside: Bool { bytes.load(fromByteOffset: 43, as: UInt8.self) & 0x80 != 0 }
-
-  func setSetAside() {
-    let upper = bytes.loadUnaligned(fromByteOffset: 42, as: UInt16.self)
-    bytes.storeBytes(of: upper | 1 << 15, toByteOffset: 42, as: UInt16.self)
-  }
-
-  func load(bucket: Int, epoch: (UInt32) -> UInt64) -> IndexEntry {
-    let place = word(30)
-    let lengths =
-      UInt64(bytes.loadUnaligned(fromByteOffset: 38, as: UInt32.self)) | UInt64(bytes.loadUnaligned(fromByteOffset: 42, as: UInt16.self)) << 32
+  func load(epoch: (UInt32) -> UInt64) -> IndexEntry {
+    let (place, lengths) = (place, lengths)
     return IndexEntry(
-      id: id(bucket: bucket),
-      location: RecordLocation(slot: UInt32(place & 0x3ffff), unit: UInt32((place >> 18) & 0xff_ffff)),
+      id: id, location: RecordLocation(slot: UInt32(place & 0x3ffff), unit: UInt32((place >> 18) & 0xff_ffff)),
       plainBytes: Int(lengths & 0x7f_ffff), storedBytes: Int((lengths >> 23) & 0x7f_ffff),
       encoding: lengths >> 46 & 1 == 1 ? .zstd : .plain, isSetAside: lengths >> 47 & 1 == 1, gcEpoch: epoch(epochSlot))
   }
@@ -135,17 +128,12 @@ struct PackedEntry {
     precondition(
       entry.location.slot < 1 << RecordLocation.slotBits && entry.location.unit < 1 << RecordLocation.unitBits
         && entry.plainBytes < 1 << 23 && entry.storedBytes < 1 << 23, "an index entry's fields have their widths")
-    let first = entry.id.words.0
-    bytes.storeBytes(of: UInt32(truncatingIfNeeded: first >> 16), toByteOffset: 0, as: UInt32.self)
-    bytes.storeBytes(of: UInt16(truncatingIfNeeded: first), toByteOffset: 4, as: UInt16.self)
-    bytes.storeBytes(of: entry.id.words.1, toByteOffset: 6, as: UInt64.self)
-    bytes.storeBytes(of: entry.id.words.2, toByteOffset: 14, as: UInt64.self)
-    bytes.storeBytes(of: entry.id.words.3, toByteOffset: 22, as: UInt64.self)
-    bytes.storeBytes(
-      of: UInt64(entry.location.slot) | UInt64(entry.location.unit) << 18 | UInt64(epochSlot) << 42, toByteOffset: 30, as: UInt64.self)
+    put(entry.id.words.0, 0)
+    put(entry.id.words.1, 8)
+    put(entry.id.words.2, 16)
+    put(entry.id.words.3, 24)
+    put(UInt64(entry.location.slot) | UInt64(entry.location.unit) << 18 | UInt64(epochSlot) << 42, 32)
     let flags: UInt64 = (entry.encoding == .zstd ? 1 << 46 : 0) | (entry.isSetAside ? 1 << 47 : 0)
-    let lengths = UInt64(entry.plainBytes) | UInt64(entry.storedBytes) << 23 | flags
-    bytes.storeBytes(of: UInt32(truncatingIfNeeded: lengths), toByteOffset: 38, as: UInt32.self)
-    bytes.storeBytes(of: UInt16(truncatingIfNeeded: lengths >> 32), toByteOffset: 42, as: UInt16.self)
+    put(lengths: UInt64(entry.plainBytes) | UInt64(entry.storedBytes) << 23 | flags)
   }
 }

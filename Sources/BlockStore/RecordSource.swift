@@ -1,6 +1,47 @@
 internal import BlockModel
 internal import Platform
 
+/// Reads past the page cache in whole pages and keeps what it read last, so that neighbouring small records cost one read.
+/// For one thread.
+final class PageReader {
+  private static let windowBytes = 256 << 10
+
+  private var buffer: IOBuffer?
+  private var window = 0..<0
+  /// The file that the window is of.
+  private var source: ObjectIdentifier?
+
+  /// False when the file ends before.
+  func read(_ pieces: [UnsafeMutableRawBufferPointer], _ wanted: Int, _ file: any OpenFile, at offset: Int) throws(FileError) -> Bool {
+    if source != ObjectIdentifier(file) || offset < window.lowerBound || offset + wanted > window.upperBound {
+      try load(offset, wanted, file)
+    }
+    guard let buffer, offset + wanted <= window.upperBound else { return false }
+    var taken = offset - window.lowerBound
+    for piece in pieces {
+      piece.copyMemory(from: buffer.bytes(taken..<(taken + piece.count)))
+      taken += piece.count
+    }
+    return true
+  }
+
+  private func load(_ offset: Int, _ wanted: Int, _ file: any OpenFile) throws(FileError) {
+    let start = offset.roundedDown(to: Segment.pageBytes)
+    let needed = (offset + wanted).roundedUp(to: Segment.pageBytes) - start
+    window = 0..<0
+    let buffer = self.buffer.flatMap { $0.capacity >= needed ? $0 : nil } ?? IOBuffer(capacity: max(PageReader.windowBytes, needed))
+    self.buffer = buffer
+    source = ObjectIdentifier(file)
+    // A page that cannot be read may lie behind what is wanted.
+    var got = needed
+    do { got = try file.pread(into: buffer.mutableBytes(0..<buffer.capacity.roundedDown(to: Segment.pageBytes)), at: Int64(start)) } catch {
+      guard error.isInputOutput else { throw error }
+      got = try file.pread(into: buffer.mutableBytes(0..<needed), at: Int64(start))
+    }
+    window = start..<(start + got)
+  }
+}
+
 /// One record where it lies in its segment's file.
 struct RecordSource {
   let file: any OpenFile
@@ -8,31 +49,16 @@ struct RecordSource {
   /// Where in the file the record begins.
   let offset: Int64
   let recordBytes: Int
-  /// The file is read past the page cache, in whole pages.
-  let isDirect: Bool
+  /// The file is read past the page cache, in whole pages, by this reader; nil for a read through the cache.
+  var direct: PageReader?
 
   /// Fills the pieces, which lie one after the other in the record from `start` on; false when the file ends before.
   func fetch(_ pieces: [UnsafeMutableRawBufferPointer], from start: Int) throws(BlockStoreError) -> Bool {
     let wanted = pieces.reduce(0) { $0 + $1.count }
     do {
-      guard isDirect else { return try file.preadv(into: pieces, at: offset + Int64(start)) == wanted }
-      return try fetchPages(pieces, from: start, wanted)
+      guard let direct else { return try file.preadv(into: pieces, at: offset + Int64(start)) == wanted }
+      return try direct.read(pieces, wanted, file, at: Int(offset) + start)
     } catch { throw .io(error) }
-  }
-
-  /// Rare: a second look at a copy that failed its check, and the scrub's first.
-  private func fetchPages(_ pieces: [UnsafeMutableRawBufferPointer], from start: Int, _ wanted: Int) throws(FileError) -> Bool {
-    let first = Int(offset) + start
-    let pages = first.roundedDown(to: Segment.pageBytes)..<(first + wanted).roundedUp(to: Segment.pageBytes)
-    let buffer = IOBuffer(capacity: pages.count)
-    let got = try file.pread(into: buffer.mutableBytes(0..<pages.count), at: Int64(pages.lowerBound))
-    guard pages.lowerBound + got >= first + wanted else { return false }
-    var taken = first - pages.lowerBound
-    for piece in pieces {
-      piece.copyMemory(from: buffer.bytes(taken..<(taken + piece.count)))
-      taken += piece.count
-    }
-    return true
   }
 
   /// The portable header in the record's first bytes, nil unless they are the headers of exactly this copy.

@@ -66,8 +66,8 @@ extension SegmentStore {
     let file = try fileSystem.open(path + ".tmp", [.write, .create, .truncate])
     var writer = try CheckpointWriter(file, checkpoint)
     // What came after the position is left out: replaying finds it, if it is there.
-    for bucket in 0..<BlockIndex.bucketCount {
-      for entry in index.entries(inBucket: bucket) where checkpoint.covers(entry.location) { try writer.add(entry) }
+    for stripe in 0..<BlockIndex.stripeCount {
+      for entry in index.entries(inStripe: stripe) where checkpoint.covers(entry.location) { try writer.add(entry) }
     }
     try writer.finish()
     try fileSystem.rename(path + ".tmp", to: path)

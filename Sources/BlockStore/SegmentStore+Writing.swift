@@ -7,7 +7,8 @@ extension SegmentStore {
   package func append(_ record: SealedRecord) async throws(BlockStoreError) -> AppendOutcome {
     try record.checkHeader()
     let bytes = RecordPlacement.segmentBytes(recordBytes: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
-    guard Segment.pageBytes + bytes.roundedUp(to: Segment.pageBytes) <= CommitLedger.blockLimit(fileBytes: configuration.segmentBytes) else {
+    guard Segment.pageBytes + bytes.roundedUp(to: Segment.pageBytes) <= CommitLedger.blockLimit(fileBytes: configuration.segmentBytes)
+    else {
       throw BlockStoreError(.full, "The disk's segments of \(configuration.segmentBytes) bytes are too small for this block.")
     }
     guard case .appended(let outcome) = try await submit(.append(record)) else { preconditionFailure("an append is answered as one") }

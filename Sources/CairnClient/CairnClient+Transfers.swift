@@ -1,5 +1,7 @@
 internal import BlockModel
+internal import Platform
 internal import ServiceAPI
+internal import Synchronization
 
 /// Transfers. An interrupted one goes on when it is started again, if the client has a state directory.
 extension CairnClient {
@@ -62,12 +64,39 @@ extension CairnClient {
     }
   }
 
+  /// Downloads a range of a file into a local file of its own.
+  ///
+  /// - Parameter range: bytes, cut to the file's end.
+  @discardableResult
+  public func download(
+    _ remotePath: String, range: Range<Int64>, to localPath: String, version: Int64? = nil, progress: TransferProgress? = nil
+  ) async throws(CairnError) -> Entry {
+    try await answering {
+      let entry = try await file(at: remotePath)
+      let plan = try await gateway.downloadPlan(entry.id, version: version)
+      let part = try await resources.threads.run { try PartFile(beside: localPath, executable: false) }
+      do {
+        let end = Mutex<Int64>(0)
+        try await RangeRead(gateway: gateway, resources: resources, progress: progress).read(plan, range: range) { piece in
+          try part.file.pwrite(piece, at: end.withLock { $0 })
+          end.withLock { $0 += Int64(piece.count) }
+        }
+        try await resources.threads.run { try part.finish(modified: plan.file.modifiedAt, executable: false, durably: true) }
+      } catch {
+        try? await resources.threads.run { part.discard() }
+        throw error
+      }
+      return Entry(plan.file)
+    }
+  }
+
   private func file(at remotePath: String) async throws -> FileEntry {
     let entry = try await gateway.entry(at: RemotePath(remotePath))
     switch entry.kind {
     case .file: return entry
     case .folder: throw CairnError(.invalidArgument, "\(entry.path) is a folder; name a file in it, or get it with “cairn get -r”.")
-    case .symlink: throw CairnError(.invalidArgument, "\(entry.path) is a symbolic link to \(entry.target ?? "?"), which has no bytes of its own.")
+    case .symlink:
+      throw CairnError(.invalidArgument, "\(entry.path) is a symbolic link to \(entry.target ?? "?"), which has no bytes of its own.")
     }
   }
 

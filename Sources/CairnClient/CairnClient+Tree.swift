@@ -3,6 +3,7 @@ internal import ServiceAPI
 
 /// The tree of files and folders. Paths are absolute, such as `/docs/a.txt`; `.`, `..` and empty components are refused.
 extension CairnClient {
+  /// What is at a path.
   public func entry(at path: String) async throws(CairnError) -> Entry {
     try await answering { Entry(try await gateway.entry(at: RemotePath(path))) }
   }
@@ -56,7 +57,9 @@ extension CairnClient {
 
   private func place(of entry: FileEntry, at destination: String) async throws -> RemotePath {
     let (path, meansFolder) = try TreePut.remotePath(destination)
-    guard let name = try RemotePath(entry.path).name else { throw CairnError(.invalidArgument, "The root can be neither moved nor copied.") }
+    guard let name = try RemotePath(entry.path).name else {
+      throw CairnError(.invalidArgument, "The root can be neither moved nor copied.")
+    }
     if path == .root { return path.appending(name) }
     let there = try await gateway.entryIfThere(at: path)
     if there?.kind == .folder, there?.id != entry.id { return path.appending(name) }

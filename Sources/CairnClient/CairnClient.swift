@@ -29,7 +29,9 @@ public final class CairnClient: Sendable {
     http.usesEnvironmentProxy = true
     if let path = configuration.caFile {
       do { http.caPEM = try AtomicFile.read(path, limit: 4 << 20) } catch { throw CairnError(error) }
-      guard http.caPEM != nil else { throw CairnError(.localFile, "\(path) does not exist; set CAIRN_CA_FILE to the cluster's CA certificate.") }
+      guard http.caPEM != nil else {
+        throw CairnError(.localFile, "\(path) does not exist; set CAIRN_CA_FILE to the cluster's CA certificate.")
+      }
     }
     try self.init(configuration, transport: HTTPClient(configuration: http))
   }
@@ -61,6 +63,7 @@ public final class CairnClient: Sendable {
 
   // MARK: Accounts
 
+  /// Makes an account.
   @discardableResult
   public func signUp(name: String, password: String) async throws(CairnError) -> User {
     try await answering { User(try await gateway.signUp(name: name, password: password)) }
@@ -84,10 +87,12 @@ public final class CairnClient: Sendable {
     gateway.setToken(nil)
   }
 
+  /// Whose token this is.
   public func currentUser() async throws(CairnError) -> User {
     try await answering { User(try await gateway.currentUser()) }
   }
 
+  /// All devices that the user is logged in from.
   public func devices() async throws(CairnError) -> [Device] {
     try await answering { try await gateway.devices().items.map(Device.init) }
   }
@@ -103,6 +108,7 @@ public final class CairnClient: Sendable {
     }
   }
 
+  /// The space that the account takes.
   public func usage() async throws(CairnError) -> AccountUsage {
     try await answering { AccountUsage(try await gateway.usage()) }
   }

@@ -5,6 +5,7 @@ internal import ServiceAPI
 
 /// Why something did not happen, and what to do about it.
 public struct CairnError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// What went wrong, for programs.
   public enum Kind: String, Sendable, CaseIterable {
     /// A path, name, option or request that cannot be right.
     case invalidArgument
@@ -29,6 +30,7 @@ public struct CairnError: Error, Sendable, Equatable, CustomStringConvertible {
     case unexpected
   }
 
+  /// What went wrong, for programs.
   public var kind: Kind
   /// One sentence: what happened and what to do.
   public var message: String
@@ -39,6 +41,7 @@ public struct CairnError: Error, Sendable, Equatable, CustomStringConvertible {
   /// With `conflict`: what is there now.
   public var current: Entry?
 
+  /// Makes one from its parts.
   public init(_ kind: Kind, _ message: String, status: Int? = nil, retryAfter: Duration? = nil, current: Entry? = nil) {
     self.kind = kind
     self.message = message
@@ -47,6 +50,7 @@ public struct CairnError: Error, Sendable, Equatable, CustomStringConvertible {
     self.current = current
   }
 
+  /// The message.
   public var description: String { message }
 }
 
@@ -59,9 +63,11 @@ extension CairnError {
     case let error as HTTPClientError: self.init(transport: error)
     case let error as FileError: self.init(.localFile, Self.sentence(for: error))
     case let error as RemotePath.Invalid: self.init(.invalidArgument, "The path is not valid: \(error.description).")
-    case let error as JSONError: self.init(.unexpected, "The gateway sent a document that this version does not understand: \(error.message)")
+    case let error as JSONError:
+      self.init(.unexpected, "The gateway sent a document that this version does not understand: \(error.message)")
     case is CancellationError: self.init(.cancelled, "The operation was cancelled; start it again to go on.")
-    case is BufferPool.Exhausted: self.init(.unavailable, "No transfer made progress for a long time; try again, perhaps with less in parallel.")
+    case is BufferPool.Exhausted:
+      self.init(.unavailable, "No transfer made progress for a long time; try again, perhaps with less in parallel.")
     default: self.init(.unexpected, "\(error)")
     }
   }
@@ -75,7 +81,8 @@ extension CairnError {
   init(transport error: HTTPClientError) {
     switch error.code {
     case .cancelled: self.init(.cancelled, "The operation was cancelled; start it again to go on.")
-    case .invalidURL: self.init(.invalidArgument, "The gateway's address is not a URL; set CAIRN_GATEWAY to one such as http://127.0.0.1:8080.")
+    case .invalidURL:
+      self.init(.invalidArgument, "The gateway's address is not a URL; set CAIRN_GATEWAY to one such as http://127.0.0.1:8080.")
     case .tls: self.init(.unavailable, "The secure connection failed (\(error.message)); check CAIRN_CA_FILE.")
     default: self.init(.unavailable, "The gateway cannot be reached (\(error.message)); check CAIRN_GATEWAY and try again.")
     }

@@ -15,6 +15,7 @@ public struct Configuration: Sendable {
   /// How long a request is tried again while the gateway or the nodes cannot be reached or are busy.
   public var patience: Duration
 
+  /// Makes one from its parts.
   public init(
     gateway: String, token: String? = nil, caFile: String? = nil, parallel: Int = 8, compress: Bool = true,
     stateDirectory: String? = nil, patience: Duration = .seconds(30)

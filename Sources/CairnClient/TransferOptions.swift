@@ -18,17 +18,22 @@ public enum OnConflict: String, Sendable, CaseIterable {
   }
 }
 
+/// How an upload is done.
 public struct UploadOptions: Sendable {
+  /// When somebody else's change came first.
   public var onConflict: OnConflict
   /// The revision that the local file was made from; a newer one in the cluster is a conflict.
   public var baseVersion: Int64?
   /// Makes missing parent folders.
   public var parents: Bool
+  /// Such as `text/plain`; nil leaves it to the cluster.
   public var mimeType: String?
   /// Of the file itself; nil takes the local file's.
   public var modifiedAt: Timestamp?
+  /// Nil takes the local file's.
   public var executable: Bool?
 
+  /// The defaults replace what is there by a new revision and make missing folders.
   public init(
     onConflict: OnConflict = .overwrite, baseVersion: Int64? = nil, parents: Bool = true, mimeType: String? = nil,
     modifiedAt: Timestamp? = nil, executable: Bool? = nil
@@ -46,16 +51,21 @@ public struct UploadOptions: Sendable {
 public struct TransferFailure: Sendable {
   /// Local for uploads, remote for downloads.
   public var path: String
+  /// What happened to it and what to do.
   public var error: CairnError
 }
 
 /// What became of a tree.
 public struct TreeResult: Sendable {
+  /// Files that are where they should be.
   public var files = 0
+  /// Folders made or met.
   public var folders = 0
+  /// Symbolic links.
   public var links = 0
   /// Bytes of the files.
   public var bytes: Int64 = 0
+  /// What failed, item by item; the others are done.
   public var failures: [TransferFailure] = []
   /// Local sockets, pipes and devices, which are not stored.
   public var skipped: [String] = []

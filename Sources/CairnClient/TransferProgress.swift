@@ -2,23 +2,30 @@ internal import Synchronization
 
 /// How far a transfer is. Hand one to an upload or download and watch it.
 public final class TransferProgress: Sendable {
+  /// Where a transfer stands at one moment.
   public struct Snapshot: Sendable, Equatable {
     /// Bytes of files that are where they should be, whether they travelled or were there before.
     public var bytes: Int64 = 0
     /// Nil while not known.
     public var totalBytes: Int64?
+    /// Files that are done.
     public var files: Int = 0
+    /// Nil while not known.
     public var totalFiles: Int?
+    /// Items that failed.
     public var failures: Int = 0
     /// What was begun last.
     public var current: String = ""
+    /// Makes one from its parts.
     public init() {}
   }
 
   private let state = Mutex(Snapshot())
 
+  /// Makes one from its parts.
   public init() {}
 
+  /// Where the transfer stands now.
   public var snapshot: Snapshot { state.withLock { $0 } }
 
   /// A snapshot every so often until the reader stops.

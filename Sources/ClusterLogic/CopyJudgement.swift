@@ -54,7 +54,8 @@ package struct CopyJudgement: Sendable, Equatable {
     for copy in copies where copy.answer == .damaged {
       needsRepair = true
       violations.append(
-        Violation(invariant: .fullyReplicated, sentence: "The copy of block \(block.hex) on \(copy.node) is damaged; it is being replaced."))
+        Violation(
+          invariant: .fullyReplicated, sentence: "The copy of block \(block.hex) on \(copy.node) is damaged; it is being replaced."))
     }
     for copy in copies where copy.answer == .missing && copy.isReplica {
       needsRepair = true

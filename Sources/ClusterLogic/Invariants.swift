@@ -1,4 +1,5 @@
-/// What must always hold in a cluster: the list that the simulator, the chaos audit and `cairnctl audit` check. Numbers and meaning are those of the design.
+/// What must always hold in a cluster: the list that the simulator, the chaos audit and `cairnctl audit` check. Numbers and meaning are
+/// those of the design.
 package enum Invariant: Int, CaseIterable, Sendable {
   case readsBack = 1
   case committedAtQuorum

@@ -2,8 +2,8 @@ internal import BlockModel
 
 /// The table while it is being computed.
 ///
-/// Four steps, each of which moves a replica only when it must: take away what breaks the zone rules; fill the empty places with nodes that are
-/// below quota; hand replicas of nodes above quota to nodes below; where no single replacement does that, find a chain of them.
+/// Four steps, each of which moves a replica only when it must: take away what breaks the zone rules; fill the empty places with nodes
+/// that are below quota; hand replicas of nodes above quota to nodes below; where no single replacement does that, find a chain of them.
 struct LayoutAssignment {
   /// Row-major: node indices, −1 where a place is empty.
   private(set) var slots: [Int32]
@@ -43,7 +43,8 @@ struct LayoutAssignment {
 
   // MARK: Rows
 
-  /// The previous table in terms of the new nodes, with empty places for nodes that are gone. Of rows that were wider the first replicas stay.
+  /// The previous table in terms of the new nodes, with empty places for nodes that are gone. Of rows that were wider the first replicas
+  /// stay.
   static func rows(of previous: Layout, over nodes: [LayoutNode], width: Int) -> [Int32] {
     let toNew = indices(of: previous.nodes, in: nodes)
     let oldWidth = previous.replicasPerPartition
@@ -245,8 +246,9 @@ struct LayoutAssignment {
 
   // MARK: 4. Chains
 
-  /// While a node is above its quota and another below: the shortest chain of replacements from one to the other, found breadth first. Each costs one move
-  /// per link instead of one, so they come last; rows full of the zones that lack something are what makes them necessary.
+  /// While a node is above its quota and another below: the shortest chain of replacements from one to the other, found breadth first.
+  /// Each costs one move per link instead of one, so they come last; rows full of the zones that lack something are what makes them
+  /// necessary.
   private mutating func chainHandOvers() {
     while need.contains(where: { $0 > 0 }), let chain = shortestChain() {
       for (partition, from, to) in chain.reversed() {

@@ -39,7 +39,8 @@ package struct LayoutPlan: Sendable, Equatable {
 /// Computes layouts: weighted rendezvous hashing with a cap per node (bounded load), disjoint zones, sticky to the previous layout.
 ///
 /// The load of every node is its fair share as a whole number (`LayoutQuotas`), so rendezvous only decides *which* partitions it gets: a
-/// candidate's weight in the draw is what it still lacks, and who lacks nothing does not take part. Replicas that stay within quota never move.
+/// candidate's weight in the draw is what it still lacks, and who lacks nothing does not take part. Replicas that stay within quota never
+/// move.
 ///
 /// What must hold:
 /// - a partition's replicas are distinct nodes; in distinct zones while zones suffice, else in all zones;

@@ -2,8 +2,8 @@ internal import BlockModel
 
 /// How many replicas each zone and node shall hold: their fair shares, as whole numbers.
 ///
-/// What must hold: the node quotas sum to partitions × width; a zone's sum is at most its cap × partitions, and a node's at most partitions;
-/// what the caps cut off is shared by the others in proportion to their weights.
+/// What must hold: the node quotas sum to partitions × width; a zone's sum is at most its cap × partitions, and a node's at most
+/// partitions; what the caps cut off is shared by the others in proportion to their weights.
 struct LayoutQuotas {
   /// Replicas of one partition that a zone may hold at most: 1 while zones suffice.
   var zoneCap: [Int]
@@ -72,8 +72,9 @@ struct LayoutQuotas {
     return high
   }
 
-  /// Whole numbers with the given sum, each its share rounded down or up. Rounded up are first those whom one more costs little of their share (so that a
-  /// node of a small weight is not overloaded by a whole partition), among these first the ones that hold as many already.
+  /// Whole numbers with the given sum, each its share rounded down or up. Rounded up are first those whom one more costs little of their
+  /// share (so that a node of a small weight is not overloaded by a whole partition), among these first the ones that hold as many
+  /// already.
   private static func rounded(_ shares: [Double], total: Int, most: [Int], current: [Int]) -> [Int] {
     var whole = shares.indices.map { min(most[$0], Int((shares[$0] + 1e-6).rounded(.down))) }
     let fraction = shares.indices.map { max(0, shares[$0] - Double(whole[$0])) }

@@ -2,7 +2,8 @@ package import BlockModel
 
 /// What a change of layout leaves to be done: which replicas lack a partition, and who holds it besides.
 ///
-/// What must hold: a node counts as a holder only when it has every acknowledged block of the partition; one that was out has missed writes and does not.
+/// What must hold: a node counts as a holder only when it has every acknowledged block of the partition; one that was out has missed
+/// writes and does not.
 package enum LayoutTransition {
   /// - Parameters:
   ///   - filling: what the old layout still lacked.

@@ -1,5 +1,6 @@
-/// Weighted rendezvous hashing (Thaler and Ravishankar 1998, with the weights of Schindelhauer and Schomaker 2005): each candidate draws a number
-/// in (0, 1) that follows from the key and the candidate alone, and the smallest −ln(u) ÷ weight wins. A candidate wins in proportion to its weight.
+/// Weighted rendezvous hashing (Thaler and Ravishankar 1998, with the weights of Schindelhauer and Schomaker 2005): each candidate draws
+/// a number in (0, 1) that follows from the key and the candidate alone, and the smallest −ln(u) ÷ weight wins. A candidate wins in
+/// proportion to its weight.
 ///
 /// The logarithm is made of basic IEEE operations only, so that every machine computes the same placement.
 package enum Rendezvous {

@@ -46,7 +46,8 @@ extension RepairScheduler {
       .filter { view.liveness($0) == .alive }
   }
 
-  /// Where the target may fetch it: who confirmed it first, turned by the block so that the load spreads; then who should have it; suspects last.
+  /// Where the target may fetch it: who confirmed it first, turned by the block so that the load spreads; then who should have it;
+  /// suspects last.
   private func sources(of entry: Pass.Entry, for target: NodeID) -> [NodeID] {
     let confirmed = entry.confirmed.filter { $0 != target }
     let assumed = entry.assumed.filter { $0 != target && !entry.confirmed.contains($0) && !entry.without.contains($0) }
@@ -180,7 +181,8 @@ extension RepairScheduler {
       let isSilent = entry.targets.contains { $0.status == .unreachable }
       let isDown = view.members.contains { $0.liveness != .alive }
       let reason =
-        isFull ? "a node that should hold it is full"
+        isFull
+        ? "a node that should hold it is full"
         : isSilent ? "a node that should hold it does not answer" : isDown ? "no node that answers has it" : "no node has it"
       note { $0.fail("Block \(entry.block.id.hex) could not get all its copies: \(reason).") }
     }

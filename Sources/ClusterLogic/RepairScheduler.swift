@@ -2,12 +2,12 @@ package import BlockModel
 
 /// Decides what is copied where, so that every live block gets all its copies again.
 ///
-/// Three kinds of work share one path (list a page of live blocks, ask the nodes, copy what is missing, settle): *fills* bring one new replica
-/// of a partition up to date, *rows* are single blocks that a commit or a node reported, *rechecks* are an operator's.
+/// Three kinds of work share one path (list a page of live blocks, ask the nodes, copy what is missing, settle): *fills* bring one new
+/// replica of a partition up to date, *rows* are single blocks that a commit or a node reported, *rechecks* are an operator's.
 ///
 /// What must hold:
-/// - a partition is marked filled, and a row cleared, only when every block concerned was confirmed by the node itself in this pass: it said that
-///   the block is here, or acknowledged a verified copy;
+/// - a partition is marked filled, and a row cleared, only when every block concerned was confirmed by the node itself in this pass: it
+///   said that the block is here, or acknowledged a verified copy;
 /// - no answer is never an answer: neither "missing" nor "done";
 /// - nothing is ever deleted;
 /// - fewest surviving zones first; work per node, in all, and per second is bounded; every failure is tried again, later each time.
@@ -190,7 +190,11 @@ package struct RepairScheduler: Sendable {
   }
 
   mutating func note(_ change: (inout RecheckProgress) -> Void) {
-    if recheck?.isRunning == true { recheck.map { var progress = $0; change(&progress); recheck = progress } }
+    if recheck?.isRunning == true {
+      recheck.map {
+        var progress = $0; change(&progress); recheck = progress
+      }
+    }
   }
 
   mutating func countFill() { fillsDone += 1 }
@@ -202,5 +206,7 @@ package struct RepairScheduler: Sendable {
     return nextNumber
   }
 
-  func all(_ matches: (Pass) -> Bool) -> Int { pending.count(where: matches) + waiting.count(where: matches) + active.count(where: matches) }
+  func all(_ matches: (Pass) -> Bool) -> Int {
+    pending.count(where: matches) + waiting.count(where: matches) + active.count(where: matches)
+  }
 }

@@ -134,7 +134,8 @@ extension RepairScheduler {
     case repairsWaiting
     /// An operator's recheck; a running one is replaced.
     case recheck(id: UInt64, RepairScope)
-    /// Answers to effects; nil: no answer came. `listed` holds less than the limit at the end of the partition, `repairsListed` of the rows.
+    /// Answers to effects; nil where none came. `listed` holds less than the limit at the end of the partition, `repairsListed` of the
+    /// rows.
     case listed(RepairRequest, [RepairBlock]?)
     case repairsListed(RepairRequest, [RepairBlock]?)
     case checked(RepairRequest, [RepairCheck]?)

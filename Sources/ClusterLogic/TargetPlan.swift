@@ -81,8 +81,8 @@ package struct TargetPlanner: Sendable {
 
   // MARK: PUT
 
-  /// Whom a client may send this block to. Replicas that take blocks come first, those of the caller's zone at the head, the others rotated by the
-  /// block so that being first is spread evenly; then the spares; then replicas that seem down, in case they are not.
+  /// Whom a client may send this block to. Replicas that take blocks come first, those of the caller's zone at the head, the others
+  /// rotated by the block so that being first is spread evenly; then the spares; then replicas that seem down, in case they are not.
   package func put(_ block: BlockID, callerZone: ZoneID? = nil) -> PutPlan {
     let replicas = layout.replicas(of: block).compactMap(member)
     let spares = spares(forPartition: block.partition(bits: layout.partitionBits), replicas: replicas)
@@ -97,8 +97,8 @@ package struct TargetPlanner: Sendable {
       candidates: candidates, layoutVersion: layout.version, writeQuorum: min(layout.writeQuorum, max(1, layout.replicasPerPartition)))
   }
 
-  /// Writable nodes outside of the replica set: first those in zones that no writable replica covers, then in zones without a spare yet; among
-  /// equals by rendezvous over the partition, so that a lost node's load is spread over all.
+  /// Writable nodes outside of the replica set: first those in zones that no writable replica covers, then in zones without a spare yet;
+  /// among equals by rendezvous over the partition, so that a lost node's load is spread over all.
   package func spares(forPartition partition: Int, replicas: [PlanMember]) -> [PlanMember] {
     let covered = replicas.filter(\.isWritable).map(\.zone)
     var spares: [PlanMember] = []
@@ -120,8 +120,9 @@ package struct TargetPlanner: Sendable {
 
   // MARK: GET
 
-  /// Where to read a block, best first: live replicas that hold it, those of the caller's zone at the head, the others rotated by the block; then
-  /// its strays, then the nodes that hold the partition beyond the layout, then replicas that are still being filled; suspects last, in the same order.
+  /// Where to read a block, best first: live replicas that hold it, those of the caller's zone at the head, the others rotated by the
+  /// block; then its strays, then the nodes that hold the partition beyond the layout, then replicas that are still being filled;
+  /// suspects last, in the same order.
   package func get(_ block: BlockID, strays: [NodeID] = [], callerZone: ZoneID? = nil) -> [PlanMember] {
     let partition = block.partition(bits: layout.partitionBits)
     let row = fillingRow(partition)

@@ -184,16 +184,16 @@ package struct WriteQuorum: Sendable {
     return phase == .waiting ? effects + [.wake(at: now + configuration.patience)] : effects
   }
 
-  /// Asks the best node that is left in the place of `node`. Once the write is acknowledged nobody else is asked: the copy would come too late
-  /// for a receipt, and repair makes it anyway.
+  /// Asks the best node that is left in the place of `node`. Once the write is acknowledged nobody else is asked: the copy would come too
+  /// late for a receipt, and repair makes it anyway.
   private mutating func replace(_ node: NodeID) -> [Effect] {
     guard phase != .acknowledged, let spare = bestUnused() else { return [] }
     forwards[spare].progress = .sending
     return [.forward(to: forwards[spare].candidate.node, insteadOf: node)]
   }
 
-  /// The first unused candidate in a zone that has no copy and none on its way, else the first; one that is down only when the quorum cannot be
-  /// had without it.
+  /// The first unused candidate in a zone that has no copy and none on its way, else the first; one that is down only when the quorum
+  /// cannot be had without it.
   private func bestUnused() -> Int? {
     let unused = forwards.indices.filter { forwards[$0].progress == .unused }
     let up = unused.filter { forwards[$0].candidate.isUp }

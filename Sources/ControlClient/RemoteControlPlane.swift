@@ -1,6 +1,6 @@
 package import HTTPTransport
-package import ServiceAPI
 internal import Platform
+package import ServiceAPI
 
 /// The coordinator behind HTTP: what gateways, nodes and operators' tools call.
 ///

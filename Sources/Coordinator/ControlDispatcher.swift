@@ -1,5 +1,5 @@
-package import ServiceAPI
 internal import Platform
+package import ServiceAPI
 internal import Synchronization
 
 /// Finds the handler of a control operation by its name: the coordinator as a `ControlPlane` for callers in the same process, and as
@@ -14,7 +14,8 @@ package final class ControlDispatcher: ControlPlane {
     let encoded: @Sendable ([UInt8], ControlContext) async throws(Problem) -> [UInt8]
   }
 
-  // Proof: written under `registration` while `isSealed` is false, read after it was seen true; the acquiring load orders one before the other.
+  // Proof: written under `registration` while `isSealed` is false, read after it was seen true; the acquiring load orders one before the
+  // other.
   nonisolated(unsafe) private var handlers: [String: Handler] = [:]
   private let isSealed = Atomic<Bool>(false)
   private let registration = Mutex<Void>(())

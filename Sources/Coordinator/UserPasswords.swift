@@ -35,7 +35,8 @@ struct UserPasswords: Sendable {
   func verify(_ password: String, _ record: String?) async throws -> Bool {
     guard password.utf8.count <= UserPasswords.longestBytes else { return false }
     let fields = (record ?? decoy).split(separator: "$").map(String.init)
-    guard fields.count == 6, fields[0] == "scrypt", let logCost = Int(fields[1]), (1...20).contains(logCost), let blockSize = Int(fields[2]),
+    guard fields.count == 6, fields[0] == "scrypt", let logCost = Int(fields[1]), (1...20).contains(logCost),
+      let blockSize = Int(fields[2]),
       let lanes = Int(fields[3]), let salt = Base64URL.decode(fields[4]), let key = Base64URL.decode(fields[5])
     else { throw Problem(.internalError, "A user's password record cannot be read.") }
     let derived = try await run {

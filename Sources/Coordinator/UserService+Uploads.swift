@@ -72,7 +72,9 @@ extension UserService {
     var verified: [Receipt] = []
     verified.reserveCapacity(texts.count)
     for text in texts {
-      do { verified.append(try receipts.verify(text)) } catch { throw Problem(.invalidReceipt, "A receipt is not valid: \(error.message).") }
+      do { verified.append(try receipts.verify(text)) } catch {
+        throw Problem(.invalidReceipt, "A receipt is not valid: \(error.message).")
+      }
     }
     return verified
   }

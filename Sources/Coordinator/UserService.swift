@@ -1,12 +1,13 @@
+internal import BlockModel
 package import Credentials
 package import MetadataStore
 package import Platform
-internal import BlockModel
 internal import ServiceAPI
 
 /// The users' side of the coordinator: authenticates the token that comes with each operation and hands the operation to the store.
 ///
-/// What must hold: nothing runs for a token that is unknown, expired or revoked; receipts reach the store only with their signature verified.
+/// What must hold: nothing runs for a token that is unknown, expired or revoked; receipts reach the store only with their signature
+/// verified.
 package final class UserService: Sendable {
   package struct Options: Sendable {
     /// Bytes that a new user may store; nil is unlimited.

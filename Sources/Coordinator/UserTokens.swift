@@ -19,7 +19,8 @@ enum UserToken {
 
 /// Remembers for a short while whom tokens stand for, so that most requests need no query for it.
 ///
-/// What must hold: a revoked token opens nothing from the moment that its revocation is answered. Who revokes bumps the generation, and what
+/// What must hold: a revoked token opens nothing from the moment that its revocation is answered. Who revokes bumps the generation, and
+/// what
 /// was read from the database before that is not put in.
 final class UserTokenCache: Sendable {
   static let bound = 16_384

@@ -6,8 +6,8 @@ internal import Synchronization
 
 /// Reads whole blocks from the nodes for raw content.
 ///
-/// What must hold: a buffer is answered only when its bytes are the block that was asked for, hash verified; the memory of all reads together
-/// is the pool's; every read ends, because each attempt has a deadline and there are at most two rounds over the replicas.
+/// What must hold: a buffer is answered only when its bytes are the block that was asked for, hash verified; the memory of all reads
+/// together is the pool's; every read ends, because each attempt has a deadline and there are at most two rounds over the replicas.
 final class BlockReader: Sendable {
   private static let rounds = 2
   /// How long a node that failed is tried last.

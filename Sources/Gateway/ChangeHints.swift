@@ -2,8 +2,8 @@ internal import BlockModel
 internal import HTTPTransport
 internal import ServiceAPI
 
-/// The events of one stream. They say that something changed and never what: the client asks with its own cursor, so that a lost event loses
-/// nothing.
+/// The events of one stream. They say that something changed and never what: the client asks with its own cursor, so that a lost event
+/// loses nothing.
 actor ChangeHints {
   typealias Ask = @Sendable (String) async throws(Problem) -> ChangesPage
 

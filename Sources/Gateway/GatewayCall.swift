@@ -22,7 +22,8 @@ struct GatewayCall: Sendable {
     }
     let scheme = value.prefix(7)
     let token = value.dropFirst(7).drop { $0 == " " }
-    guard scheme.lowercased() == "bearer ", (1...256).contains(token.utf8.count), token.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+    guard scheme.lowercased() == "bearer ", (1...256).contains(token.utf8.count), token.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
+    else {
       throw Problem(.unauthenticated, "The Authorization header is not `Bearer` and a token.")
     }
     return String(token)

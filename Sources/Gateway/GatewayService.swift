@@ -7,8 +7,8 @@ package import ServiceAPI
 /// The front tier: authenticates by asking the coordinator, plans transfers, signs URLs, and keeps no state of its own but the view of the
 /// cluster. Any number of them stand side by side.
 ///
-/// What must hold: every request ends in an answer or a problem document; nothing is signed for a plan that the coordinator did not give for
-/// this very user; a broken block breaks a raw download and never reaches the client as bytes.
+/// What must hold: every request ends in an answer or a problem document; nothing is signed for a plan that the coordinator did not give
+/// for this very user; a broken block breaks a raw download and never reaches the client as bytes.
 package final class GatewayService: Sendable {
   let control: any ControlPlane
   let views: ClusterViewCache
@@ -85,7 +85,8 @@ package final class GatewayService: Sendable {
     do throws(Problem) { return try await handler(call) } catch {
       if error.status >= 500 {
         logger.request(call.head.requestID).warning(
-          "A request was not served.", ["path": .string(call.head.rawPath), "kind": .string(error.kind.rawValue), "detail": .string(error.detail)])
+          "A request was not served.",
+          ["path": .string(call.head.rawPath), "kind": .string(error.kind.rawValue), "detail": .string(error.detail)])
       }
       return .problem(error)
     }
@@ -110,7 +111,8 @@ package final class GatewayService: Sendable {
   ///   a newer layout than the URLs it had.
   func transferSigner(freshWithin age: Duration? = nil) async throws(Problem) -> TransferSigner {
     TransferSigner(
-      signer: signer, planned: try await views.planned(freshWithin: age), zone: configuration.zone, now: time.wall(), lifetime: configuration.urlLifetime)
+      signer: signer, planned: try await views.planned(freshWithin: age), zone: configuration.zone, now: time.wall(),
+      lifetime: configuration.urlLifetime)
   }
 
   /// As `transferSigner`, of a view that knows all these nodes if any view does.

@@ -71,7 +71,11 @@ package enum ContentDisposition {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
         bytes.append(byte)
       default:
-        if "!#$&+-.^_`|~".utf8.contains(byte) { bytes.append(byte) } else { bytes += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
+        if "!#$&+-.^_`|~".utf8.contains(byte) {
+          bytes.append(byte)
+        } else {
+          bytes += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
       }
     }
     return String(decoding: bytes, as: UTF8.self)

@@ -14,7 +14,8 @@ extension GatewayService {
         method: .get, pattern: "/v1/changes/stream", operation: "followChanges",
         summary: "Server-sent events that say when to ask for changes.", parameters: [.cursor],
         headers: [.init("Last-Event-ID", .string, "The id of the last event, on reconnecting.")],
-        answers: [.init(200, "Events without end.", .other("text/event-stream"))], problems: [.invalidCursor, .busy], handler: changeStream),
+        answers: [.init(200, "Events without end.", .other("text/event-stream"))],
+        problems: [.invalidCursor, .busy], handler: changeStream),
     ]
   }
 

@@ -18,7 +18,8 @@ extension GatewayService {
         method: .get, pattern: "/v1/files/{id}/raw", operation: "getContent", summary: "A version's bytes.",
         parameters: [.version, .init("download", .boolean, "1 asks browsers to save instead of show.")],
         headers: [
-          .init("Range", .string, "One range of bytes."), .init("If-Range", .string, "The version that the range is of."), .ifMatch, .ifNoneMatch,
+          .init("Range", .string, "One range of bytes."), .init("If-Range", .string, "The version that the range is of."), .ifMatch,
+          .ifNoneMatch,
         ],
         answers: [
           .init(200, "All bytes.", .other("application/octet-stream")), .init(206, "The range.", .other("application/octet-stream")),

@@ -24,7 +24,8 @@ extension GatewayService {
   private static let silenceLimit = Duration.seconds(25)
 
   private func isAlive(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
-    HTTPResponse(status: 200, headers: ["Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"], body: .bytes(Array("ok\n".utf8)))
+    HTTPResponse(
+      status: 200, headers: ["Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"], body: .bytes(Array("ok\n".utf8)))
   }
 
   private func isReady(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {

@@ -11,7 +11,8 @@ extension GatewayService {
   var treeRoutes: [RouteDescription] {
     [
       RouteDescription(
-        method: .get, pattern: "/v1/files", operation: "findFile", summary: "The file, folder or symlink at a path, or what is in a folder.",
+        method: .get, pattern: "/v1/files", operation: "findFile",
+        summary: "The file, folder or symlink at a path, or what is in a folder.",
         parameters: [.init("path", .string, "Absolute, such as `/docs/a.txt`.")] + GatewayService.listing, headers: [.ifNoneMatch],
         answers: GatewayService.fileOrPage, problems: [.invalidName, .notFound, .wrongKindOfEntry, .invalidCursor], handler: findFile),
       RouteDescription(
@@ -21,7 +22,8 @@ extension GatewayService {
       RouteDescription(
         method: .patch, pattern: "/v1/files/{id}", operation: "updateFile", summary: "Moves, renames, or changes what is known of a file.",
         headers: [.ifMatch], request: .updateRequest, answers: [.init(200, "The file as it is now.", .file)],
-        problems: [.invalidName, .notFound, .forbidden, .conflict, .alreadyExists, .wrongKindOfEntry, .preconditionFailed], handler: updateFile),
+        problems: [.invalidName, .notFound, .forbidden, .conflict, .alreadyExists, .wrongKindOfEntry, .preconditionFailed],
+        handler: updateFile),
       RouteDescription(
         method: .delete, pattern: "/v1/files/{id}", operation: "deleteFile", summary: "To the trash, or away for good.",
         parameters: [
@@ -37,7 +39,8 @@ extension GatewayService {
         headers: [.idempotencyKey], request: .symlinkRequest, answers: [.init(201, "The symlink.", .file)],
         problems: [.invalidName, .notFound, .forbidden, .alreadyExists], handler: createSymlink),
       RouteDescription(
-        method: .post, pattern: "/v1/files/{id}/copy", operation: "copyFile", summary: "Copies without moving bytes; folders with all below.",
+        method: .post, pattern: "/v1/files/{id}/copy", operation: "copyFile",
+        summary: "Copies without moving bytes; folders with all below.",
         headers: [.idempotencyKey], request: .copyRequest, answers: [.init(201, "The copy.", .file)],
         problems: [.invalidName, .notFound, .forbidden, .alreadyExists, .quota], handler: copyFile),
       RouteDescription(

@@ -27,7 +27,8 @@ extension GatewayService {
         method: .post, pattern: "/v1/uploads/{id}/complete", operation: "completeUpload", summary: "Commits the file's new version.",
         headers: [.idempotencyKey], request: .completeRequest, requestRequired: false, bodyLimit: GatewayLimits.listBytes,
         answers: [.init(201, "The file.", .file)],
-        problems: [.uploadNotFound, .conflict, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota], handler: completeUpload),
+        problems: [.uploadNotFound, .conflict, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota],
+        handler: completeUpload),
       RouteDescription(
         method: .delete, pattern: "/v1/uploads/{id}", operation: "abortUpload", summary: "Gives an upload up.",
         answers: [.init(204, "What was reserved is free again.")], problems: [.uploadNotFound], handler: abortUpload),
@@ -51,7 +52,11 @@ extension GatewayService {
 
   private func openUpload(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     var request = try GatewayService.checked(try await call.document(UploadRequest.self))
-    if let base = try EntityTag.baseVersion(call.head.headers) { request.baseVersion = base }
+    if let base = try EntityTag.baseVersion(call.head.headers) {
+      // A condition that the policy could overrule would be none.
+      request.baseVersion = base
+      request.onConflict = .fail
+    }
     let state = try await perform(UserOperations.OpenUpload(request: request), call)
     let location: HTTPHeaders = ["Location": "/v1/uploads/\(state.uploadID.hex)"]
     return .json(try TransferDocuments.bytes(try await sign(state)), status: 201, headers: location)
@@ -62,7 +67,8 @@ extension GatewayService {
     let request = try await call.document(BlocksRequest.self)
     guard request.start >= 0 else { throw Problem(.malformed, "`start` is the index of a block and cannot be negative.") }
     try GatewayService.check(request.blocks)
-    return .json(try TransferDocuments.bytes(try await sign(try await perform(UserOperations.AddBlocks(upload: upload, request: request), call))))
+    return .json(
+      try TransferDocuments.bytes(try await sign(try await perform(UserOperations.AddBlocks(upload: upload, request: request), call))))
   }
 
   private func getUpload(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
@@ -109,7 +115,8 @@ extension GatewayService {
       do throws(Problem) { accepted.append(try GatewayService.checked(item)) } catch { refused[index] = error }
     }
     request.uploads = accepted
-    let answer = accepted.isEmpty ? BatchOpenResponse(results: []) : try await perform(UserOperations.OpenUploadBatch(request: request), call)
+    let answer =
+      accepted.isEmpty ? BatchOpenResponse(results: []) : try await perform(UserOperations.OpenUploadBatch(request: request), call)
     guard answer.results.count == accepted.count else { throw Problem(.internalError, "The coordinator answered for another batch.") }
     var signed: [ItemResult<UploadState>] = []
     for result in answer.results {

@@ -50,7 +50,8 @@ extension SchemaName {
 
   var transferSchema: Schema {
     switch self {
-    case .block: .object([.must("id", .hash, "SHA-256 of the plain bytes."), .must("size", .integer(minimum: 0, maximum: Limits.blockBytes))])
+    case .block:
+      .object([.must("id", .hash, "SHA-256 of the plain bytes."), .must("size", .integer(minimum: 0, maximum: Limits.blockBytes))])
     case .signedTarget: .object([.must("node", .string), .must("zone", .string), .must("url", .format("uri"))])
     case .plannedBlock:
       .object([
@@ -64,7 +65,8 @@ extension SchemaName {
       ])
     case .downloadBatchRequest:
       .object([
-        .must("entries", .array(.object([.may("id", .identifier), .may("path", .string)]), maximum: GatewayLimits.batch), "Each by id or path.")
+        .must(
+          "entries", .array(.object([.may("id", .identifier), .may("path", .string)]), maximum: GatewayLimits.batch), "Each by id or path.")
       ])
     case .downloadBatch: .object([.must("items", .array(.reference(.planResult)), "In the order of the request.")])
     default: .result(of: .downloadPlan)

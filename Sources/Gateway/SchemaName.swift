@@ -93,7 +93,8 @@ enum SchemaName: String, Sendable, CaseIterable {
   private var fileMembers: [Schema.Property] {
     [
       .must("id", .identifier), .must("path", .string), .must("name", .string), .must("kind", .choice(["file", "folder", "symlink"])),
-      .must("size", .count, "Bytes."), .may("content_hash", .hash), .must("version", .count, "Also the entity tag."), .may("mime_type", .string),
+      .must("size", .count, "Bytes."), .may("content_hash", .hash), .must("version", .count, "Also the entity tag."),
+      .may("mime_type", .string),
       .must("modified_at", .time), .must("executable", .boolean), .may("target", .string, "A symlink's."), .must("owner", .string),
       .must("role", .choice(["read", "write", "admin", "owner"])),
     ]

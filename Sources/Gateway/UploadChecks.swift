@@ -39,7 +39,8 @@ extension GatewayService {
       throw Problem(.tooLarge, "One request may carry \(GatewayLimits.receipts) receipts; send them in parts.")
     }
     guard receipts.allSatisfy({ $0.utf8.count <= Limits.receiptCharacters }) else {
-      throw Problem(.invalidReceipt, "A receipt has at most \(Limits.receiptCharacters) characters; send them verbatim as the nodes gave them.")
+      throw Problem(
+        .invalidReceipt, "A receipt has at most \(Limits.receiptCharacters) characters; send them verbatim as the nodes gave them.")
     }
   }
 

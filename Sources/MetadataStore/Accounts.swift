@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension WriteTransaction {
   func createUser(name: String, password: String, quota: Int64?) throws -> UserInfo {

@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// References from lists of blocks to blocks: counted per namespace, and per block as the number of namespaces that refer to it.
 ///
@@ -165,7 +165,9 @@ extension MetadataReading {
       for (index, hash) in BlockPages.names(names).enumerated() {
         let start = index * Limits.blocksPerPage
         guard start < end, start + Limits.blocksPerPage > first else { continue }
-        let packed = try db.first("SELECT blocks FROM block_pages WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash)) { $0.blob(0) }
+        let packed = try db.first("SELECT blocks FROM block_pages WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash)) {
+          $0.blob(0)
+        }
         guard let packed else { throw MetadataError(.unusable, "The database lacks a page of a version's blocks.") }
         let page = BlockList.unpack(packed)
         blocks += page[max(0, first - start)..<min(page.count, end - start)]

@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// A place in a feed: which feed, which namespace, and the last change that was applied. Opaque to clients.
 struct FeedCursor: Equatable {

@@ -1,8 +1,8 @@
 internal import BlockModel
 internal import ClusterLogic
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension WriteTransaction {
   func raiseGeneration() throws -> UInt64 {

@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 internal import Synchronization
 
 /// The one thread that writes. Mutations that come while a commit syncs wait in line and share the next transaction, so a hundred of them

@@ -1,6 +1,6 @@
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension MetadataError {
   /// Turns whatever a transaction threw into what the store answers.

@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension WriteTransaction {
   /// Rows that one call takes of each kind, so that it does not hold up the mutations behind it.

@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension WriteTransaction {
   /// Runs `body` unless this key had its effect already; then answers what it answered. Refusals are not remembered: nothing happened.

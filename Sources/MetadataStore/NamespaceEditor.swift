@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// The counted part of a namespace's row.
 struct NamespaceState: Equatable {

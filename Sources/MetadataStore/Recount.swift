@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// Counts anew what is kept as a count, from the rows themselves, on one unchanging state. Temporary tables spill to disk, so that it costs
 /// time and not memory.
@@ -118,7 +118,8 @@ extension ReadTransaction {
     try differences(
       12,
       """
-      SELECT n.number, n.used, coalesce((SELECT sum(b.size) FROM namespace_blocks r JOIN blocks b ON b.id = r.block WHERE r.ns = n.number), 0)
+      SELECT n.number, n.used, coalesce((SELECT sum(b.size) FROM namespace_blocks r JOIN blocks b ON b.id =
+      r.block WHERE r.ns = n.number), 0)
         AS real FROM namespaces n WHERE n.used <> real
       """
     ) { "Namespace \($0.int64(0)) is counted with \($0.int64(1)) bytes and has \($0.int64(2))." }

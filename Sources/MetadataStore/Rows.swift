@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension SQLiteValue {
   static func id<Kind>(_ id: Identifier<Kind>) -> SQLiteValue {

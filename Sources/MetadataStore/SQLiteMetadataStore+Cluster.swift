@@ -1,7 +1,7 @@
 package import BlockModel
 package import ClusterLogic
-package import ServiceAPI
 internal import SQLiteDatabase
+package import ServiceAPI
 internal import Synchronization
 
 /// The cluster's keeping: each is one call of the writer or of a reader.

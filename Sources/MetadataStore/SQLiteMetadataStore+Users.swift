@@ -1,7 +1,7 @@
 package import BlockModel
-package import ServiceAPI
 internal import Platform
 internal import SQLiteDatabase
+package import ServiceAPI
 
 /// The users' operations: each is one call of the writer or of a reader.
 extension SQLiteMetadataStore {

@@ -16,7 +16,7 @@ package final class SQLiteMetadataStore: MetadataStore {
   private let lock: File
   private let path: String
   /// For calls that take long and are rare: opening, closing, backup.
-  private static let slow = BlockingPool(name: "metadata-slow", threads: 2, queueLimit: 64)
+  private static let slow = BlockingPool(name: "metadata-slow", threads: 2, queueLimit: 1024)
 
   /// Opens the database and makes it when it is not there.
   ///

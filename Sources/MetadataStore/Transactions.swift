@@ -1,8 +1,8 @@
 internal import BlockModel
 internal import ClusterLogic
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// What can be read in either kind of transaction.
 protocol MetadataReading {

@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension NamespaceEditor {
   /// Entries that one copy may make: it is one transaction, and others wait for it.

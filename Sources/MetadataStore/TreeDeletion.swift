@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension NamespaceEditor {
   /// Entries that one transaction deletes for good; more go in the background, so that no deletion holds up the writer.

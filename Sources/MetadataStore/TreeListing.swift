@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import Platform
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension ReadTransaction {
   static let listLimit = 1000
@@ -107,7 +107,8 @@ enum ListCursor {
   static func encode(_ names: [String]) -> String { Base64URL.encode(Array(names.joined(separator: "/").utf8)) }
 
   static func decode(_ text: String) throws(Problem) -> [String] {
-    guard text.utf8.count <= 64 << 10, let bytes = Base64URL.decode(text), !bytes.isEmpty, let names = String(validating: bytes, as: UTF8.self)
+    guard text.utf8.count <= 64 << 10, let bytes = Base64URL.decode(text), !bytes.isEmpty,
+      let names = String(validating: bytes, as: UTF8.self)
     else { throw invalid }
     return names.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
   }

@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension NamespaceEditor {
   /// Makes a folder. With `parents` also those above it, and one that is there already is the answer.

@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// An entry and where it is.
 struct Located {
@@ -12,7 +12,9 @@ struct Located {
 extension RemotePath {
   /// - Throws: `.invalidName`.
   static func checked(_ text: String) throws(Problem) -> RemotePath {
-    do { return try RemotePath(text) } catch { throw Problem(.invalidName, "“\(text.prefix(200))” cannot be a path: \(error.description).") }
+    do { return try RemotePath(text) } catch {
+      throw Problem(.invalidName, "“\(text.prefix(200))” cannot be a path: \(error.description).")
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// Where a commit's content goes: compare-and-swap on the base version, and what the request says for the case that somebody was first.
 ///
@@ -67,8 +67,10 @@ extension NamespaceEditor {
     for attempt in 0..<100 {
       let raw = ConflictedCopyName.make(for: name, device: principal.deviceName, at: now, attempt: attempt)
       // A device's name is anything a user typed; if it cannot be part of a name, the copy does without it.
-      guard let copy = (try? EntryName(raw)) ?? (try? EntryName(
-        ConflictedCopyName.make(for: name, device: "device", at: now, attempt: attempt)))
+      guard
+        let copy = (try? EntryName(raw))
+          ?? (try? EntryName(
+            ConflictedCopyName.make(for: name, device: "device", at: now, attempt: attempt)))
       else { continue }
       if try child(namespace, parent, copy.text) == nil {
         return .new(parent: parent, name: copy.text, path: RemotePath(components: path.components.dropLast() + [copy]).text)

@@ -1,6 +1,6 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension ReadTransaction {
   /// A session's state with a page of its lacking blocks, in file order.

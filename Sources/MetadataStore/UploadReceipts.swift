@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import ClusterLogic
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 extension NamespaceEditor {
   func addReceipts(_ receipts: [Receipt], to id: UploadID) throws {

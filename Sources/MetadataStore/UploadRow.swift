@@ -1,11 +1,12 @@
 internal import BlockModel
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// A row of `uploads`.
 struct UploadRow {
   static let columns = """
-    number, id, status, expires_at, path, declared_size, content_hash, base_version, on_conflict, mime_type, modified_at, executable, chunker,
+    number, id, status, expires_at, path, declared_size, content_hash, base_version, on_conflict, mime_type,
+    modified_at, executable, chunker,
     parents, announced_bytes, position_count, lacking_bytes, reserved, entry, version
     """
 

@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import ClusterLogic
-internal import ServiceAPI
 internal import SQLiteDatabase
+internal import ServiceAPI
 
 /// How one block stands, for one namespace and for all.
 struct BlockStanding {
@@ -34,7 +34,8 @@ extension NamespaceEditor {
     }
     try db.run(
       """
-      INSERT INTO uploads (id, ns, user, device, status, expires_at, path, declared_size, content_hash, base_version, on_conflict, mime_type,
+      INSERT INTO uploads (id, ns, user, device, status, expires_at, path, declared_size, content_hash,
+      base_version, on_conflict, mime_type,
         modified_at, executable, chunker, parents, announced_bytes, position_count, lacking_bytes, reserved)
       VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0)
       """, .id(upload.id), .integer(namespace), .integer(principal.userNumber), .text(principal.deviceName), .time(upload.expiresAt),

@@ -2,7 +2,8 @@ internal import CSQLite
 
 /// One connection to a database file in WAL mode, with its prepared statements.
 ///
-/// What must hold: one thread at a time uses it. `@unchecked Sendable`: its holders (a writer's thread; a pool that lends each reader out to
+/// What must hold: one thread at a time uses it. `@unchecked Sendable`: its holders (a writer's thread; a pool that lends each reader out
+/// to
 /// one job) see to that, and SQLite itself runs in its multi-thread mode, which asks exactly this.
 package final class SQLiteConnection: @unchecked Sendable {
   package struct Options: Sendable {

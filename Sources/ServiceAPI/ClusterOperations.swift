@@ -142,7 +142,8 @@ extension ClusterOperations {
     }
   }
 
-  /// A signed `control` capability with which a node may ask another for the data keys. `body` is the SHA-256 of the request that it will send
+  /// A signed `control` capability with which a node may ask another for the data keys. `body` is the SHA-256 of the request that it will
+  /// send
   /// (which carries its ephemeral X25519 public key), so the ticket fits nobody else.
   package struct GetDataKeyTicket: ControlOperation {
     package typealias Response = DataKeyTicket

@@ -1,6 +1,7 @@
 package import BlockModel
 
-/// One thing that the gateway, a node or an operator asks of the coordinator: `POST /v1/control/{name}`, JSON both ways, problems as problem documents.
+/// One thing that the gateway, a node or an operator asks of the coordinator: `POST /v1/control/{name}`, JSON both ways, problems as
+/// problem documents.
 package protocol ControlOperation: Sendable, Codable {
   associatedtype Response: Sendable & Codable
   /// The last component of the URL.

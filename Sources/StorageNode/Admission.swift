@@ -52,7 +52,8 @@ struct Admission: Sendable {
     }
     try checkLayout(capability)
     guard !isStopping() else { throw .stopping }
-    guard disks.hasRoom(forBytes: RecordLayout.recordBytes(storedBytes: capability.size)) || disks.status(of: capability.block) != nil else {
+    guard disks.hasRoom(forBytes: RecordLayout.recordBytes(storedBytes: capability.size)) || disks.status(of: capability.block) != nil
+    else {
       throw Problem(.full, "This node has no room for the block; ask for a URL at another node.")
     }
     guard isReady() else {
@@ -70,16 +71,20 @@ struct Admission: Sendable {
   }
 
   private func checkBlock(_ bytes: Int, _ encoding: ContentEncoding, _ capability: Capability) throws(Problem) {
-    guard bytes <= Limits.blockBytes else { throw Problem(.tooLarge, "A block has at most \(Limits.blockBytes) bytes, and this body \(bytes).") }
+    guard bytes <= Limits.blockBytes else {
+      throw Problem(.tooLarge, "A block has at most \(Limits.blockBytes) bytes, and this body \(bytes).")
+    }
     switch encoding {
     case .plain:
       guard bytes == capability.size else {
-        throw Problem(.conflict, "The body has \(bytes) bytes, and this URL is signed for a block of \(capability.size): send exactly that block.")
+        throw Problem(
+          .conflict, "The body has \(bytes) bytes, and this URL is signed for a block of \(capability.size): send exactly that block.")
       }
     case .zstd:
       guard bytes > 0, bytes < capability.size else {
         throw Problem(
-          .conflict, "The compressed body has \(bytes) bytes, and the block \(capability.size): send the block plain when it does not shrink.")
+          .conflict,
+          "The compressed body has \(bytes) bytes, and the block \(capability.size): send the block plain when it does not shrink.")
       }
     }
   }
@@ -94,10 +99,13 @@ struct Admission: Sendable {
   /// A URL of an older layout is good as long as this node still has a part in the block; a newer one than this node knows is good too.
   /// Records from other nodes are always good: a copy off the layout is a stray, which the commit writes down and repair clears up.
   private func checkLayout(_ capability: Capability) throws(Problem) {
-    guard capability.operation == .put, case .stranger(let version) = knowledge.standing(of: node, towards: capability.block), capability.layoutVersion < version else {
+    guard capability.operation == .put, case .stranger(let version) = knowledge.standing(of: node, towards: capability.block),
+      capability.layoutVersion < version
+    else {
       return
     }
     throw Problem(
-      .staleLayout, "This node no longer holds this block's partition (layout \(version), URL of \(capability.layoutVersion)): ask for a fresh URL.")
+      .staleLayout,
+      "This node no longer holds this block's partition (layout \(version), URL of \(capability.layoutVersion)): ask for a fresh URL.")
   }
 }

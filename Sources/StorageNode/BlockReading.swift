@@ -96,7 +96,8 @@ struct BlockReading: Sendable {
     return .buffer(plain, range: wanted)
   }
 
-  /// The whole plain block from the buffer's start on. Reading holds a read buffer while it waits for a decoder's, never the other way round.
+  /// The whole plain block from the buffer's start on. Reading holds a read buffer while it waits for a decoder's, never the other way
+  /// round.
   private func plain(_ stored: StoredBlock) async throws -> IOBuffer {
     let payload = try await read(stored, nil)
     let buffer: IOBuffer

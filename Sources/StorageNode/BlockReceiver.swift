@@ -57,7 +57,9 @@ struct BlockReceiver: ~Copyable {
 
   private mutating func digest(_ bytes: UnsafeRawBufferPointer) throws(Problem) {
     guard decoder != nil else { return hasher.update(bytes) }
-    do throws(ZstandardError) { try BlockReceiver.decode(bytes, with: &decoder!, into: &hasher) } catch { throw BlockReceiver.problem(error) }
+    do throws(ZstandardError) { try BlockReceiver.decode(bytes, with: &decoder!, into: &hasher) } catch {
+      throw BlockReceiver.problem(error)
+    }
   }
 
   private static func decode(

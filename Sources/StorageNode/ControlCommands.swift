@@ -44,7 +44,8 @@ struct ControlCommands: Sendable {
     switch command {
     case .exist(let blocks):
       try check(blocks.count <= 10_000, "at most 10,000 blocks")
-      return .exist(present: String(decoding: disks.status(of: blocks).map { $0 == nil ? UInt8(ascii: "0") : UInt8(ascii: "1") }, as: UTF8.self))
+      return .exist(
+        present: String(decoding: disks.status(of: blocks).map { $0 == nil ? UInt8(ascii: "0") : UInt8(ascii: "1") }, as: UTF8.self))
     case .digest(let partitions, let bits):
       try check(partitions.count <= 4096, "at most 4,096 partitions")
       for partition in partitions { try checkPartition(partition, bits) }
@@ -75,7 +76,8 @@ struct ControlCommands: Sendable {
   }
 
   private func checkPartition(_ partition: Int, _ bits: Int) throws(Problem) {
-    try check(ControlCommands.partitionBits.contains(bits) && (0..<(1 << max(0, min(bits, 20)))).contains(partition), "a partition that exists")
+    try check(
+      ControlCommands.partitionBits.contains(bits) && (0..<(1 << max(0, min(bits, 20)))).contains(partition), "a partition that exists")
   }
 
   private func verify(_ blocks: [BlockID]) async -> [VerifyOutcome] {

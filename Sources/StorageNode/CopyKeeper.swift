@@ -19,7 +19,8 @@ struct CopyKeeper: Sendable {
     let block = appended.outcome.block
     return signer.sign(
       Receipt(
-        cluster: cluster, upload: capability.upload, block: block.id, plainBytes: block.plainBytes, storedBytes: block.storedBytes, node: node,
+        cluster: cluster, upload: capability.upload, block: block.id, plainBytes: block.plainBytes, storedBytes: block.storedBytes,
+        node: node,
         disk: appended.disk, layoutVersion: capability.layoutVersion, gcEpoch: block.gcEpoch, durability: durability,
         verification: verification, keyEpoch: signer.keyEpoch))
   }

@@ -55,6 +55,7 @@ package enum DataKeyExchange {
   ) throws(CryptoError) -> [UInt8] {
     let shared = try X25519.sharedSecret(privateKey: own.exposed, publicKey: other)
     return HKDFSHA256.derive(
-      secret: shared, salt: requesterKey + holderKey, info: "cairn data key exchange v1 \(epoch) \(requester.text) \(holder.text)", count: 32)
+      secret: shared, salt: requesterKey + holderKey, info: "cairn data key exchange v1 \(epoch) \(requester.text) \(holder.text)",
+      count: 32)
   }
 }

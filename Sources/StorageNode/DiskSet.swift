@@ -1,12 +1,12 @@
 package import BlockModel
 package import BlockStore
-package import Platform
 internal import Glibc
+package import Platform
 
 /// A node's disks as one place for blocks.
 ///
-/// What must hold: a block is looked up on every disk, so a copy is found wherever it is; a new one goes to the disk that weighted rendezvous
-/// hashing names among those that take blocks, so one fenced or full disk leaves the others serving and moves nothing.
+/// What must hold: a block is looked up on every disk, so a copy is found wherever it is; a new one goes to the disk that weighted
+/// rendezvous hashing names among those that take blocks, so one fenced or full disk leaves the others serving and moves nothing.
 package struct DiskSet: Sendable {
   package let disks: [any BlockStoring]
 

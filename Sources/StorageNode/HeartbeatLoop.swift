@@ -89,7 +89,8 @@ final class HeartbeatLoop: Sendable {
     for offset in control.indices {
       let index = (first + offset) % control.count
       do {
-        let response = try await control[index].perform(operation, context: ControlContext(requestID: RequestID.make(), node: identity.node))
+        let response = try await control[index].perform(
+          operation, context: ControlContext(requestID: RequestID.make(), node: identity.node))
         turn.withLock { $0 = index }
         return response
       } catch { failure = error }

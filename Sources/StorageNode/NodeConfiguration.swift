@@ -57,9 +57,9 @@ package struct NodeConfiguration: Sendable {
 /// The bounds that keep a node's memory and its peers' patience in hand.
 package struct NodeLimits: Sendable, Equatable {
   /// Whole-block buffers (4.2 MiB each) for bodies that clients upload.
-  package var clientBuffers = 32
+  package var clientBuffers = 24
   /// Whole-block buffers for records that other nodes send. Separate, so that nodes which forward to each other never wait in a circle.
-  package var replicaBuffers = 24
+  package var replicaBuffers = 20
   /// Whole-block buffers for reads; each is held until its last byte has left.
   package var readBuffers = 12
   /// Whole-block buffers for decoding what a reader wants plain.
@@ -121,12 +121,14 @@ extension NodeConfiguration {
   }
 
   private mutating func readOptions(_ file: ConfigurationFile) throws(ConfigurationError) {
-    weight = try file.typed("weight", expected: "a number from 0.1 to 20") { Double($0).flatMap { (0.1...20).contains($0) ? $0 : nil } } ?? 1
+    weight =
+      try file.typed("weight", expected: "a number from 0.1 to 20") { Double($0).flatMap { (0.1...20).contains($0) ? $0 : nil } } ?? 1
     durability = try file.typed("durability", expected: "strict or relaxed") { Receipt.Durability(rawValue: $0) } ?? .strict
     encryption = try file.typed("encryption", expected: "on or off") { ["on": true, "off": false][$0] } ?? true
     masterKeyFile = file.string("master-key-file")
     if encryption, masterKeyFile == nil {
-      throw ConfigurationError(line: nil, message: "With encryption on, “master-key-file” has to name the file with this node's master key.")
+      throw ConfigurationError(
+        line: nil, message: "With encryption on, “master-key-file” has to name the file with this node's master key.")
     }
     diskBytes = try file.size("disk-bytes")
     segmentBytes = try file.size("segment-bytes")
@@ -157,7 +159,9 @@ extension NodeConfiguration {
   }
 
   private static func splitListen(_ text: String) -> (address: String, port: Int)? {
-    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65535).contains(port) else { return nil }
+    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65535).contains(port) else {
+      return nil
+    }
     var address = String(text[..<colon])
     if address.hasPrefix("["), address.hasSuffix("]") { address = String(address.dropFirst().dropLast()) }
     return address.isEmpty ? nil : (address, port)

@@ -12,7 +12,8 @@ package struct NodeMetrics: Sendable {
   func received(_ put: AdmittedPut) {
     let labels: MetricLabels = ["operation": put.capability.operation.rawValue]
     registry.counter("cairn_node_blocks_received_total", help: "Blocks and records let in.", labels: labels).increment()
-    registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels).increment(by: put.bodyBytes)
+    registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels).increment(
+      by: put.bodyBytes)
   }
 
   /// Blocks and records that were read from disk to be sent.
@@ -51,7 +52,9 @@ package struct NodeMetrics: Sendable {
       registry.gauge("cairn_node_disk_capacity_bytes", help: "Bytes that blocks may take.", labels: ["disk": id]) {
         Double(disk.space().capacityBytes)
       }
-      registry.gauge("cairn_node_disk_used_bytes", help: "Bytes that live blocks take.", labels: ["disk": id]) { Double(disk.space().usedBytes) }
+      registry.gauge("cairn_node_disk_used_bytes", help: "Bytes that live blocks take.", labels: ["disk": id]) {
+        Double(disk.space().usedBytes)
+      }
       registry.gauge("cairn_node_disk_blocks", help: "Blocks on the disk.", labels: ["disk": id]) { Double(disk.space().blockCount) }
       registry.gauge("cairn_node_disk_healthy", help: "1 when the disk takes new blocks.", labels: ["disk": id]) {
         disk.health() == .healthy ? 1 : 0

@@ -11,10 +11,15 @@ extension StorageNode {
     addBlocks(to: &router)
     addBatches(to: &router)
     let (commands, node) = (commands, self)
-    router.add(.post, "/v1/control/{hash}", maxBodyBytes: ControlCommands.bodyLimit, gate: gate { head throws(Problem) in
-      _ = try node.admission.capability(block: head.parameters["hash"] ?? "", query: head.query, operations: [.control])
-    }) { head, body in await commands.handle(head, body) }
-    router.add(.get, "/healthz") { _, _ in HTTPResponse(status: 200, headers: ["Content-Type": "text/plain"], body: .bytes(Array("ok\n".utf8))) }
+    router.add(
+      .post, "/v1/control/{hash}", maxBodyBytes: ControlCommands.bodyLimit,
+      gate: gate { head throws(Problem) in
+        _ = try node.admission.capability(block: head.parameters["hash"] ?? "", query: head.query, operations: [.control])
+      }
+    ) { head, body in await commands.handle(head, body) }
+    router.add(.get, "/healthz") { _, _ in
+      HTTPResponse(status: 200, headers: ["Content-Type": "text/plain"], body: .bytes(Array("ok\n".utf8)))
+    }
     router.add(.get, "/readyz") { _, _ in
       if let reason = node.notReady { return HTTPResponse(Problem(.unavailable, reason, retryAfter: 1)) }
       return HTTPResponse(status: 200, headers: ["Content-Type": "text/plain"], body: .bytes(Array("ready\n".utf8)))
@@ -40,7 +45,8 @@ extension StorageNode {
     }
     router.add(.get, path) { head, _ in await reading.get(head) }
     router.add(.delete, path) { _, _ in
-      HTTPResponse(Problem(.forbidden, "Blocks are deleted by the coordinator alone, by a command; delete the files that use them instead."))
+      HTTPResponse(
+        Problem(.forbidden, "Blocks are deleted by the coordinator alone, by a command; delete the files that use them instead."))
     }
   }
 

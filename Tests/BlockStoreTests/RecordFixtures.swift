@@ -26,13 +26,16 @@ enum Fixtures {
   static func id(of plain: [UInt8]) -> BlockID { plain.withUnsafeBytes { BlockID(words: SHA256Hasher.hash($0)) } }
 
   /// A sealed record of `plain`, compressed when that pays and `compress` asks for it.
-  static func record(_ plain: [UInt8], gcEpoch: UInt64 = 1, keys: DataKeyring?, compress: Bool = false) throws -> SealedRecord {
+  /// `named` gives it another name than its hash.
+  static func record(
+    _ plain: [UInt8], named: BlockID? = nil, gcEpoch: UInt64 = 1, keys: DataKeyring?, compress: Bool = false
+  ) throws -> SealedRecord {
     let compressed = compress ? plain.withUnsafeBytes { Zstandard.compress($0) } : nil
     let stored = compressed ?? plain
     let buffer = IOBuffer(capacity: RecordLayout.recordBytes(storedBytes: stored.count).roundedUpToPage)
     place(stored, in: buffer)
     let sealer = try RecordSealer(
-      buffer: buffer, block: id(of: plain), plainBytes: plain.count, storedBytes: stored.count,
+      buffer: buffer, block: named ?? id(of: plain), plainBytes: plain.count, storedBytes: stored.count,
       encoding: compressed == nil ? .plain : .zstd, keys: keys)
     return try sealer.finish(gcEpoch: gcEpoch)
   }

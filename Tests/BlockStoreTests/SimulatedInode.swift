@@ -45,7 +45,7 @@ struct SimulatedInode {
 
   private mutating func lose(_ random: inout SeededRandom) {
     let sector = random.next() % 2 == 0 ? 512 : 4096
-    let kept = [0, 50, 90, 100][Int(random.next() % 4)]
+    let kept = [0, 60, 80, 95][Int(random.next() % 4)]
     var sizesKept = true
     for change in pending {
       switch change {
@@ -70,9 +70,14 @@ struct SimulatedInode {
     switch change {
     case .write(let offset, let new):
       if bytes.count < offset + new.count { bytes += [UInt8](repeating: 0, count: offset + new.count - bytes.count) }
-      bytes.replaceSubrange(offset..<(offset + new.count), with: new)
+      bytes.withUnsafeMutableBytes { bytes in
+        new.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<(offset + new.count)]).copyMemory(from: $0) }
+      }
     case .punch(let range):
-      for index in range where index < bytes.count { bytes[index] = 0 }
+      apply(
+        .write(
+          offset: range.lowerBound, bytes: [UInt8](repeating: 0, count: max(0, min(range.upperBound, bytes.count) - range.lowerBound))),
+        to: &bytes)
     case .size(let size):
       if size < bytes.count { bytes.removeSubrange(size...) } else { bytes += [UInt8](repeating: 0, count: size - bytes.count) }
     }

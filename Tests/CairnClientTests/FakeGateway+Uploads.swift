@@ -42,7 +42,9 @@ extension FakeGateway {
   }
 
   private static func item<Value>(_ body: () throws -> Value) -> ItemResult<Value> {
-    do { return ItemResult(value: try body()) } catch { return ItemResult(problem: error as? Problem ?? Problem(.internalError, "\(error)")) }
+    do { return ItemResult(value: try body()) } catch {
+      return ItemResult(problem: error as? Problem ?? Problem(.internalError, "\(error)"))
+    }
   }
 
   private func id(_ head: HTTPRequestHead) throws -> UploadID {
@@ -93,7 +95,9 @@ extension FakeGateway {
 
   private func take(_ receipts: [String], for id: UploadID) throws {
     for text in receipts {
-      guard let receipt = try? Receipt.parse(text).receipt, receipt.upload == id else { throw Problem(.invalidReceipt, "A foreign receipt.") }
+      guard let receipt = try? Receipt.parse(text).receipt, receipt.upload == id else {
+        throw Problem(.invalidReceipt, "A foreign receipt.")
+      }
       state.withLock { _ = $0.uploads[id]?.stored.insert(receipt.block) }
     }
   }

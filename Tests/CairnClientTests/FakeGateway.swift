@@ -43,7 +43,9 @@ final class FakeGateway: Sendable {
     self.pageSize = pageSize
     var router = HTTPRouter()
     let holder = Holder()
-    func route(_ method: HTTPMethod, _ pattern: String, _ body: @escaping @Sendable (FakeGateway, HTTPRequestHead, [UInt8]) throws -> HTTPResponse) {
+    func route(
+      _ method: HTTPMethod, _ pattern: String, _ body: @escaping @Sendable (FakeGateway, HTTPRequestHead, [UInt8]) throws -> HTTPResponse
+    ) {
       router.add(method, pattern, maxBodyBytes: 16 << 20) { head, sent in
         guard let gateway = holder.gateway, let bytes = try? await sent.collect(limit: 16 << 20) else { return HTTPResponse(status: 400) }
         if let answer = gateway.fault.withLock({ $0 })(method.rawValue, head.rawPath) { return answer }
@@ -84,7 +86,8 @@ final class FakeGateway: Sendable {
   static func newEntry(_ state: inout State, path: RemotePath, kind: EntryType) -> FileEntry {
     state.lastID += 1
     return FileEntry(
-      id: EntryID(high: 7, low: state.lastID), path: path.text, name: path.name?.text ?? "", kind: kind, size: 0, contentHash: nil, version: 1,
+      id: EntryID(high: 7, low: state.lastID), path: path.text, name: path.name?.text ?? "", kind: kind, size: 0, contentHash: nil,
+      version: 1,
       mimeType: nil, modifiedAt: FileTime(nanoseconds: 0), executable: false, target: nil, owner: "ada", role: .owner)
   }
 
@@ -104,7 +107,11 @@ final class FakeGateway: Sendable {
     var path: String
     var target: String?
     var parents: Bool?
-    var modified_at: FileTime?
+    var modifiedAt: FileTime?
+    private enum CodingKeys: String, CodingKey {
+      case path, target, parents
+      case modifiedAt = "modified_at"
+    }
   }
 
   private struct PlanRequest: Decodable {
@@ -166,7 +173,7 @@ final class FakeGateway: Sendable {
       if request.parents == true { try Self.makeParents(&state, of: path) }
       var entry = Self.newEntry(&state, path: path, kind: kind)
       entry.target = request.target
-      entry.modifiedAt = request.modified_at ?? entry.modifiedAt
+      entry.modifiedAt = request.modifiedAt ?? entry.modifiedAt
       state.entries[path.text] = entry
       return .json(entry, status: 201)
     }

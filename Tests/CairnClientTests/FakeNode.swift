@@ -132,7 +132,9 @@ final class FakeNode: Sendable {
   // MARK: Batches
 
   private func putBatch(_ body: any HTTPRequestBody) async -> HTTPResponse {
-    guard let bytes = try? await body.collect(limit: 5 << 20), let items = try? BlockBatch.parse(bytes) else { return HTTPResponse(status: 400) }
+    guard let bytes = try? await body.collect(limit: 5 << 20), let items = try? BlockBatch.parse(bytes) else {
+      return HTTPResponse(status: 400)
+    }
     state.withLock { $0.batches += 1 }
     let outcomes = items.map { item -> BatchPutReply.Item in
       let (id, query) = Self.parse(item.text)
@@ -144,7 +146,9 @@ final class FakeNode: Sendable {
   }
 
   private func getBatch(_ body: any HTTPRequestBody) async -> HTTPResponse {
-    guard let bytes = try? await body.collect(limit: 5 << 20), let items = try? BlockBatch.parse(bytes) else { return HTTPResponse(status: 400) }
+    guard let bytes = try? await body.collect(limit: 5 << 20), let items = try? BlockBatch.parse(bytes) else {
+      return HTTPResponse(status: 400)
+    }
     state.withLock { $0.batches += 1 }
     var answer = BlockBatch.begin()
     for item in items {

@@ -141,10 +141,13 @@ extension ClientTests {
       }
     }
 
-    @Test("refusals keep their meaning", arguments: [
-      (Problem.Kind.unauthenticated, CairnError.Kind.notLoggedIn), (.forbidden, .notAllowed), (.notFound, .notFound), (.conflict, .conflict),
-      (.quota, .quota), (.invalidName, .invalidArgument),
-    ])
+    @Test(
+      "refusals keep their meaning",
+      arguments: [
+        (Problem.Kind.unauthenticated, CairnError.Kind.notLoggedIn), (.forbidden, .notAllowed), (.notFound, .notFound),
+        (.conflict, .conflict),
+        (.quota, .quota), (.invalidName, .invalidArgument),
+      ])
     func refusals(problem: Problem.Kind, kind: CairnError.Kind) async throws {
       try await withCluster { cluster in
         cluster.gateway.fault.withLock { $0 = { _, _ in .refusal(Problem(problem, "Say this.")) } }

@@ -19,10 +19,11 @@ extension ClientTests {
       let lines = try Directory.list(folder).flatMap { name in
         String(decoding: try cluster.read(folder + "/" + name) ?? [], as: UTF8.self).split(separator: "\n")
       }
-      return Set(lines.compactMap { line in
-        let words = line.split(separator: " ")
-        return words.count == 3 && words[0] == "receipt" ? (try? Receipt.parse(String(words[1])))?.receipt.block : nil
-      })
+      return Set(
+        lines.compactMap { line in
+          let words = line.split(separator: " ")
+          return words.count == 3 && words[0] == "receipt" ? (try? Receipt.parse(String(words[1])))?.receipt.block : nil
+        })
     }
 
     /// Uploads until `limit` blocks are stored, then stops without a word, as a killed process does: what it knows is only in its journal.
@@ -42,7 +43,9 @@ extension ClientTests {
       let client = try cluster.client(parallel: 2)
       let task = Task { try await client.upload(source, to: "/large") }
       // Receipts are written down as they come.
-      try await eventually { try self.acknowledged(cluster).count >= limit && client.buffersLent >= min(client.bufferLimit, Self.blocks - limit) }
+      try await eventually {
+        try self.acknowledged(cluster).count >= limit && client.buffersLent >= min(client.bufferLimit, Self.blocks - limit)
+      }
       task.cancel()
       _ = await task.result
       for node in cluster.nodes { node.fault.withLock { $0 = { _, _ in nil } } }
@@ -174,7 +177,13 @@ extension ClientTests {
         cluster.replicate()
         let served = Mutex(0)
         for node in cluster.nodes {
-          node.fault.withLock { $0 = { _, _ in served.withLock { $0 += 1; return $0 > 3 ? .stall(.seconds(60)) : nil } } }
+          node.fault.withLock {
+            $0 = { _, _ in
+              served.withLock {
+                $0 += 1; return $0 > 3 ? .stall(.seconds(60)) : nil
+              }
+            }
+          }
         }
         let copy = cluster.folder.path("copy")
         let client = try cluster.client(parallel: 2)

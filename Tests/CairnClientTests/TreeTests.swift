@@ -92,9 +92,11 @@ extension ClientTests {
       }
     }
 
-    @Test("put goes into an existing folder under its own name, else takes the name given", arguments: [
-      ("/there", "/there/one"), ("/there/", "/there/one"), ("/new", "/new"), ("/new/", "/new/one"), ("/", "/one"),
-    ])
+    @Test(
+      "put goes into an existing folder under its own name, else takes the name given",
+      arguments: [
+        ("/there", "/there/one"), ("/there/", "/there/one"), ("/new", "/new"), ("/new/", "/new/one"), ("/", "/one"),
+      ])
     func putRules(target: String, result: String) async throws {
       try await withCluster { cluster in
         let client = try cluster.client()
@@ -148,9 +150,11 @@ extension ClientTests {
       }
     }
 
-    @Test("a gateway that lies about paths gets nothing written outside of the target", arguments: [
-      "/backup/../../escape", "/elsewhere/escape", "/backup/..", "/backup/a/./b", "/backup/x\u{0}y", "backup/escape",
-    ])
+    @Test(
+      "a gateway that lies about paths gets nothing written outside of the target",
+      arguments: [
+        "/backup/../../escape", "/elsewhere/escape", "/backup/..", "/backup/a/./b", "/backup/x\u{0}y", "backup/escape",
+      ])
     func traversal(path: String) async throws {
       try await withCluster { cluster in
         let root = try await makeTree(cluster)

@@ -113,7 +113,9 @@ import Testing
     for _ in 0..<400 {
       now += .milliseconds(200)
       for number in 0..<count {
-        if Int.random(in: 0..<200, using: &random) == 0 { silentUntil[number] = now + .milliseconds(Int.random(in: 0...12_000, using: &random)) }
+        if Int.random(in: 0..<200, using: &random) == 0 {
+          silentUntil[number] = now + .milliseconds(Int.random(in: 0...12_000, using: &random))
+        }
         guard now >= silentUntil[number] else { continue }
         heard[number] = now
         _ = detector.step(.heartbeat(node(number), zone(number % zones)), now: now)

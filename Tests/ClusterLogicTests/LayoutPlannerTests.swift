@@ -48,7 +48,8 @@ import Testing
     for count in first { #expect((280...400).contains(count), "\(first)") }
   }
 
-  @Test("with fewer zones than replicas the copies lie on distinct nodes in all zones", arguments: [(1, 1), (2, 1), (4, 1), (5, 2), (2, 2)])
+  @Test(
+    "with fewer zones than replicas the copies lie on distinct nodes in all zones", arguments: [(1, 1), (2, 1), (4, 1), (5, 2), (2, 2)])
   func fewZones(nodes: Int, zones: Int) throws {
     Self.check(try Self.fresh(Self.nodes(nodes, zones: zones)), balance: 1.05, "\(nodes) nodes in \(zones) zones")
   }
@@ -141,7 +142,8 @@ import Testing
     let zones = Int.random(in: 1...8, using: &random)
     let replicas = Int.random(in: 1...4, using: &random)
     var list = (0..<Int.random(in: 1...24, using: &random)).map { number in
-      LayoutNode(id: node(number), zone: zone(Int.random(in: 0..<zones, using: &random)), weight: Double(Int.random(in: 1...40, using: &random)) / 4)
+      let place = zone(Int.random(in: 0..<zones, using: &random))
+      return LayoutNode(id: node(number), zone: place, weight: Double(Int.random(in: 1...40, using: &random)) / 4)
     }
     var plan = try Self.fresh(list, bits: 10, replicas: replicas)
     Self.check(plan, balance: 1.05, "seed \(seed), new")

@@ -156,7 +156,9 @@ import Testing
     #expect(seconds > 8)
   }
 
-  @Test("with loss, crashes, returns and layout changes all blocks end with all copies, and nothing unverified counts", arguments: UInt64(1)...60)
+  @Test(
+    "with loss, crashes, returns and layout changes all blocks end with all copies, and nothing unverified counts",
+    arguments: UInt64(1)...60)
   func random(seed: UInt64) {
     var cluster = RepairSimulation(seed: seed, nodes: 9, zones: 3, blocks: 150)
     cluster.lossPerMille = 100
@@ -184,7 +186,8 @@ import Testing
       case 2:
         let block = cluster.live[Int.random(in: 0..<cluster.live.count, using: &cluster.random)].id
         let replicas = cluster.layout.replicas(of: block)
-        if replicas.allSatisfy({ cluster.nodes[$0]!.blocks.contains(block) && cluster.nodes[$0]!.isUp }) && out.isEmpty && cluster.filling.isEmpty {
+        let isWhole = replicas.allSatisfy { cluster.nodes[$0]!.blocks.contains(block) && cluster.nodes[$0]!.isUp }
+        if isWhole && out.isEmpty && cluster.filling.isEmpty {
           cluster.nodes[replicas[0]]!.blocks.remove(block)
           cluster.rows[block] = []
           cluster.deliver(.repairsWaiting)

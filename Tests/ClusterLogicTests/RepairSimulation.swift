@@ -42,7 +42,7 @@ struct RepairSimulation {
     random = SeededRandom(seed: seed)
     let list = (0..<nodeCount).map { LayoutNode(id: node($0), zone: zone($0 % zones), weight: 1) }
     let empty = Layout.empty(partitionBits: bits, replicationFactor: 3, writeQuorum: 2)
-    layout = try! LayoutPlanner.plan(previous: empty, nodes: list).layout  // the nodes are valid
+    layout = RepairSimulation.plan(previous: empty, nodes: list).layout
     for node in list {
       nodes[node.id] = Node()
       liveness[node.id] = .alive
@@ -67,9 +67,17 @@ struct RepairSimulation {
 
   mutating func tellView() { deliver(.view(view)) }
 
+  /// The nodes of a simulation are valid, so that planning never refuses them.
+  private static func plan(previous: Layout, nodes: [LayoutNode]) -> LayoutPlan {
+    guard let plan = try? LayoutPlanner.plan(previous: previous, nodes: nodes) else {
+      preconditionFailure("the simulation's nodes are valid")
+    }
+    return plan
+  }
+
   /// The coordinator's part when nodes are declared out or come in: the next layout, and who has to be filled.
   mutating func relayout(to list: [LayoutNode]) {
-    let plan = try! LayoutPlanner.plan(previous: layout, nodes: list)  // the nodes are valid
+    let plan = RepairSimulation.plan(previous: layout, nodes: list)
     var next: [PlanFilling] = []
     for partition in 0..<layout.partitionCount {
       let row = filling.first { $0.partition == partition }

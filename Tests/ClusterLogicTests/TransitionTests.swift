@@ -40,8 +40,8 @@ import Testing
 
   @Test("a node that lost a disk is a target wherever it is a replica")
   func refill() {
-    #expect(
-      LayoutTransition.refilling(node(1), in: layout(1, [0, 1, 2]), filling: []) == [PlanFilling(partition: 0, targets: [node(1)], sources: [])])
+    let rows = LayoutTransition.refilling(node(1), in: layout(1, [0, 1, 2]), filling: [])
+    #expect(rows == [PlanFilling(partition: 0, targets: [node(1)], sources: [])])
     #expect(LayoutTransition.refilling(node(4), in: layout(1, [0, 1, 2]), filling: []).isEmpty)
   }
 

@@ -133,7 +133,8 @@ import Testing
       candidate($0, zone: Int.random(in: 0..<zoneCount, using: &random), up: Bool.random(using: &random))
     }
     var write = WriteQuorum(
-      own: candidate(0, zone: 0), forwards: forwards, configuration: .init(copiesWanted: 3, copiesNeeded: needed, zonesNeeded: min(needed, zoneCount)))
+      own: candidate(0, zone: 0), forwards: forwards,
+      configuration: .init(copiesWanted: 3, copiesNeeded: needed, zonesNeeded: min(needed, zoneCount)))
     var now = MonotonicTime.zero
     var sent: [NodeID] = []
     var durable: [NodeID] = []
@@ -144,7 +145,11 @@ import Testing
       if step >= 60 { now += .seconds(20) }
       now += .milliseconds(Int.random(in: 0...600, using: &random))
       let event: WriteQuorum.Event
-      if step >= 60 { event = .timer } else if step < 2 { event = pending.removeFirst() } else if pending.isEmpty || Int.random(in: 0..<3, using: &random) == 0 {
+      if step >= 60 {
+        event = .timer
+      } else if step < 2 {
+        event = pending.removeFirst()
+      } else if pending.isEmpty || Int.random(in: 0..<3, using: &random) == 0 {
         if let once = local, Bool.random(using: &random) { (event, local) = (once, nil) } else { event = .timer }
       } else {
         event = pending.remove(at: Int.random(in: 0..<pending.count, using: &random))

@@ -15,7 +15,8 @@ struct BadCase: Sendable, CustomTestStringConvertible {
   var testDescription: String { what }
 
   init(
-    _ what: String, _ status: Int, _ problem: String, _ method: HTTPMethod, _ path: String, _ json: String? = nil, headers: HTTPHeaders = [:]
+    _ what: String, _ status: Int, _ problem: String, _ method: HTTPMethod, _ path: String, _ json: String? = nil,
+    headers: HTTPHeaders = [:]
   ) {
     self.what = what
     self.method = method
@@ -31,7 +32,8 @@ struct BadCase: Sendable, CustomTestStringConvertible {
 
   static let names: [BadCase] = [
     ("relative", "docs/a"), ("dot-dot", "/docs/../a"), ("dot", "/./a"), ("empty component", "/docs//a"), ("trailing slash", "/docs/"),
-    ("zero byte", "/a\\u0000b"), ("control character", "/a\\u0007b"), ("empty", ""), ("a name over 255 bytes", "/" + String(repeating: "x", count: 256)),
+    ("zero byte", "/a\\u0000b"), ("control character", "/a\\u0007b"), ("empty", ""),
+    ("a name over 255 bytes", "/" + String(repeating: "x", count: 256)),
     ("a path over 4096 bytes", String(repeating: "/" + String(repeating: "y", count: 200), count: 21)),
     ("over 64 components", String(repeating: "/z", count: 65)),
   ].map { .init("a path that is \($0.0)", 400, "invalid-name", .post, "/v1/folders", "{\"path\":\"\($0.1)\"}") }
@@ -42,7 +44,8 @@ struct BadCase: Sendable, CustomTestStringConvertible {
     .init("another type", 400, "malformed", .post, "/v1/folders", "{\"path\":7}"),
     .init("a missing member", 400, "malformed", .post, "/v1/folders", "{}"),
     .init("an array", 400, "malformed", .post, "/v1/folders", "[1,2]"),
-    .init("deep nesting", 400, "malformed", .post, "/v1/folders", String(repeating: "[", count: 5000) + String(repeating: "]", count: 5000)),
+    .init(
+      "deep nesting", 400, "malformed", .post, "/v1/folders", String(repeating: "[", count: 5000) + String(repeating: "]", count: 5000)),
     .init("invalid UTF-8 as escapes", 400, "malformed", .post, "/v1/folders", "{\"path\":\"/\\ud800\"}"),
     .init("a huge document", 413, "too-large", .post, "/v1/folders", "{\"path\":\"" + String(repeating: "x", count: 70_000) + "\"}"),
     .init("an upload of the root", 400, "invalid-name", .post, "/v1/uploads", "{\"path\":\"/\"}"),
@@ -50,19 +53,32 @@ struct BadCase: Sendable, CustomTestStringConvertible {
     .init("a size that no number holds", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"size\":1e99}"),
     .init("an upload beyond all sizes", 413, "too-large", .post, "/v1/uploads", "{\"path\":\"/a\",\"size\":9007199254740992}"),
     .init("a hash that is none", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"content_hash\":\"ABCD\"}"),
-    .init("a block id in capitals", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"blocks\":[{\"id\":\"\(Samples.hash.uppercased())\",\"size\":1}]}"),
-    .init("a block over 4 MiB", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"blocks\":[{\"id\":\"\(Samples.hash)\",\"size\":4194305}]}"),
-    .init("an empty block", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"blocks\":[{\"id\":\"\(Samples.hash)\",\"size\":0}]}"),
+    .init(
+      "a block id in capitals", 400, "malformed", .post, "/v1/uploads",
+      "{\"path\":\"/a\",\"blocks\":[{\"id\":\"\(Samples.hash.uppercased())\",\"size\":1}]}"),
+    .init(
+      "a block over 4 MiB", 400, "malformed", .post, "/v1/uploads",
+      "{\"path\":\"/a\",\"blocks\":[{\"id\":\"\(Samples.hash)\",\"size\":4194305}]}"),
+    .init(
+      "an empty block", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"blocks\":[{\"id\":\"\(Samples.hash)\",\"size\":0}]}"),
     .init("an unknown policy", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"on_conflict\":\"pray\"}"),
-    .init("a media type with a line break", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"mime_type\":\"text/plain\\r\\nX: y\"}"),
+    .init(
+      "a media type with a line break", 400, "malformed", .post, "/v1/uploads", "{\"path\":\"/a\",\"mime_type\":\"text/plain\\r\\nX: y\"}"),
     .init("a negative start", 400, "malformed", .post, "\(upload)/blocks", "{\"start\":-1,\"blocks\":[]}"),
-    .init("a receipt that is too long", 422, "invalid-receipt", .post, "\(upload)/receipts", "{\"receipts\":[\"" + String(repeating: "r", count: 600) + "\"]}"),
+    .init(
+      "a receipt that is too long", 422, "invalid-receipt", .post, "\(upload)/receipts",
+      "{\"receipts\":[\"" + String(repeating: "r", count: 600) + "\"]}"),
     .init("an empty batch", 400, "malformed", .post, "/v1/uploads/batch", "{\"uploads\":[]}"),
-    .init("a batch of too many", 413, "too-large", .post, "/v1/downloads/batch", "{\"entries\":[" + Array(repeating: "{\"path\":\"/a\"}", count: 257).joined(separator: ",") + "]}"),
-    .init("a batch item by path and id", 400, "malformed", .post, "/v1/downloads/batch", "{\"entries\":[{\"path\":\"/a\",\"id\":\"\(id)\"}]}"),
+    .init(
+      "a batch of too many", 413, "too-large", .post, "/v1/downloads/batch",
+      "{\"entries\":[" + Array(repeating: "{\"path\":\"/a\"}", count: 257).joined(separator: ",") + "]}"),
+    .init(
+      "a batch item by path and id", 400, "malformed", .post, "/v1/downloads/batch", "{\"entries\":[{\"path\":\"/a\",\"id\":\"\(id)\"}]}"),
     .init("a symlink to nothing", 400, "malformed", .post, "/v1/symlinks", "{\"path\":\"/a\",\"target\":\"\"}"),
     .init("a device without a name", 400, "malformed", .post, "/v1/sessions", "{\"name\":\"a\",\"password\":\"b\",\"device\":\"\"}"),
-    .init("too many blocks at once", 413, "too-large", .post, "\(upload)/blocks", "{\"start\":0,\"blocks\":[" + Array(repeating: "{\"id\":\"\(Samples.hash)\",\"size\":1}", count: 1001).joined(separator: ",") + "]}"),
+    .init(
+      "too many blocks at once", 413, "too-large", .post, "\(upload)/blocks",
+      "{\"start\":0,\"blocks\":[" + Array(repeating: "{\"id\":\"\(Samples.hash)\",\"size\":1}", count: 1001).joined(separator: ",") + "]}"),
   ]
 
   static let requests: [BadCase] = [
@@ -80,7 +96,9 @@ struct BadCase: Sendable, CustomTestStringConvertible {
     .init("a huge cursor", 400, "invalid-cursor", .get, "/v1/changes?cursor=" + String(repeating: "c", count: 3000)),
     .init("a version of nothing", 400, "malformed", .get, "/v1/files/\(id)/raw?version=0"),
     .init("a wait beyond a minute", 400, "malformed", .get, "/v1/changes?wait=61"),
-    .init("an idempotency key too long", 400, "malformed", .post, "/v1/folders", "{\"path\":\"/f\"}", headers: ["Idempotency-Key": String(repeating: "k", count: 257)]),
+    .init(
+      "an idempotency key too long", 400, "malformed", .post, "/v1/folders", "{\"path\":\"/f\"}",
+      headers: ["Idempotency-Key": String(repeating: "k", count: 257)]),
     .init("If-None-Match on a change", 400, "malformed", .delete, "/v1/files/\(id)", headers: ["If-None-Match": "*"]),
     .init("two versions in If-Match", 400, "malformed", .delete, "/v1/files/\(id)", headers: ["If-Match": "\"1\", \"2\""]),
     .init("If-Match that names no version", 412, "precondition-failed", .delete, "/v1/files/\(id)", headers: ["If-Match": "\"abc\""]),
@@ -90,7 +108,9 @@ struct BadCase: Sendable, CustomTestStringConvertible {
 
 @Suite("Bad input to the gateway")
 struct BadInputTests {
-  @Test("bad names, documents and requests are refused without asking the coordinator", arguments: [BadCase.names, BadCase.documents, BadCase.requests])
+  @Test(
+    "bad names, documents and requests are refused without asking the coordinator",
+    arguments: [BadCase.names, BadCase.documents, BadCase.requests])
   func refused(_ cases: [BadCase]) async throws {
     try await withGateway { gateway in
       gateway.control.answerAll()
@@ -109,7 +129,8 @@ struct BadInputTests {
   func unauthenticated(_ token: String?) async throws {
     try await withGateway { gateway in
       gateway.control.answerAll()
-      for route in RouteCase.all where !["/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/users", "/v1/sessions"].contains(route.path) {
+      for route in RouteCase.all
+      where !["/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/users", "/v1/sessions"].contains(route.path) {
         let reply = try await gateway.send(route.method, route.path, json: route.json, token: token)
         #expect(reply.status == 401, "\(route.testDescription): \(reply.text)")
         #expect(reply.headers["WWW-Authenticate"] == "Bearer", "\(route.testDescription)")

@@ -19,7 +19,8 @@ struct ConditionTests {
     }
   }
 
-  @Test("a read of another version than If-Match names is refused", arguments: [("\"5\"", 200), ("*", 200), ("\"4\"", 412), ("W/\"5\"", 412)])
+  @Test(
+    "a read of another version than If-Match names is refused", arguments: [("\"5\"", 200), ("*", 200), ("\"4\"", 412), ("W/\"5\"", 412)])
   func ifMatchOnRead(_ header: String, _ status: Int) async throws {
     try await withGateway { gateway in
       gateway.control.answerAll()
@@ -32,7 +33,8 @@ struct ConditionTests {
   func ifMatchOnChange() async throws {
     try await withGateway { gateway in
       gateway.control.answerAll()
-      #expect(try await gateway.send(.patch, path, json: "{\"executable\":true}", headers: ["If-Match": "\"5\""]).headers["ETag"] == "\"6\"")
+      #expect(
+        try await gateway.send(.patch, path, json: "{\"executable\":true}", headers: ["If-Match": "\"5\""]).headers["ETag"] == "\"6\"")
       #expect(gateway.control.last(UserOperations.UpdateEntry.self)?.ifVersion == 5)
       _ = try await gateway.send(.delete, path, headers: ["If-Match": "\"8\""])
       #expect(gateway.control.last(UserOperations.DeleteEntry.self)?.ifVersion == 8)
@@ -55,6 +57,8 @@ struct ConditionTests {
         try await base("{\"path\":\"/a\"}", "If-Match", "\"4\""), try await base("{\"path\":\"/a\"}", "If-None-Match", "*"),
       ]
       #expect(bases == [nil, 3, 4, 0])
+      _ = try await base("{\"path\":\"/a\",\"on_conflict\":\"overwrite\"}", "If-Match", "\"4\"")
+      #expect(gateway.control.last(UserOperations.OpenUpload.self)?.request.onConflict == .fail, "no policy overrules a condition")
     }
   }
 }

@@ -45,7 +45,9 @@ final class FakeNodes: Sendable {
 
   func stop() async { for server in servers { await server.shutdown(grace: .zero) } }
 
-  func set(_ manner: Manner, at numbers: Int...) { state.withLock { state in for number in numbers { state.manners[Samples.node(number)] = manner } } }
+  func set(_ manner: Manner, at numbers: Int...) {
+    state.withLock { state in for number in numbers { state.manners[Samples.node(number)] = manner } }
+  }
   var reads: [NodeID] { state.withLock { $0.reads } }
 
   /// No node has this block any more.

@@ -83,9 +83,11 @@ struct OpenAPITests {
     try check("FilePage", Page(items: [Samples.file()], next: "n"))
     try check("UploadBatch", BatchOpenResponse(results: []))
     try check("CompleteBatchRequest", BatchCompleteRequest(uploads: []))
-    try check("UploadRequest", UploadRequest(
-      path: "/a", size: 1, contentHash: Samples.hash, blocks: [], baseVersion: 1, onConflict: .copy, mimeType: "a/b",
-      modifiedAt: FileTime(Samples.moment), executable: true, chunker: .cdc, parents: true))
+    try check(
+      "UploadRequest",
+      UploadRequest(
+        path: "/a", size: 1, contentHash: Samples.hash, blocks: [], baseVersion: 1, onConflict: .copy, mimeType: "a/b",
+        modifiedAt: FileTime(Samples.moment), executable: true, chunker: .cdc, parents: true))
     try check("CompleteRequest", CompleteRequest(size: 1, contentHash: Samples.hash, receipts: []))
     try check("SignedTarget", SignedTarget(node: Samples.node(1), zone: Samples.zone(ofNode: 1), url: "u"))
     var plan = FakeControl.plan()

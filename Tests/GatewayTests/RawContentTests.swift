@@ -214,7 +214,8 @@ struct MediaTypeTests {
   @Test(
     "the uploader's type counts, then the extension's, then bytes",
     arguments: [
-      ("a.png", nil, "image/png"), ("A.PNG", nil, "image/png"), ("a.png", "text/x-mine", "text/x-mine"), ("a", nil, "application/octet-stream"),
+      ("a.png", nil, "image/png"), ("A.PNG", nil, "image/png"), ("a.png", "text/x-mine", "text/x-mine"),
+      ("a", nil, "application/octet-stream"),
       (".txt", nil, "application/octet-stream"), ("a.unheard", nil, "application/octet-stream"), ("a.b.pdf", nil, "application/pdf"),
       ("a.txt", "text/plain\r\nX-Evil: 1", "text/plain; charset=utf-8"), ("a.txt", "nonsense", "text/plain; charset=utf-8"),
     ] as [(String, String?, String)])

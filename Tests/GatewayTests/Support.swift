@@ -115,12 +115,15 @@ extension FakeControl {
     on(UserOperations.GetDownloadPlan.self) { _, _ in Self.plan() }
     on(UserOperations.GetDownloadPlans.self) { operation, _ in
       Page(
-        items: operation.entries.enumerated().map { $0.offset == 0 ? ItemResult(value: Self.plan()) : ItemResult(problem: Problem(.notFound, "no")) },
+        items: operation.entries.enumerated().map {
+          $0.offset == 0 ? ItemResult(value: Self.plan()) : ItemResult(problem: Problem(.notFound, "no"))
+        },
         next: nil)
     }
     on(UserOperations.GetChanges.self) { _, _ in
       ChangesPage(
-        changes: [Change(sequence: 1, action: .moved, entry: Samples.file(), oldPath: "/old", at: Samples.moment)], cursor: "c1", hasMore: false,
+        changes: [Change(sequence: 1, action: .moved, entry: Samples.file(), oldPath: "/old", at: Samples.moment)], cursor: "c1",
+        hasMore: false,
         reset: false)
     }
   }

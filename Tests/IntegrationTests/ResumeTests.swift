@@ -65,7 +65,8 @@ extension LocalCluster {
   func putRequests() async throws -> Int {
     var total = 0
     for index in 1...3 {
-      let address = try Self.text(folder.path("cluster/node-\(index)/node-\(index).conf")).split(separator: "\n")
+      let address =
+        try Self.text(folder.path("cluster/node-\(index)/node-\(index).conf")).split(separator: "\n")
         .first { $0.hasPrefix("advertise") }?.split(separator: "=").last?.drop { $0 == " " } ?? ""
       let metrics = try await ProcessRunner.run("/usr/bin/curl", ["--silent", "--fail", "--noproxy", "*", "\(address)/metrics"])
       guard metrics.succeeded else { throw CommandFailed(command: "curl \(address)/metrics", outcome: metrics) }

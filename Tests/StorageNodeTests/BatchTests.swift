@@ -4,8 +4,8 @@ import HTTPTransport
 import Platform
 import ServiceAPI
 import StorageNode
-import Testing
 import TestSupport
+import Testing
 
 @Suite("Batches of small blocks") struct BatchTests {
   private func body(_ cluster: TestCluster, _ blocks: [[UInt8]]) -> [UInt8] {
@@ -16,7 +16,8 @@ import TestSupport
 
   private func path(_ url: String) -> String { String(url[url.firstRange(of: "/v1/")!.lowerBound...]) }
 
-  private func post(_ cluster: TestCluster, _ route: String, _ body: [UInt8], headers: HTTPHeaders = [:]) async throws -> HTTPClientResponse {
+  private func post(_ cluster: TestCluster, _ route: String, _ body: [UInt8], headers: HTTPHeaders = [:]) async throws -> HTTPClientResponse
+  {
     try await cluster.client.send(
       HTTPClientRequest(method: .post, url: cluster.nodes[0].address + route, headers: headers, body: .bytes(body)))
   }
@@ -73,7 +74,7 @@ import TestSupport
       let response = try await post(cluster, "/v1/blocks/batch", Array(text.utf8))
       #expect(response.status == 400)
       var forged = BlockBatch.begin()
-      BlockBatch.append(to: &forged, text: path(cluster.putURL([1, 2, 3])) .replacing("size=3", with: "size=4"), data: [1, 2, 3])
+      BlockBatch.append(to: &forged, text: path(cluster.putURL([1, 2, 3])).replacing("size=3", with: "size=4"), data: [1, 2, 3])
       let refused = try await post(cluster, "/v1/blocks/batch", forged)
       #expect(refused.status == 401)
     }

@@ -32,7 +32,8 @@ import Testing
   @Test(
     "a typing mistake is an error that names it",
     arguments: [
-      ("zone = a", "zone = A B"), ("listen = 127.0.0.1:7001", "listen = 127.0.0.1"), ("listen = 127.0.0.1:7001", "listen = 127.0.0.1:70001"),
+      ("zone = a", "zone = A B"), ("listen = 127.0.0.1:7001", "listen = 127.0.0.1"),
+      ("listen = 127.0.0.1:7001", "listen = 127.0.0.1:70001"),
       ("disks = /srv/node-1/disk-1, /srv/node-1/disk-2", "disks = /a,/a"), ("keys = /srv/keys/node-1.keys\n", ""),
       ("master-key-file = /srv/keys/node-1.master\n", ""), ("coordinators = http://127.0.0.1:7000", "coordinators = 127.0.0.1:7000"),
       ("name = node-1", "nmae = node-1"), ("zone = a", "zone = a\ndurability = sometimes"), ("zone = a", "zone = a\ntls-key = /k"),

@@ -4,8 +4,8 @@ import HTTPTransport
 import Platform
 import ServiceAPI
 import StorageNode
-import Testing
 import TestSupport
+import Testing
 
 @Suite("The coordinator's commands") struct ControlTests {
   @Test("existence, digests and lists agree with what is stored", arguments: StoreKind.allCases)
@@ -54,7 +54,8 @@ import TestSupport
       let nonsense = Array("{}".utf8)
       let response = try await cluster.client.send(
         HTTPClientRequest(
-          method: .post, url: cluster.url(cluster.capability(.control, TestCluster.name(nonsense), size: 2, at: 0)), body: .bytes(nonsense)))
+          method: .post, url: cluster.url(cluster.capability(.control, TestCluster.name(nonsense), size: 2, at: 0)), body: .bytes(nonsense))
+      )
       #expect(response.status == 400)
     }
   }

@@ -2,8 +2,8 @@ import BlockModel
 import BlockStore
 import Platform
 import StorageNode
-import Testing
 import TestSupport
+import Testing
 
 @Suite("Several disks") struct DiskSetTests {
   private func record(_ bytes: [UInt8]) throws -> SealedRecord {

@@ -7,8 +7,8 @@ import Platform
 import ServiceAPI
 import StorageNode
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 /// A coordinator that answers what a test wants.
 private final class FakeCoordinator: ControlPlane {

@@ -4,8 +4,8 @@ import HTTPTransport
 import Platform
 import ServiceAPI
 import StorageNode
-import Testing
 import TestSupport
+import Testing
 
 @Suite("GET of a block") struct ReadTests {
   @Test("ranges, HEAD, ETag and If-None-Match answer as RFC 9110 says", arguments: StoreKind.allCases)
@@ -16,7 +16,8 @@ import TestSupport
       _ = try await cluster.store(bytes)
       let url = cluster.getURL(bytes, at: 1)
       let cases: [(String, Range<Int>)] = [
-        ("bytes=0-0", 0..<1), ("bytes=65535-65536", 65535..<65537), ("bytes=199999-", 199_999..<200_000), ("bytes=-70000", 130_000..<200_000),
+        ("bytes=0-0", 0..<1), ("bytes=65535-65536", 65535..<65537), ("bytes=199999-", 199_999..<200_000),
+        ("bytes=-70000", 130_000..<200_000),
         ("bytes=100-900000", 100..<200_000),
       ]
       for (header, range) in cases {

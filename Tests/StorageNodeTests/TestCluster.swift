@@ -25,6 +25,13 @@ extension NodeLimits {
   }
 }
 
+/// The ids of the requests that a server answered.
+final class RequestIDs: Sendable {
+  private let ids = Mutex<[String]>([])
+  func add(_ id: String) { ids.withLock { $0.append(id) } }
+  func contains(_ id: String) -> Bool { ids.withLock { $0.contains(id) } }
+}
+
 /// One node of a test: the real node behind a real server on 127.0.0.1.
 final class TestNode: Sendable {
   let id: NodeID
@@ -34,10 +41,13 @@ final class TestNode: Sendable {
   let disk: any BlockStoring
   let dataKeys: DataKeyring?
   let folder: TemporaryFolder
+  let requests: RequestIDs
 
   init(
-    id: NodeID, zone: ZoneID, node: StorageNode, server: HTTPServer, disk: any BlockStoring, dataKeys: DataKeyring?, folder: TemporaryFolder
+    id: NodeID, zone: ZoneID, node: StorageNode, server: HTTPServer, disk: any BlockStoring, dataKeys: DataKeyring?,
+    folder: TemporaryFolder, requests: RequestIDs
   ) {
+    self.requests = requests
     self.id = id
     self.zone = zone
     self.node = node
@@ -65,6 +75,7 @@ final class TestCluster: Sendable {
     var replicas = 3
     /// As many as replicas, so that what a test expects does not hang on who is faster than the grace of 50 ms.
     var writeQuorum = 3
+    var minimumRateGrace: Duration = .seconds(60)
     /// Index of the node whose disk has no room.
     var fullNode: Int?
   }
@@ -110,10 +121,12 @@ final class TestCluster: Sendable {
         pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
-    configuration.minimumRateGrace = .seconds(2)
+    configuration.minimumRateGrace = options.minimumRateGrace
+    let requests = RequestIDs()
+    configuration.observer = { requests.add($0.requestID) }
     let server = HTTPServer(configuration: configuration, router: node.router)
     try server.start()
-    return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder)
+    return TestNode(id: id, zone: zone, node: node, server: server, disk: disk, dataKeys: dataKeys, folder: folder, requests: requests)
   }
 
   /// Ends the servers and the stores.
@@ -133,7 +146,8 @@ final class TestCluster: Sendable {
     let replicas = replicas ?? Array(nodes.indices.prefix(options.replicas))
     let members = nodes.enumerated().map { index, node in
       Member(
-        node: node.id, zone: node.zone, address: node.address, state: down.contains(index) ? .suspect : .alive, writable: !down.contains(index))
+        node: node.id, zone: node.zone, address: node.address, state: down.contains(index) ? .suspect : .alive,
+        writable: !down.contains(index))
     }
     let layout = Layout(
       version: layoutVersion, partitionBits: 0, replicationFactor: options.replicas, writeQuorum: options.writeQuorum,

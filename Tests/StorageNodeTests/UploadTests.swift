@@ -5,11 +5,13 @@ import HTTPTransport
 import Platform
 import ServiceAPI
 import StorageNode
-import Testing
 import TestSupport
+import Testing
 
 @Suite("PUT of a block") struct UploadTests {
-  @Test("one PUT of plain bytes stores R copies and answers with a receipt for each", arguments: StoreKind.allCases, [0, 1, 65536, 65537, 4 << 20])
+  @Test(
+    "one PUT of plain bytes stores R copies and answers with a receipt for each", arguments: StoreKind.allCases,
+    [0, 1, 65536, 65537, 4 << 20])
   func storesCopies(store: StoreKind, size: Int) async throws {
     var random = Seeds.random()
     let bytes = random.bytes(size)
@@ -43,7 +45,7 @@ import TestSupport
   func hashMismatch(size: Int) async throws {
     var random = Seeds.random()
     var bytes = random.bytes(size)
-    try await withCluster { cluster in
+    try await withCluster(.init(minimumRateGrace: .seconds(2))) { cluster in
       let url = cluster.putURL(bytes)
       bytes[size - 1] ^= 1
       let response = try await cluster.put(bytes, to: url)
@@ -88,7 +90,8 @@ import TestSupport
         (expired, 401), (String(good.dropLast(4)) + "0000", 401), (good.replacing("size=1000", with: "size=1001"), 401), (elsewhere, 403),
         (cluster.getURL(bytes, at: 0), 403), (good.replacing(TestCluster.name(bytes).hex, with: TestCluster.name(other).hex), 401),
         (good + "&w=2", 400), (good + "&x=2", 400), (good.replacing("&w=3", with: ""), 400), (good.replacing("w=3", with: "w=03"), 400),
-        (good.replacing("/v1/blocks/", with: "/v1/blocks/A"), 400), (cluster.nodes[0].address + "/v1/blocks/" + TestCluster.name(bytes).hex, 400),
+        (good.replacing("/v1/blocks/", with: "/v1/blocks/A"), 400),
+        (cluster.nodes[0].address + "/v1/blocks/" + TestCluster.name(bytes).hex, 400),
       ]
       for (url, status) in cases {
         let response = try await cluster.put(bytes, to: url)
@@ -113,7 +116,10 @@ import TestSupport
       if isKnown { try await cluster.spread(cluster.view(layoutVersion: 2, down: [2])) }
       await cluster.nodes[2].kill()
       let receipts = try await cluster.store(bytes)
-      #expect(Set(receipts.map(\.node)) == [cluster.nodes[0].id, cluster.nodes[1].id, cluster.nodes[3].id])
+      // On a busy machine a node that is merely late may have been given a spare besides.
+      let stored = Set(receipts.map(\.node))
+      #expect(
+        stored.isSuperset(of: [cluster.nodes[0].id, cluster.nodes[1].id, cluster.nodes[3].id]) && !stored.contains(cluster.nodes[2].id))
     }
   }
 
@@ -284,7 +290,7 @@ import TestSupport
   func disconnect(sent: Int) async throws {
     var random = Seeds.random()
     let bytes = random.bytes(4 << 20)
-    try await withCluster { cluster in
+    try await withCluster(.init(minimumRateGrace: .seconds(2))) { cluster in
       let buffer = IOBuffer(capacity: bytes.count)
       buffer.mutableBytes(0..<bytes.count).copyBytes(from: bytes)
       let source = UploadSource(buffer: buffer, length: bytes.count, ready: sent)
@@ -296,6 +302,42 @@ import TestSupport
       await #expect(throws: HTTPClientError.self) { try await sending.value }
       try await nothingLent(cluster)
       for node in cluster.nodes { #expect(node.disk.space().blockCount == 0) }
+    }
+  }
+
+  @Test("a client that is slow from the start costs the replicas nothing until its block is nearly here")
+  func slowClient() async throws {
+    var random = Seeds.random()
+    let bytes = random.bytes(4 << 20)
+    try await withCluster { cluster in
+      let buffer = IOBuffer(capacity: bytes.count)
+      buffer.mutableBytes(0..<bytes.count).copyBytes(from: bytes)
+      let source = UploadSource(buffer: buffer, length: bytes.count)
+      let url = cluster.putURL(bytes)
+      let sending = Task { try await cluster.client.send(HTTPClientRequest(method: .put, url: url, body: .buffer(source))) }
+      try await eventually("the upload holds a buffer") { cluster.nodes[0].node.pools.client.large.lent == 1 }
+      // At this rate the rest takes 20 seconds and more.
+      try await Task.sleep(for: .milliseconds(500))
+      source.advance(to: 100_000)
+      try await eventually("the first bytes are there") { cluster.nodes[0].server.counters.bodyBytesIn >= 100_000 }
+      try await Task.sleep(for: .milliseconds(200))
+      for node in cluster.nodes.dropFirst() { #expect(node.server.counters.requests == 0) }
+      source.advance(to: bytes.count)
+      let receipts = try cluster.receipts(try await sending.value)
+      #expect(receipts.count == 3)
+    }
+  }
+
+  @Test("a request's id goes with the record to the replicas", arguments: [100, 1_000_000])
+  func requestID(size: Int) async throws {
+    var random = Seeds.random()
+    let bytes = random.bytes(size)
+    try await withCluster { cluster in
+      let response = try await cluster.put(bytes, to: cluster.putURL(bytes), headers: ["X-Request-Id": "trace-\(size)"])
+      #expect(response.status == 201)
+      for node in cluster.nodes {
+        try await eventually("\(node.id) has seen the id") { node.requests.contains("trace-\(size)") }
+      }
     }
   }
 

@@ -2,7 +2,8 @@ internal import BlockModel
 internal import Glibc
 internal import Platform
 
-/// A file under a reserved name beside its destination, until it is whole: the destination is the old file or the new one, never half of it.
+/// A file under a reserved name beside its destination, until it is whole: the destination is the old file or the new one, never half of
+/// it.
 final class PartFile: Sendable {
   let path: String
   let destination: String

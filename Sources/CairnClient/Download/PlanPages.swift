@@ -83,7 +83,9 @@ struct PlanWalk: Sendable {
   /// After the last block: whether the blocks add up to the file's content hash. With content-defined blocks only the bytes can tell.
   func checkContentHash() throws {
     guard head.chunker == .fixed else { return }
-    guard ContentHash.ofPieces(hasher.ids) == head.contentHash else { throw Self.contradiction("its blocks do not add up to the content hash") }
+    guard ContentHash.ofPieces(hasher.ids) == head.contentHash else {
+      throw Self.contradiction("its blocks do not add up to the content hash")
+    }
   }
 
   private struct PieceIDs: Sendable { var ids: [BlockID] = [] }

@@ -81,20 +81,33 @@ struct SmallFileGet: Sendable {
       places.count > 1
       ? try await SmallBlocks(resources: resources).get(places.map { planned[$0].plan.blocks[0] })
       : [[UInt8]?](repeating: nil, count: places.count)
-    try await withThrowingTaskGroup(of: (Int, Result<[UInt8], any Error>).self) { group in
-      for (place, found) in zip(places, together) {
-        if let found {
-          bytes[place] = .success(found)
-        } else {
-          let plan = planned[place].plan
-          group.addTask {
-            do { return (place, .success(try await fetchAlone(plan))) } catch { return (place, .failure(error)) }
+    var lacking: [Int] = []
+    for (place, found) in zip(places, together) {
+      if let found { bytes[place] = .success(found) } else { lacking.append(place) }
+    }
+    for (place, result) in await fetchAlone(lacking.map { ($0, planned[$0].plan) }) { bytes[place] = result }
+    return bytes
+  }
+
+  /// What the batch did not bring, each block by itself.
+  private func fetchAlone(_ files: [(place: Int, plan: DownloadPlan)]) async -> [(place: Int, result: Result<[UInt8], any Error>)] {
+    await withTaskGroup(of: Alone.self) { group in
+      for file in files {
+        group.addTask {
+          do { return Alone(place: file.place, result: .success(try await fetchAlone(file.plan))) } catch {
+            return Alone(place: file.place, result: .failure(error))
           }
         }
       }
-      for try await (place, result) in group { bytes[place] = result }
+      var results: [(place: Int, result: Result<[UInt8], any Error>)] = []
+      for await one in group { results.append((one.place, one.result)) }
+      return results
     }
-    return bytes
+  }
+
+  private struct Alone: Sendable {
+    var place: Int
+    var result: Result<[UInt8], any Error>
   }
 
   private func fetchAlone(_ plan: DownloadPlan) async throws -> [UInt8] {
@@ -130,7 +143,8 @@ struct SmallFileGet: Sendable {
 
   /// Whether the destination is this very file already.
   private func isThere(_ item: TreeGet.Item) -> Bool {
-    guard let identity = try? FileIdentity.at(item.destination, followingLinks: false), identity.isRegular, identity.size == item.entry.size,
+    guard let identity = try? FileIdentity.at(item.destination, followingLinks: false), identity.isRegular,
+      identity.size == item.entry.size,
       identity.modifiedNanoseconds == item.entry.modifiedAt.nanoseconds, identity.isExecutable == item.entry.executable,
       let file = try? File(item.destination, [.read, .noFollow])
     else { return false }

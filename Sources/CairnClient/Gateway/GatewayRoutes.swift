@@ -48,38 +48,50 @@ extension GatewayConnection {
   private struct NewFolder: Encodable, Sendable {
     var path: String
     var parents: Bool?
-    var modified_at: FileTime?
+    var modifiedAt: FileTime?
+    private enum CodingKeys: String, CodingKey {
+      case path, parents
+      case modifiedAt = "modified_at"
+    }
   }
 
   func createFolder(_ path: RemotePath, parents: Bool, modifiedAt: FileTime?) async throws -> FileEntry {
     try await call(
-      .post, "/v1/folders", body: NewFolder(path: path.text, parents: parents, modified_at: modifiedAt), repeatable: .keyed)
+      .post, "/v1/folders", body: NewFolder(path: path.text, parents: parents, modifiedAt: modifiedAt), repeatable: .keyed)
   }
 
   private struct NewSymlink: Encodable, Sendable {
     var path: String
     var target: String
     var parents: Bool?
-    var modified_at: FileTime?
+    var modifiedAt: FileTime?
+    private enum CodingKeys: String, CodingKey {
+      case path, target, parents
+      case modifiedAt = "modified_at"
+    }
   }
 
   func createSymlink(_ path: RemotePath, target: String, parents: Bool, modifiedAt: FileTime?) async throws -> FileEntry {
     try await call(
-      .post, "/v1/symlinks", body: NewSymlink(path: path.text, target: target, parents: parents, modified_at: modifiedAt),
+      .post, "/v1/symlinks", body: NewSymlink(path: path.text, target: target, parents: parents, modifiedAt: modifiedAt),
       repeatable: .keyed)
   }
 
   private struct EntryUpdate: Encodable, Sendable {
     var path: String?
-    var modified_at: FileTime?
+    var modifiedAt: FileTime?
     var executable: Bool?
+    private enum CodingKeys: String, CodingKey {
+      case path, executable
+      case modifiedAt = "modified_at"
+    }
   }
 
   func update(
     _ id: EntryID, path: RemotePath? = nil, modifiedAt: FileTime? = nil, executable: Bool? = nil, ifVersion: Int64? = nil
   ) async throws -> FileEntry {
     try await call(
-      .patch, Self.file(id), body: EntryUpdate(path: path?.text, modified_at: modifiedAt, executable: executable), ifMatch: ifVersion)
+      .patch, Self.file(id), body: EntryUpdate(path: path?.text, modifiedAt: modifiedAt, executable: executable), ifMatch: ifVersion)
   }
 
   func delete(_ id: EntryID, forever: Bool, recursive: Bool, ifVersion: Int64? = nil) async throws {
@@ -155,7 +167,8 @@ extension GatewayConnection {
 
   private static func complete<Value>(_ results: [ItemResult<Value>], count: Int) throws -> [ItemResult<Value>] {
     guard results.count == count else {
-      throw CairnError(.unexpected, "The gateway answered \(results.count) of \(count) items; check that client and cluster have one version.")
+      throw CairnError(
+        .unexpected, "The gateway answered \(results.count) of \(count) items; check that client and cluster have one version.")
     }
     return results
   }

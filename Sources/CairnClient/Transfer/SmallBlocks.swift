@@ -55,8 +55,10 @@ struct SmallBlocks: Sendable {
       guard block.sent <= BlockBatch.itemDataBytes, block.received <= BlockBatch.itemDataBytes,
         let target = resources.health.order(block.targets).first, let path = Self.split(target.url)
       else { continue }
-      let bytes = max(BlockBatch.itemBytes(text: path.text.utf8.count, data: block.sent), BlockBatch.itemBytes(text: 0, data: block.received))
-      if let index = open[target.node], parcels[index].bytes + bytes <= BlockBatch.bodyBytes, parcels[index].places.count < BlockBatch.items {
+      let bytes = max(
+        BlockBatch.itemBytes(text: path.text.utf8.count, data: block.sent), BlockBatch.itemBytes(text: 0, data: block.received))
+      if let index = open[target.node], parcels[index].bytes + bytes <= BlockBatch.bodyBytes, parcels[index].places.count < BlockBatch.items
+      {
         parcels[index].places.append(place)
         parcels[index].texts.append(path.text)
         parcels[index].bytes += bytes
@@ -109,7 +111,8 @@ struct SmallBlocks: Sendable {
 
   private func exchange(_ parcel: Parcel, path: String, body: [UInt8], work: NodeHealth.Work) async -> HTTPClientResponse? {
     let request = HTTPClientRequest(
-      method: .post, url: parcel.base + Self.blockPath + path, headers: ["Content-Type": BlockBatch.contentType, "Accept-Encoding": "zstd"],
+      method: .post, url: parcel.base + Self.blockPath + path,
+      headers: ["Content-Type": BlockBatch.contentType, "Accept-Encoding": "zstd"],
       body: .bytes(body), deadline: resources.health.batchDeadline(work), connectTimeout: BlockSender.connectTimeout, stallTimeout: nil,
       responseLimit: BlockBatch.bodyBytes + (1 << 20))
     do {

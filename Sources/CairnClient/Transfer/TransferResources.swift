@@ -71,9 +71,11 @@ enum NodeRefusal: Error, Sendable {
     case NodeRefusal.wrongAnswer:
       CairnError(.corrupted, "Every copy of a block that was reached is damaged; tell the operator to run “cairnctl repair”.")
     case NodeRefusal.wrongBytes(let detail):
-      CairnError(.corrupted, "A block changed between hashing and sending (\(detail)); start again, and check this machine's memory if it recurs.")
+      CairnError(
+        .corrupted, "A block changed between hashing and sending (\(detail)); start again, and check this machine's memory if it recurs.")
     case NodeRefusal.staleURL:
-      CairnError(.unavailable, "The storage nodes refuse URLs that were just made; check that the clocks of the cluster agree, then try again.")
+      CairnError(
+        .unavailable, "The storage nodes refuse URLs that were just made; check that the clocks of the cluster agree, then try again.")
     case let error as HTTPClientError where error.code != .cancelled:
       CairnError(.unavailable, "No storage node could be reached (\(error.message)); try again, it goes on where it stopped.")
     default: CairnError(error)

@@ -23,7 +23,9 @@ struct LocalTree: Sendable {
     let identity: FileIdentity?
     do { identity = try FileIdentity.at(path, followingLinks: followsTop) } catch { throw CairnError(error) }
     guard let identity else { throw CairnError(.localFile, "\(path) does not exist; check the path.") }
-    if identity.isDirectory, !recursive { throw CairnError(.invalidArgument, "\(path) is a folder; add -r to put it with all that is in it.") }
+    if identity.isDirectory, !recursive {
+      throw CairnError(.invalidArgument, "\(path) is a folder; add -r to put it with all that is in it.")
+    }
     var stack = [LocalItem(path: path, remote: remote, identity: identity)]
     while let item = stack.popLast() {
       place(item, isTop: item.path == path)
@@ -57,7 +59,8 @@ struct LocalTree: Sendable {
       do {
         let remoteName = try EntryName(name)
         guard taken.insert(remoteName).inserted else {
-          throw CairnError(.invalidArgument, "\(path) has the same name as another file in its folder, spelled in other code points; rename it.")
+          throw CairnError(
+            .invalidArgument, "\(path) has the same name as another file in its folder, spelled in other code points; rename it.")
         }
         guard folder.remote.components.count < Limits.pathDepth else {
           throw CairnError(.invalidArgument, "\(path) lies deeper than \(Limits.pathDepth) folders; move it up.")

@@ -87,7 +87,9 @@ struct TreeGet: Sendable {
     } while cursor != nil
   }
 
-  private func place(_ entry: FileEntry, below root: RemotePath, _ folders: LocalFolders, _ work: inout Work, _ tally: TreeTally) async throws {
+  private func place(_ entry: FileEntry, below root: RemotePath, _ folders: LocalFolders, _ work: inout Work, _ tally: TreeTally)
+    async throws
+  {
     let path = try RemotePath(entry.path)
     guard path.isInside(root), path != root else {
       throw CairnError(.unexpected, "The gateway named \(entry.path) as something in \(root), which it is not; nothing was written.")

@@ -40,7 +40,8 @@ struct TreePut: Sendable {
     let isFolder = path == .root || there?.kind == .folder
     if !isFolder {
       guard locals.count == 1 else {
-        throw CairnError(.notFound, "\(path) is not a folder, so only one thing can be put there; make it first with “cairn mkdir \(path)”.")
+        throw CairnError(
+          .notFound, "\(path) is not a folder, so only one thing can be put there; make it first with “cairn mkdir \(path)”.")
       }
       if meansFolder, there != nil { throw CairnError(.conflict, "\(path) is not a folder; leave the slash away to replace it.") }
     }

@@ -26,7 +26,9 @@ final class TreeTally: Sendable {
   /// - Throws: the failure itself when the other items would meet the same.
   func failed(_ path: String, _ error: any Error) throws(CairnError) {
     let failure = CairnError(error)
-    if failure.kind == .notLoggedIn || failure.kind == .unavailable || failure.kind == .quota || failure.kind == .cancelled { throw failure }
+    if failure.kind == .notLoggedIn || failure.kind == .unavailable || failure.kind == .quota || failure.kind == .cancelled {
+      throw failure
+    }
     state.withLock { $0.failures.append(TransferFailure(path: path, error: failure)) }
     progress?.failedFile()
   }

@@ -78,7 +78,8 @@ struct FileUpload: Sendable {
   static func request(_ path: RemotePath, _ options: UploadOptions) -> UploadRequest {
     UploadRequest(
       path: path.text, baseVersion: options.baseVersion, onConflict: options.onConflict.wire, mimeType: options.mimeType,
-      modifiedAt: options.modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }, executable: options.executable, parents: options.parents)
+      modifiedAt: options.modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }, executable: options.executable, parents: options.parents
+    )
   }
 
   // MARK: The stages
@@ -115,7 +116,9 @@ struct FileUpload: Sendable {
       let page = try await session.lackingPage(cursor: cursor)
       try await guarded(session) { group in
         for block in page.missing {
-          guard block.index < source.blockCount else { throw CairnError(.unexpected, "The gateway asks for a block beyond the file's end.") }
+          guard block.index < source.blockCount else {
+            throw CairnError(.unexpected, "The gateway asks for a block beyond the file's end.")
+          }
           let buffer = try await resources.buffer()
           group.addTask {
             let ref = try await hash(buffer) { try source.read(block.index, into: buffer) }

@@ -5,7 +5,8 @@ internal import ServiceAPI
 /// What an upload remembers on this machine, so that the next run goes on where a killed one stopped: the session, the hashes of the blocks
 /// read so far, and the receipts that came in.
 ///
-/// What must hold: a hash is written down before it is announced, so the journal is never behind the gateway; a receipt as soon as it comes,
+/// What must hold: a hash is written down before it is announced, so the journal is never behind the gateway; a receipt as soon as it
+/// comes,
 /// so a block that a node has acknowledged is not sent again.
 final class UploadJournal: Sendable {
   /// What a former run left behind.
@@ -49,7 +50,8 @@ final class UploadJournal: Sendable {
   }
 
   static func read(_ lines: [String], source: FileIdentity) -> Memory? {
-    guard let first = lines.first?.split(separator: " "), first.count == 3, first[0] == "upload", let upload = UploadID(hex: String(first[1])),
+    guard let first = lines.first?.split(separator: " "), first.count == 3, first[0] == "upload",
+      let upload = UploadID(hex: String(first[1])),
       first[2] == source.text
     else { return nil }
     var memory = Memory(upload: upload, blocks: [], receipts: [])

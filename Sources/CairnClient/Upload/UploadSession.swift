@@ -2,7 +2,8 @@ internal import BlockModel
 internal import Platform
 internal import ServiceAPI
 
-/// One upload session as the client sees it: announces blocks in order while they are being hashed, hands out their URLs, and delivers receipts.
+/// One upload session as the client sees it: announces blocks in order while they are being hashed, hands out their URLs, and delivers
+/// receipts.
 ///
 /// Blocks may arrive in any order; they are announced in runs, one request at a time, each with all that came in during the one before.
 actor UploadSession {

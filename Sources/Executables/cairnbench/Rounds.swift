@@ -21,7 +21,8 @@ struct NodeAgainstServer: Sendable {
       let ourGets = try objects.ids.map { try targets.get($0, sizeBytes: sizeBytes) }
       let theirs = objects.ids.map { peer + $0.hex }
       let results = [
-        await putRound(theirs, objects), await putRound(ourPuts, objects), await getRound(theirs, objects), await getRound(ourGets, objects),
+        await putRound(theirs, objects), await putRound(ourPuts, objects), await getRound(theirs, objects),
+        await getRound(ourGets, objects),
       ]
       for result in results where !result.failures.isEmpty { throw BenchFailed(reason: result.failures[0]) }
       // The first round warms both up and does not count.

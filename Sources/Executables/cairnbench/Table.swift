@@ -8,7 +8,8 @@ struct Comparison {
   var goal: Double?
 
   static let header =
-    "| what | ours | peer | ratio, median of pairs (min–max) | goal | p50 / p99 ms ours | p50 / p99 ms peer |\n|---|---|---|---|---|---|---|"
+    "| what | ours | peer | ratio, median of pairs (min–max) | goal | p50 / p99 ms ours | p50 / p99 ms peer |\n"
+    + "|---|---|---|---|---|---|---|"
 
   /// Ratios come pair by pair, because the machine's speed drifts between rounds.
   func row(_ value: (RoundResult) -> Double, unit: String) -> String {

@@ -13,7 +13,8 @@ enum KeyCommands {
   private static let initialise = Command(
     "init", summary: "make a new cluster's secret",
     discussion: """
-      Writes a fresh cluster secret to FILE, readable by you only, and prints the cluster's id. Coordinators need this file; whoever has it can sign
+      Writes a fresh cluster secret to FILE, readable by you only, and prints the cluster's id. Coordinators need this \
+      file; whoever has it can sign
       anything. An existing file is never overwritten.
       """,
     arguments: [CommandArgument("FILE", help: "where the key file goes")], examples: ["cairnctl init cluster.keys"]

@@ -11,7 +11,8 @@ enum DaemonCommands {
     root: Command(
       "cairnd", summary: "run a daemon of a Cairn cluster",
       discussion: """
-        Each daemon is one process with one configuration file. SIGTERM lets running requests finish and ends it; whatever was acknowledged is on \
+        Each daemon is one process with one configuration file. SIGTERM lets running requests finish and ends it; \
+        whatever was acknowledged is on \
         disk long before.
         """,
       subcommands: [

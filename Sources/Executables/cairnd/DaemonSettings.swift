@@ -4,7 +4,8 @@ import Platform
 
 /// What the configuration of every daemon begins with: its name, where it listens, how others reach it, TLS, and logging.
 ///
-/// Keys: `name`, `listen` (`ADDRESS:PORT`), `advertise` (the base URL that others use), `tls-certificate`, `tls-key`, `tls-ca`, `log-level`.
+/// Keys: `name`, `listen` (`ADDRESS:PORT`), `advertise` (the base URL that others use), `tls-certificate`, `tls-key`, `tls-ca`,
+/// `log-level`.
 struct DaemonSettings: Sendable {
   static let keys = ["name", "listen", "advertise", "tls-certificate", "tls-key", "tls-ca", "log-level"]
   private static let pemLimit = 1 << 20
@@ -24,7 +25,8 @@ struct DaemonSettings: Sendable {
   init(_ file: ConfigurationFile, component: String) throws {
     name = try file.requiredString("name")
     (address, port) = try DaemonSettings.endpoint(try file.requiredString("listen"))
-    advertise = try DaemonSettings.baseURL(file.string("advertise"), address: address, port: port, hasTLS: file.string("tls-certificate") != nil)
+    advertise = try DaemonSettings.baseURL(
+      file.string("advertise"), address: address, port: port, hasTLS: file.string("tls-certificate") != nil)
     tls = try DaemonSettings.readTLS(file)
     authorityPEM = try file.string("tls-ca").map(DaemonSettings.readPEM)
     let level = try file.typed("log-level", expected: "one of debug, info, warning, error") { LogLevel(name: $0) }
