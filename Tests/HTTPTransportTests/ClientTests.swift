@@ -1,5 +1,7 @@
+import BlockModel
 import HTTPTransport
 import Platform
+import TestSupport
 import Testing
 
 @Suite("the client")
@@ -192,7 +194,7 @@ struct ClientTests {
 
   @Test("an upload goes on as its bytes get ready, and arrives as it was", arguments: [1, 7])
   func relay(step: Int) async throws {
-    let seed = UInt64.random(in: 0...UInt64.max)
+    let seed = Seeds.next()
     let size = 2_000_000
     let bytes = pattern(size, seed: seed)
     let buffer = IOBuffer(capacity: size + 64)
@@ -201,7 +203,7 @@ struct ClientTests {
         let source = UploadSource(buffer: buffer, start: 64, length: size)
         async let response = client.send(HTTPClientRequest(method: .put, url: server.base + "/count", body: .buffer(source)))
         var ready = 0
-        var random = TestRandom(seed: seed)
+        var random = SeededRandom(seed: seed)
         while ready < size {
           let next = min(size, ready + Int.random(in: 1...(100_000 / step), using: &random))
           bytes[ready..<next].withUnsafeBytes { buffer.mutableBytes((64 + ready)..<(64 + next)).copyMemory(from: $0) }
