@@ -1,5 +1,7 @@
+import BlockModel
 import HTTPTransport
 import Platform
+import TestSupport
 import Testing
 
 @Suite("what no HTTP client would send")
@@ -82,7 +84,7 @@ struct MalformedRequestTests {
 
   @Test("random garbage neither stops the server nor is answered with success")
   func garbage() async throws {
-    let seed = UInt64.random(in: 0...UInt64.max)
+    let seed = Seeds.next()
     try await withServer {
       $0.minimumRateGrace = .milliseconds(200)
     } routes: {
@@ -90,7 +92,7 @@ struct MalformedRequestTests {
     } body: { server in
       let port = server.port
       try await blocking {
-        var random = TestRandom(seed: seed)
+        var random = SeededRandom(seed: seed)
         for round in 0..<150 {
           var text = Array("PUT /block HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: x\r\n\r\nabcde".utf8)
           for _ in 0..<Int.random(in: 1..<30, using: &random) {

@@ -1,5 +1,6 @@
 import HTTPTransport
 import Platform
+import TestSupport
 import Testing
 
 @Suite("refusals and limits")

@@ -1,5 +1,6 @@
 import HTTPTransport
 import Platform
+import TestSupport
 import Testing
 
 @Suite("slow peers, and stopping")
@@ -257,14 +258,14 @@ struct SlowPeerTests {
   @Test("when the grace is over, whatever still runs is cancelled and closed", arguments: [1, 2, 4])
   func hardStop(threads: Int) async throws {
     let started = Shared(0)
-    let cancelled = Shared(0)
+    let cancelled = Shared<[String]>([])
     var configuration = HTTPServer.Configuration()
     configuration.threads = threads
     var router = HTTPRouter()
     router.add(.get, "/wait") { _, _ in
       started.change { $0 += 1 }
       try? await Task.sleep(for: .seconds(60))
-      if Task.isCancelled { cancelled.change { $0 += 1 } }
+      if Task.isCancelled { cancelled.change { $0.append("wait") } }
       return HTTPResponse(status: 200)
     }
     router.add(.put, "/never", maxBodyBytes: 1 << 30) { _, body in
@@ -274,7 +275,7 @@ struct SlowPeerTests {
       do throws(HTTPBodyError) {
         while true { _ = try await body.received(beyond: 1 << 20) }
       } catch {
-        if error == .cancelled { cancelled.change { $0 += 1 } }
+        cancelled.change { $0.append("put \(error)") }
       }
       return HTTPResponse(status: 200)
     }
@@ -283,7 +284,7 @@ struct SlowPeerTests {
         status: 200,
         body: .stream(length: nil) {
           started.change { $0 += 1 }
-          do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.change { $0 += 1 } }
+          do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.change { $0.append("stream") } }
           return nil
         })
     }
@@ -306,6 +307,7 @@ struct SlowPeerTests {
     await server.shutdown(grace: .milliseconds(50))
     #expect(server.counters.activeConnections == 0)
     try await done
-    try await eventually("all were cancelled") { cancelled.now == 30 }
+    try await eventually("all were cancelled") { cancelled.now.count == 30 }
+    for kind in ["wait", "put cancelled", "stream"] { #expect(cancelled.now.filter { $0 == kind }.count == 10) }
   }
 }

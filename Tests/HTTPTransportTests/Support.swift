@@ -1,7 +1,9 @@
+import BlockModel
 import Foundation
 import HTTPTransport
 import Platform
 import Synchronization
+import TestSupport
 import Testing
 
 /// Starts a server with routes of the test's own on a free port of 127.0.0.1, and stops it afterwards.
@@ -39,6 +41,7 @@ func withClient<Value>(
 }
 
 extension HTTPServer {
+  /// Where this server is.
   var base: String { "\(configuration.tls == nil ? "http" : "https")://127.0.0.1:\(port)" }
 }
 
@@ -51,16 +54,6 @@ func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
 
 /// Sleeps the calling thread, which is one that `blocking` made.
 func sleepThread(milliseconds: UInt32) { usleep(milliseconds * 1000) }
-
-/// Waits for something that another thread brings about; fails the test when it does not come within ten seconds.
-func eventually(_ what: String, _ condition: @Sendable () async -> Bool, at location: SourceLocation = #_sourceLocation) async throws {
-  let deadline = ContinuousClock.now + .seconds(10)
-  while ContinuousClock.now < deadline {
-    if await condition() { return }
-    try await Task.sleep(for: .milliseconds(5))
-  }
-  Issue.record("never: \(what)", sourceLocation: location)
-}
 
 /// A value shared with handlers.
 final class Shared<Value: Sendable>: Sendable {
@@ -79,12 +72,36 @@ final class Door: Sendable {
 
 struct RawSocketError: Error { var number: Int32 }
 
+/// A port that is taken and that nobody listens on.
+final class SilentPort: Sendable {
+  let number: Int
+  private let descriptor: Int32
+
+  init() {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        _ = bind(descriptor, address, length)
+        _ = getsockname(descriptor, address, &length)
+      }
+    }
+    number = Int(in_port_t(bigEndian: address.sin_port))
+    self.descriptor = descriptor
+  }
+
+  deinit { close(descriptor) }
+}
+
 /// A plain blocking socket, for sending what no HTTP client would.
 final class RawSocket: Sendable {
   private let descriptor: Int32
 
-  init(port: Int, receiveBuffer: Int32? = nil, seconds: Int = 15) throws {
-    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  init(port: Int, receiveBuffer: Int32? = nil, seconds: Int = 60) throws {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     if var size = receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size)) }
     var timeout = timeval(tv_sec: seconds, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
@@ -99,8 +116,10 @@ final class RawSocket: Sendable {
     guard result == 0 else {
       let number = errno
       close(descriptor)
+      // Before the property is set, because afterwards `deinit` would close a second time.
       throw RawSocketError(number: number)
     }
+    self.descriptor = descriptor
   }
 
   deinit { close(descriptor) }
@@ -165,36 +184,17 @@ struct RawResponse: Sendable {
   }
 }
 
-/// A page of bytes that differ from place to place, so that a misplaced byte shows.
+/// Bytes that differ from place to place, so that a misplaced one shows.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
-  var random = TestRandom(seed: seed)
-  return [UInt8](unsafeUninitializedCapacity: count) { bytes, initialized in
-    var index = 0
-    while index < count {
-      var word = random.next()
-      withUnsafeBytes(of: &word) { for byte in $0 where index < count { bytes[index] = byte; index += 1 } }
-    }
-    initialized = count
-  }
+  var random = SeededRandom(seed: seed)
+  return random.bytes(count)
 }
 
+/// A buffer of its own with `bytes` in it.
 func filled(_ bytes: [UInt8]) -> IOBuffer {
   let buffer = IOBuffer(capacity: max(1, bytes.count))
   bytes.withUnsafeBytes { if $0.count > 0 { buffer.mutableBytes(0..<bytes.count).copyMemory(from: $0) } }
   return buffer
-}
-
-/// Splitmix64 (Steele, Lea, Flood 2014).
-struct TestRandom: RandomNumberGenerator {
-  var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
 }
 
 /// Typed throws and `#expect` do not go together; this waits for the response first.

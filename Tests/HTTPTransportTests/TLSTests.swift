@@ -25,7 +25,7 @@ struct TLSTests {
 
   @Test("blocks go both ways over TLS with a pinned CA", arguments: [1, 20_000, 4 << 20])
   func roundTrip(size: Int) async throws {
-    let certificates = try TestCertificates.shared.get()
+    let certificates = try await TestCertificates.shared()
     let sent = pattern(size)
     try await withServer {
       $0.tls = certificates.server
@@ -50,7 +50,7 @@ struct TLSTests {
 
   @Test("a body that waited for its reader arrives over TLS")
   func late() async throws {
-    let certificates = try TestCertificates.shared.get()
+    let certificates = try await TestCertificates.shared()
     try await withServer {
       $0.tls = certificates.server
     } routes: {
@@ -67,7 +67,7 @@ struct TLSTests {
 
   @Test("a refusal is seen over TLS, drained or at once", arguments: ["", "100-continue"])
   func refusal(expect: String) async throws {
-    let certificates = try TestCertificates.shared.get()
+    let certificates = try await TestCertificates.shared()
     try await withServer {
       $0.tls = certificates.server
     } routes: {
@@ -88,8 +88,8 @@ struct TLSTests {
 
   @Test("a server of another CA is not trusted, and neither is one by the machine's own CAs", arguments: [true, false])
   func wrongCA(pinned: Bool) async throws {
-    let certificates = try TestCertificates.shared.get()
-    let other = try TestCertificates.other.get()
+    let certificates = try await TestCertificates.shared()
+    let other = try await TestCertificates.other()
     try await withServer {
       $0.tls = certificates.server
     } routes: {
@@ -109,8 +109,8 @@ struct TLSTests {
 
   @Test("a client needs a certificate where the server asks for one")
   func clientCertificate() async throws {
-    let certificates = try TestCertificates.shared.get()
-    let other = try TestCertificates.other.get()
+    let certificates = try await TestCertificates.shared()
+    let other = try await TestCertificates.other()
     try await withServer {
       $0.tls = certificates.server
       $0.tls?.clientCAPEM = certificates.ca
@@ -132,9 +132,9 @@ struct TLSTests {
   }
 
   @Test("a certificate that cannot be used is a clear error")
-  func badCertificate() throws {
-    let certificates = try TestCertificates.shared.get()
-    let other = try TestCertificates.other.get()
+  func badCertificate() async throws {
+    let certificates = try await TestCertificates.shared()
+    let other = try await TestCertificates.other()
     for tls in [
       HTTPServer.Configuration.TLS(certificatePEM: Array("nonsense".utf8), keyPEM: certificates.server.keyPEM),
       HTTPServer.Configuration.TLS(certificatePEM: certificates.server.certificatePEM, keyPEM: other.server.keyPEM),
@@ -148,7 +148,7 @@ struct TLSTests {
 
   @Test("plain text on a TLS port costs the one connection only")
   func plainText() async throws {
-    let certificates = try TestCertificates.shared.get()
+    let certificates = try await TestCertificates.shared()
     try await withServer {
       $0.tls = certificates.server
     } routes: {

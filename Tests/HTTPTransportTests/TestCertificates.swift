@@ -1,6 +1,6 @@
-import Foundation
 import HTTPTransport
-import Testing
+import Platform
+import TestSupport
 
 /// A CA of the test's own with a server's and a client's certificate, made once by the `openssl` command.
 struct TestCertificates: Sendable {
@@ -9,45 +9,41 @@ struct TestCertificates: Sendable {
   let clientCertificate: [UInt8]
   let clientKey: [UInt8]
 
+  private static let one = Task { try await TestCertificates(name: "one") }
+  private static let two = Task { try await TestCertificates(name: "two") }
+
   /// Two CAs that do not know each other.
-  static let shared = Result { try TestCertificates(name: "one") }
-  static let other = Result { try TestCertificates(name: "two") }
+  static func shared() async throws -> TestCertificates { try await one.value }
+  static func other() async throws -> TestCertificates { try await two.value }
 
-  struct Failed: Error { var command: String }
+  struct Failed: Error { var what: String }
 
-  private init(name: String) throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "cairn-tls-\(name)-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
+  private init(name: String) async throws {
+    let folder = try TemporaryFolder()
     let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    try Self.openssl(
+    try await Self.openssl(
       ["req", "-x509"] + curve + ["-days", "2", "-subj", "/CN=test ca \(name)", "-keyout", "ca.key", "-out", "ca.pem"], folder)
     for (leaf, names) in [("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"), ("client", "subjectAltName=DNS:client")] {
-      try Data(names.utf8).write(to: folder.appending(path: "\(leaf).ext"))
-      try Self.openssl(["req"] + curve + ["-subj", "/CN=\(leaf)", "-keyout", "\(leaf).key", "-out", "\(leaf).csr"], folder)
-      try Self.openssl(
-        [
-          "x509", "-req", "-in", "\(leaf).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile",
-          "\(leaf).ext",
-          "-out", "\(leaf).pem",
-        ], folder)
+      try AtomicFile.write(folder.path("\(leaf).ext"), Array(names.utf8))
+      try await Self.openssl(["req"] + curve + ["-subj", "/CN=\(leaf)", "-keyout", "\(leaf).key", "-out", "\(leaf).csr"], folder)
+      try await Self.openssl(
+        ["x509", "-req", "-in", "\(leaf).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
+          + ["-extfile", "\(leaf).ext", "-out", "\(leaf).pem"], folder)
     }
-    func read(_ file: String) throws -> [UInt8] { Array(try Data(contentsOf: folder.appending(path: file))) }
-    ca = try read("ca.pem")
-    server = HTTPServer.Configuration.TLS(certificatePEM: try read("server.pem"), keyPEM: try read("server.key"))
-    clientCertificate = try read("client.pem")
-    clientKey = try read("client.key")
+    ca = try Self.read("ca.pem", folder)
+    server = HTTPServer.Configuration.TLS(
+      certificatePEM: try Self.read("server.pem", folder), keyPEM: try Self.read("server.key", folder))
+    clientCertificate = try Self.read("client.pem", folder)
+    clientKey = try Self.read("client.key", folder)
   }
 
-  private static func openssl(_ arguments: [String], _ folder: URL) throws {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["openssl"] + arguments
-    process.currentDirectoryURL = folder
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw Failed(command: arguments.joined(separator: " ")) }
+  private static func read(_ name: String, _ folder: TemporaryFolder) throws -> [UInt8] {
+    guard let bytes = try AtomicFile.read(folder.path(name), limit: 1 << 20) else { throw Failed(what: name) }
+    return bytes
+  }
+
+  private static func openssl(_ arguments: [String], _ folder: TemporaryFolder) async throws {
+    let outcome = try await ProcessRunner.run("/usr/bin/openssl", arguments, workingDirectory: folder.path)
+    guard outcome.succeeded else { throw Failed(what: outcome.error) }
   }
 }

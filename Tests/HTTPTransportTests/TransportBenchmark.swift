@@ -48,7 +48,7 @@ struct TransportBenchmark {
 
   @Test("4 MiB blocks", arguments: [false, true], [32 << 10, 64 << 10, 128 << 10, 256 << 10])
   func blocks(tls: Bool, memory: Int) async throws {
-    let certificates = try TestCertificates.shared.get()
+    let certificates = try await TestCertificates.shared()
     try await withServer {
       $0.connectionMemoryBytes = memory
       if tls { $0.tls = certificates.server }
