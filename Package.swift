@@ -30,6 +30,7 @@ let package = Package(
     .executable(name: "cairn", targets: ["cairn"]),
     .executable(name: "cairnd", targets: ["cairnd"]),
     .executable(name: "cairnctl", targets: ["cairnctl"]),
+    .executable(name: "cairnbench", targets: ["cairnbench"]),
   ],
   targets: [
     // C libraries: a module map and a shim each, imported by exactly one target.
@@ -52,11 +53,14 @@ let package = Package(
     module("SQLiteDatabase", ["CSQLite"]),
     module("MetadataStore", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"]),
     module("HTTPTransport", ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"]),
+    module("ControlClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
 
     // Serving.
-    module("StorageNode", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "HTTPTransport"]),
+    module(
+      "StorageNode",
+      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "HTTPTransport", "ControlClient"]),
     module("Coordinator", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"]),
-    module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport"]),
+    module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"]),
     module("CairnClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
     module("CommandLineKit", ["Platform"]),
 
@@ -65,11 +69,18 @@ let package = Package(
       "cairnd", path: "Sources/Executables/cairnd",
       [
         "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport",
-        "BlockStore", "MetadataStore", "ServiceAPI", "ClusterLogic",
+        "BlockStore", "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
       ]),
     executable(
       "cairnctl", path: "Sources/Executables/cairnctl",
-      ["CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic"]),
+      ["CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient"]),
+
+    executable(
+      "cairnbench", path: "Sources/Executables/cairnbench",
+      [
+        "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
+        "BlockModel",
+      ]),
 
     // Tests.
     .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),
@@ -79,14 +90,18 @@ let package = Package(
     tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
     tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
     tests("BlockStoreTests", ["BlockStore", "Platform", "BlockModel", "TestSupport"]),
-    tests("MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "StorageNodeTests",
       ["StorageNode", "BlockStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "CoordinatorTests",
-      ["Coordinator", "MetadataStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+      [
+        "Coordinator", "MetadataStore", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
+        "BlockModel", "TestSupport",
+      ]),
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),

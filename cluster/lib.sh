@@ -54,7 +54,7 @@ probe() {
 # Starts a process in a session of its own and writes its id; does not wait for it.
 launch() {
   local name=$1 kind=${1%-*} folder=$CLUSTER/$1 daemon=$BIN/cairnd
-  [ -x "$daemon" ] || die "cairnd is not built; run scripts/quickstart or swift build -c release --disable-testable-imports"
+  [ -x "$daemon" ] || die "cairnd is not built; run scripts/quickstart or swift build -c release"
   setsid "$daemon" "$kind" --config "$folder/$name.conf" </dev/null >>"$folder/log" 2>&1 &
   printf '%s\n' $! >"$folder/pid"
 }

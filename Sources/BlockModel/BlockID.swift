@@ -55,7 +55,19 @@ package struct BlockID: Hashable, Comparable, Sendable {
     buffer.storeBytes(of: words.3.bigEndian, toByteOffset: 24, as: UInt64.self)
   }
 
-  package var hex: String { HexDigits.encode(bytes) }
+  package var hex: String {
+    var text: [UInt8] = []
+    text.reserveCapacity(2 * BlockID.byteCount)
+    appendHex(to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  func appendHex(to text: inout [UInt8]) {
+    HexDigits.append(words.0, to: &text)
+    HexDigits.append(words.1, to: &text)
+    HexDigits.append(words.2, to: &text)
+    HexDigits.append(words.3, to: &text)
+  }
 
   /// The partition that this block falls in: its first `bits` bits. `bits` is 0 to 32.
   package func partition(bits: Int) -> Int {

@@ -74,20 +74,74 @@ package struct Capability: Sendable, Equatable {
 
   /// The bytes that are signed: a header line, then one line a field in the order of the URL.
   package var signedText: String {
-    var text = "cairn-capability\n"
-    text.reserveCapacity(256 + forwards.count * 100)
-    text += "v=\(Capability.version)\nop=\(operation.rawValue)\nid=\(block.hex)\nnode=\(node.text)\nsize=\(size)\nlv=\(layoutVersion)\n"
-    text += "ge=\(gcEpoch)\nup=\(upload.hex)\nw=\(writeQuorum)\nfwd=\(forwardText)\nexp=\(expires)\nkid=\(keyEpoch)\n"
-    return text
+    var text = writer
+    text.append(contentsOf: "cairn-capability\n".utf8)
+    appendFields(to: &text, separator: UInt8(ascii: "\n"), withBlock: true)
+    text.append(UInt8(ascii: "\n"))
+    return String(decoding: text, as: UTF8.self)
   }
-
-  private var forwardText: String { forwards.map { "\($0.node.text):\($0.signature)" }.joined(separator: ",") }
 
   /// The path and query of the signed URL; every value is free of characters that would need escaping.
   package func pathAndQuery(signature: String) -> String {
-    let path = operation == .control ? "/v1/control" : "/v1/blocks"
-    return "\(path)/\(block.hex)?v=\(Capability.version)&op=\(operation.rawValue)&node=\(node.text)&size=\(size)&lv=\(layoutVersion)"
-      + "&ge=\(gcEpoch)&up=\(upload.hex)&w=\(writeQuorum)&fwd=\(forwardText)&exp=\(expires)&kid=\(keyEpoch)&sig=\(signature)"
+    var text = writer
+    text.append(contentsOf: (operation == .control ? "/v1/control/" : "/v1/blocks/").utf8)
+    block.appendHex(to: &text)
+    text.append(UInt8(ascii: "?"))
+    appendFields(to: &text, separator: UInt8(ascii: "&"), withBlock: false)
+    text.append(contentsOf: "&sig=".utf8)
+    text.append(contentsOf: signature.utf8)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// Bytes and not interpolation: a gateway writes eight of these texts for each block of an upload.
+  private var writer: [UInt8] {
+    var text: [UInt8] = []
+    text.reserveCapacity(400 + forwards.count * 130)
+    return text
+  }
+
+  private func appendFields(to text: inout [UInt8], separator: UInt8, withBlock: Bool) {
+    func name(_ name: StaticString) { name.withUTF8Buffer { text.append(contentsOf: $0) } }
+    func next(_ field: StaticString) {
+      text.append(separator)
+      name(field)
+    }
+    func number(_ value: UInt64) { text.append(contentsOf: String(value).utf8) }
+    name("v=")
+    number(UInt64(Capability.version))
+    next("op=")
+    text.append(contentsOf: operation.rawValue.utf8)
+    if withBlock {
+      next("id=")
+      block.appendHex(to: &text)
+    }
+    next("node=")
+    text.append(contentsOf: node.text.utf8)
+    next("size=")
+    number(UInt64(size))
+    next("lv=")
+    number(layoutVersion)
+    next("ge=")
+    number(gcEpoch)
+    next("up=")
+    upload.appendHex(to: &text)
+    next("w=")
+    number(UInt64(writeQuorum))
+    next("fwd=")
+    appendForwards(to: &text)
+    next("exp=")
+    number(UInt64(expires))
+    next("kid=")
+    number(UInt64(keyEpoch))
+  }
+
+  private func appendForwards(to text: inout [UInt8]) {
+    for (index, forward) in forwards.enumerated() {
+      if index > 0 { text.append(UInt8(ascii: ",")) }
+      text.append(contentsOf: forward.node.text.utf8)
+      text.append(UInt8(ascii: ":"))
+      text.append(contentsOf: forward.signature.utf8)
+    }
   }
 }
 

@@ -3,14 +3,31 @@ package enum HexDigits {
   private static let digits = Array("0123456789abcdef".utf8)
 
   package static func encode(_ bytes: some Collection<UInt8>) -> String {
-    String(unsafeUninitializedCapacity: bytes.count * 2) { buffer in
-      var position = 0
-      for byte in bytes {
-        buffer[position] = digits[Int(byte >> 4)]
-        buffer[position + 1] = digits[Int(byte & 15)]
-        position += 2
+    bytes.withContiguousStorageIfAvailable(encode) ?? Array(bytes).withUnsafeBufferPointer(encode)
+  }
+
+  private static func encode(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
+    digits.withUnsafeBufferPointer { digits in
+      String(unsafeUninitializedCapacity: bytes.count * 2) { buffer in
+        for index in bytes.indices {
+          buffer[2 * index] = digits[Int(bytes[index] >> 4)]
+          buffer[2 * index + 1] = digits[Int(bytes[index] & 15)]
+        }
+        return bytes.count * 2
       }
-      return position
+    }
+  }
+
+  /// Appends a word's 16 digits, most significant first. Ids are words, and a gateway writes tens of thousands of them a second.
+  static func append(_ word: UInt64, to text: inout [UInt8]) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { buffer in
+      var rest = word
+      for position in stride(from: 15, through: 0, by: -1) {
+        let digit = UInt8(truncatingIfNeeded: rest & 15)
+        buffer[position] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit
+        rest >>= 4
+      }
+      text.append(contentsOf: buffer)
     }
   }
 

@@ -33,7 +33,17 @@ package struct Identifier<Kind>: Hashable, Comparable, Sendable {
     [high, low].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * $0)) } }
   }
 
-  package var hex: String { HexDigits.encode(bytes) }
+  package var hex: String {
+    var text: [UInt8] = []
+    text.reserveCapacity(32)
+    appendHex(to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  func appendHex(to text: inout [UInt8]) {
+    HexDigits.append(high, to: &text)
+    HexDigits.append(low, to: &text)
+  }
 
   package static func < (a: Identifier, b: Identifier) -> Bool { (a.high, a.low) < (b.high, b.low) }
 }

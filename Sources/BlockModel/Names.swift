@@ -5,7 +5,8 @@ package enum NameRule {
     let bytes = text.utf8
     guard (1...63).contains(bytes.count), bytes.first != UInt8(ascii: "-") else { return false }
     return bytes.allSatisfy {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: "-")
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+        || $0 == UInt8(ascii: "-")
     }
   }
 }

@@ -38,7 +38,9 @@ final class BatchWriter: Sendable {
 
   /// Bytes of a piece with the padding behind it, when it can be written from where it is.
   private static func alignedBytes(_ piece: CommitBatch.Piece) -> Int? {
-    guard case .bytes(let buffer, let range) = piece, range.lowerBound == 0, RecordPlacement.isLarge(recordBytes: range.count) else { return nil }
+    guard case .bytes(let buffer, let range) = piece, range.lowerBound == 0, RecordPlacement.isLarge(recordBytes: range.count) else {
+      return nil
+    }
     let padded = range.count.roundedUp(to: Segment.pageBytes)
     return padded <= buffer.capacity ? padded : nil
   }

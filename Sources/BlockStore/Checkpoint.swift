@@ -59,7 +59,8 @@ struct Checkpoint: Equatable, Sendable {
       let row = Checkpoint.headerBytes + slot * Checkpoint.segmentRowBytes
       return SegmentID(hex: HexDigits.encode(bytes[(row + 8)..<(row + 24)])).map { id in
         Segment(
-          number: bytes.number(UInt32.self, at: row), id: id, fileBytes: 0, endBytes: Int(clamping: bytes.number(UInt64.self, at: row + 24)),
+          number: bytes.number(UInt32.self, at: row), id: id, fileBytes: 0,
+          endBytes: Int(clamping: bytes.number(UInt64.self, at: row + 24)),
           punchedBytes: Int64(clamping: bytes.number(UInt64.self, at: row + 32)))
       }
     }

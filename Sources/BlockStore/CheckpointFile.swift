@@ -58,7 +58,9 @@ enum CheckpointReader {
   private static let rowsPerPiece = 16_384
 
   /// The checkpoint, with its entries put into `index`; nil when there is no good one, and then `index` is of no more use.
-  static func load(_ fileSystem: any FileSystem, folder: String, disk: DiskID, into index: BlockIndex) throws(BlockStoreError) -> Checkpoint? {
+  static func load(_ fileSystem: any FileSystem, folder: String, disk: DiskID, into index: BlockIndex) throws(BlockStoreError)
+    -> Checkpoint?
+  {
     do {
       let file = try fileSystem.open(folder + "/" + Checkpoint.fileName, .read)
       return try load(file, disk, index)

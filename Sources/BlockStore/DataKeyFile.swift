@@ -13,7 +13,9 @@ enum DataKeyFile {
   /// The entries in the order of their epochs; none when there is no file.
   static func load(_ path: String) throws(BlockStoreError) -> [Entry] {
     let bytes: [UInt8]?
-    do { bytes = try AtomicFile.read(path, limit: limitBytes) } catch { throw BlockStoreError(.io, "The data keys cannot be read: \(error)") }
+    do { bytes = try AtomicFile.read(path, limit: limitBytes) } catch {
+      throw BlockStoreError(.io, "The data keys cannot be read: \(error)")
+    }
     guard let bytes else { return [] }
     guard let text = String(validating: bytes, as: UTF8.self), let entries = parse(text) else {
       throw BlockStoreError(.malformed, "\(path) is no file of data keys, or was damaged: restore it from another copy.")

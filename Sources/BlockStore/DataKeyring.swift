@@ -60,7 +60,9 @@ package final class DataKeyring: Sendable {
   ///
   /// - Throws: `.wrongKey` when the epoch has another key here, `.malformed` for an epoch of 0 or a key that has not 32 bytes, `.io`.
   package func add(epoch: UInt32, key: SecretBytes) throws(BlockStoreError) {
-    guard epoch > 0, key.count == KeyWrap.keySize else { throw BlockStoreError(.malformed, "A data key has 32 bytes and an epoch above 0.") }
+    guard epoch > 0, key.count == KeyWrap.keySize else {
+      throw BlockStoreError(.malformed, "A data key has 32 bytes and an epoch above 0.")
+    }
     let outcome = state.withLock { state -> Result<Void, BlockStoreError> in
       if let known = state.keys.first(where: { $0.epoch == epoch })?.key {
         guard constantTimeEqual(known.exposed, key.exposed) else {

@@ -28,10 +28,13 @@ struct DiskIdentity: Equatable, Sendable {
       throw BlockStoreError(.newerFormat, "\(folder) has format \(version); this program knows format \(formatVersion).")
     }
     guard lines.count == 6, let cluster = value("cluster", lines[1]).flatMap(ClusterID.init(hex:)),
-      let disk = value("disk", lines[2]).flatMap(DiskID.init(hex:)), let created = value("created", lines[3]).flatMap(WallTime.init(rfc3339:))
+      let disk = value("disk", lines[2]).flatMap(DiskID.init(hex:)),
+      let created = value("created", lines[3]).flatMap(WallTime.init(rfc3339:))
     else { throw BlockStoreError(.malformed, "\(path) is damaged: it does not say which disk this is.") }
     let identity = DiskIdentity(cluster: cluster, disk: disk, created: created)
-    guard identity.text == lines.joined(separator: "\n") else { throw BlockStoreError(.malformed, "\(path) is damaged: its checksum does not fit.") }
+    guard identity.text == lines.joined(separator: "\n") else {
+      throw BlockStoreError(.malformed, "\(path) is damaged: its checksum does not fit.")
+    }
     return identity
   }
 

@@ -100,7 +100,8 @@ struct PackedEntry {
 
   private var place: UInt64 { word(32) }
   private var lengths: UInt64 {
-    UInt64(bytes.loadUnaligned(fromByteOffset: 40, as: UInt32.self)) | UInt64(bytes.loadUnaligned(fromByteOffset: 44, as: UInt16.self)) << 32
+    UInt64(bytes.loadUnaligned(fromByteOffset: 40, as: UInt32.self)) | UInt64(bytes.loadUnaligned(fromByteOffset: 44, as: UInt16.self))
+      << 32
   }
 
   private func put(lengths: UInt64) {

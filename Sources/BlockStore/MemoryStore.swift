@@ -170,7 +170,9 @@ extension MemoryStore.State {
     if case .fenced(let reason) = health { throw BlockStoreError(.fenced, reason) }
   }
 
-  fileprivate mutating func append(_ record: SealedRecord, _ bytes: [UInt8], _ capacityBytes: Int64) throws(BlockStoreError) -> AppendOutcome {
+  fileprivate mutating func append(_ record: SealedRecord, _ bytes: [UInt8], _ capacityBytes: Int64) throws(BlockStoreError)
+    -> AppendOutcome
+  {
     try checkOpen()
     if var copy = copies[record.header.block], !copy.isSetAside {
       copy.block.gcEpoch = max(copy.block.gcEpoch, record.gcEpoch)

@@ -26,7 +26,8 @@ final class ReaderRegistry: Sendable {
     work?()
   }
 
-  /// Runs `work` now, or by the thread of the last reader that leaves `location`. No new reader can come: the index does not name it any more.
+  /// Runs `work` now, or by the thread of the last reader that leaves `location`. No new reader can come: the index does not name it any
+  /// more.
   func whenFree(_ location: RecordLocation, _ work: @escaping @Sendable () -> Void) {
     let isFree = state.withLock { state in
       guard state.readers[location] != nil else { return true }

@@ -88,7 +88,8 @@ struct RecordCipher: ~Copyable {
     CRC32C.checksum(frame, continuing: CRC32C.checksum(associated))
   }
 
-  private static func storeChecksum(of frame: UnsafeRawBufferPointer, _ associated: UnsafeRawBufferPointer, to tag: UnsafeMutableRawPointer) {
+  private static func storeChecksum(of frame: UnsafeRawBufferPointer, _ associated: UnsafeRawBufferPointer, to tag: UnsafeMutableRawPointer)
+  {
     let tag = UnsafeMutableRawBufferPointer(start: tag, count: Limits.frameTagBytes)
     tag.initializeMemory(as: UInt8.self, repeating: 0)
     tag.put(checksum(frame, associated), at: 0)

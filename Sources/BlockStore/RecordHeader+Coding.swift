@@ -74,7 +74,8 @@ extension RecordHeader {
     let unused = UnsafeRawBufferPointer(rebasing: bytes[(sealing == .encrypted ? Offset.reserved : Offset.wrappedKey)..<Offset.checksum])
     self.init(
       block: BlockID(loading: UnsafeRawBufferPointer(rebasing: bytes[Offset.block..<Offset.plainBytes])),
-      plainBytes: Int(bytes.number(UInt32.self, at: Offset.plainBytes)), storedBytes: Int(bytes.number(UInt32.self, at: Offset.storedBytes)),
+      plainBytes: Int(bytes.number(UInt32.self, at: Offset.plainBytes)),
+      storedBytes: Int(bytes.number(UInt32.self, at: Offset.storedBytes)),
       encoding: encoding, sealing: sealing, keyEpoch: bytes.number(UInt32.self, at: Offset.keyEpoch),
       wrappedKey: sealing == .encrypted ? Array(wrapped) : [])
     guard unused.isZero else { throw BlockStoreError(.malformed, "The record's header has bytes where none may be.") }

@@ -25,7 +25,8 @@ package struct RecordSealer: ~Copyable, @unchecked Sendable {
     buffer: IOBuffer, block: BlockID, plainBytes: Int, storedBytes: Int, encoding: ContentEncoding, keys: DataKeyring?
   ) throws(BlockStoreError) {
     var header = RecordHeader(
-      block: block, plainBytes: plainBytes, storedBytes: storedBytes, encoding: encoding, sealing: .checksummed, keyEpoch: 0, wrappedKey: [])
+      block: block, plainBytes: plainBytes, storedBytes: storedBytes, encoding: encoding, sealing: .checksummed, keyEpoch: 0, wrappedKey: []
+    )
     if let fault = header.fault { throw BlockStoreError(.malformed, "No record can be made: \(fault).") }
     precondition(buffer.capacity >= RecordLayout.recordBytes(storedBytes: storedBytes), "the record does not fit into its buffer")
     var recordKey: SecretBytes?

@@ -85,7 +85,8 @@ struct SegmentHeader: Equatable, Sendable {
       throw BlockStoreError(.wrongKey, "The disk holds encrypted blocks, and no master key was given.")
     }
     guard keys.checkValue(keyEpoch) == keyCheck else {
-      throw BlockStoreError(.wrongKey, "The data key of epoch \(keyEpoch) is missing or is not the one that the disk's blocks were written under.")
+      throw BlockStoreError(
+        .wrongKey, "The data key of epoch \(keyEpoch) is missing or is not the one that the disk's blocks were written under.")
     }
   }
 }

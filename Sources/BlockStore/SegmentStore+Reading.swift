@@ -76,7 +76,9 @@ extension SegmentStore {
     let segment = state.withLock { $0.segments[Int(slot)] }
     do {
       let file = isDirect ? try files.directFile(slot, segment) : try files.file(slot, segment)
-      return RecordSource(file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes, direct: isDirect ? PageReader() : nil)
+      return RecordSource(
+        file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes,
+        direct: isDirect ? PageReader() : nil)
     } catch { throw .io(error) }
   }
 
@@ -94,7 +96,8 @@ extension SegmentStore {
   ) throws(BlockStoreError) -> Payload? {
     let asked = range ?? 0..<entry.storedBytes
     let last = RecordLayout.frameCount(storedBytes: entry.storedBytes) - 1
-    let frames = min(last, asked.lowerBound / Limits.frameBytes)...min(last, max(asked.lowerBound, asked.upperBound - 1) / Limits.frameBytes)
+    let frames =
+      min(last, asked.lowerBound / Limits.frameBytes)...min(last, max(asked.lowerBound, asked.upperBound - 1) / Limits.frameBytes)
     guard try source.openFrames(frames, of: entry, into: buffer, keys: configuration.keys) else { return nil }
     let start = asked.lowerBound - frames.lowerBound * Limits.frameBytes
     return Payload(block: entry.stored, buffer: buffer, range: start..<(start + asked.count))

@@ -68,8 +68,9 @@ extension SegmentStore {
     do {
       // The names that making a disk leaves when it is cut short.
       let others = try fileSystem.list(folder).filter { !["lock", "segments", "lost+found", DiskIdentity.fileName + ".tmp"].contains($0) }
-      guard configuration.formatsEmptyFolder, others.isEmpty, try fileSystem.attributes(folder + "/segments") == nil
-        || fileSystem.list(folder + "/segments").isEmpty
+      guard configuration.formatsEmptyFolder, others.isEmpty,
+        try fileSystem.attributes(folder + "/segments") == nil
+          || fileSystem.list(folder + "/segments").isEmpty
       else { throw BlockStoreError(.malformed, "The folder \(folder) is no disk of a store: it has no file \(DiskIdentity.fileName).") }
       try fileSystem.createDirectory(folder + "/segments")
       try fileSystem.syncDirectory(folder)

@@ -24,7 +24,8 @@ struct StoreOperation: Sendable {
   /// Bytes that the operation may take in a segment, with padding.
   var segmentBytes: Int {
     switch request {
-    case .append(let record): return RecordPlacement.segmentBytes(recordBytes: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
+    case .append(let record):
+      return RecordPlacement.segmentBytes(recordBytes: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
     case .raiseEpoch, .delete, .setAside: return RecordPlacement.controlBytes
     }
   }

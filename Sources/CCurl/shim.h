@@ -2,5 +2,78 @@
 #define CAIRN_CCURL_SHIM_H
 
 #include <curl/curl.h>
+#include <stdint.h>
+
+/// libcurl's setters are variadic, which Swift cannot call; one shim per type of argument.
+
+static inline CURLcode cairn_curl_set_long(CURL *easy, CURLoption option, long value) {
+  return curl_easy_setopt(easy, option, value);
+}
+
+static inline CURLcode cairn_curl_set_size(CURL *easy, CURLoption option, int64_t value) {
+  return curl_easy_setopt(easy, option, (curl_off_t)value);
+}
+
+static inline CURLcode cairn_curl_set_pointer(CURL *easy, CURLoption option, const void *value) {
+  return curl_easy_setopt(easy, option, value);
+}
+
+static inline CURLcode cairn_curl_set_string(CURL *easy, CURLoption option, const char *value) {
+  return curl_easy_setopt(easy, option, value);
+}
+
+/// The bytes are copied.
+static inline CURLcode cairn_curl_set_blob(CURL *easy, CURLoption option, const void *bytes, size_t length) {
+  struct curl_blob blob;
+  blob.data = (void *)bytes;
+  blob.len = length;
+  blob.flags = CURL_BLOB_COPY;
+  return curl_easy_setopt(easy, option, &blob);
+}
+
+typedef size_t (*cairn_curl_transfer)(char *bytes, size_t size, size_t count, void *context);
+typedef int (*cairn_curl_seek)(void *context, curl_off_t offset, int origin);
+
+static inline CURLcode cairn_curl_set_transfer(CURL *easy, CURLoption option, cairn_curl_transfer function) {
+  return curl_easy_setopt(easy, option, function);
+}
+
+static inline CURLcode cairn_curl_set_seek(CURL *easy, cairn_curl_seek function) {
+  return curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, function);
+}
+
+static inline CURLMcode cairn_curl_multi_set_long(CURLM *multi, CURLMoption option, long value) {
+  return curl_multi_setopt(multi, option, value);
+}
+
+static inline long cairn_curl_response_code(CURL *easy) {
+  long code = 0;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+  return code;
+}
+
+/// 1 once a connection was found or made and the transfer itself goes on; before that, limits of connections may hold it back.
+static inline int cairn_curl_has_begun(CURL *easy) {
+  curl_off_t microseconds = 0;
+  curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &microseconds);
+  return microseconds > 0;
+}
+
+static inline void *cairn_curl_private(CURL *easy) {
+  char *context = NULL;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &context);
+  return context;
+}
+
+/// The finished transfer of a message, NULL when the message says something else; `result` is set with it.
+static inline CURL *cairn_curl_done(const CURLMsg *message, CURLcode *result) {
+  if (message->msg != CURLMSG_DONE) return NULL;
+  *result = message->data.result;
+  return message->easy_handle;
+}
+
+static const size_t cairn_curl_read_pause = CURL_READFUNC_PAUSE;
+static const size_t cairn_curl_read_abort = CURL_READFUNC_ABORT;
+static const int cairn_curl_pause_none = CURLPAUSE_CONT;
 
 #endif

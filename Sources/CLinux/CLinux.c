@@ -8,22 +8,26 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/types.h>
+#include <termios.h>
 #include <unistd.h>
 
-int cairn_fallocate(int descriptor, off_t offset, off_t length) {
+int cairn_fallocate(int descriptor, int64_t offset, int64_t length) {
   return fallocate(descriptor, 0, offset, length);
 }
 
-int cairn_fallocate_keep_size(int descriptor, off_t offset, off_t length) {
+int cairn_fallocate_keep_size(int descriptor, int64_t offset, int64_t length) {
   return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
-int cairn_punch_hole(int descriptor, off_t offset, off_t length) {
+int cairn_punch_hole(int descriptor, int64_t offset, int64_t length) {
   return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
-int cairn_open_direct(const char *path, int flags, mode_t mode) {
+int cairn_open_direct(const char *path, int flags, unsigned int mode) {
   return open(path, flags | O_DIRECT | O_CLOEXEC, mode);
 }
 
@@ -130,25 +134,52 @@ static void pass_signal_on(int number) {
   errno = saved;
 }
 
-int cairn_signals_to_pipe(const int *signals, int count) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
-  if (fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0) return -1;
-  signal_pipe = ends[1];
+static int install_handlers(const int *signals, int count) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
-  action.sa_handler = SIG_IGN;
-  if (sigaction(SIGPIPE, &action, NULL) != 0) return -1;
   action.sa_handler = pass_signal_on;
   action.sa_flags = SA_RESTART;
   sigfillset(&action.sa_mask);
   for (int i = 0; i < count; i++)
     if (sigaction(signals[i], &action, NULL) != 0) return -1;
-  return ends[0];
+  return cairn_ignore_sigpipe();
+}
+
+int cairn_signals_to_pipe(const int *signals, int count) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  signal_pipe = ends[1];
+  if (fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0 && install_handlers(signals, count) == 0) return ends[0];
+  // The writing end stays: a handler that was installed already may still use it.
+  close(ends[0]);
+  return -1;
 }
 
 int cairn_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
 
 int cairn_spawn_in_folder(void *file_actions, const char *path) {
   return posix_spawn_file_actions_addchdir_np(file_actions, path);
+}
+
+int cairn_terminal_columns(int descriptor) {
+  struct winsize size;
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+void *cairn_terminal_hide(int descriptor) {
+  struct termios *saved = malloc(sizeof *saved);
+  if (!saved) return NULL;
+  if (tcgetattr(descriptor, saved) == 0) {
+    struct termios hidden = *saved;
+    hidden.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+    hidden.c_cc[VEOL] = 3;
+    if (tcsetattr(descriptor, TCSAFLUSH, &hidden) == 0) return saved;
+  }
+  free(saved);
+  return NULL;
+}
+
+void cairn_terminal_restore(int descriptor, void *saved) {
+  tcsetattr(descriptor, TCSAFLUSH, saved);
+  free(saved);
 }

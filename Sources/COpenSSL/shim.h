@@ -1,6 +1,10 @@
 #ifndef CAIRN_COPENSSL_SHIM_H
 #define CAIRN_COPENSSL_SHIM_H
 
+// The library's headers include the system's. Without this line their types (timespec, pthread_attr_t) would belong to this module or to
+// Glibc, whichever a build happens to load first.
+#pragma clang module import SwiftGlibc
+
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>

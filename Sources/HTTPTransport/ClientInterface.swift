@@ -16,9 +16,11 @@ package struct HTTPClientRequest: Sendable {
   package var deadline: Duration
   /// For name, connection and TLS together.
   package var connectTimeout: Duration
-  /// Below `minimumRate` bytes a second for this long, the transfer is given up; nil never.
+  /// Below the client's `minimumRate` for this long, in both directions together, the transfer is given up; nil never. Also the time
+  /// that a server may think before it answers.
   package var stallTimeout: Duration?
-  /// Where a response body goes; nil collects it in memory up to `responseLimit`.
+  /// Where the body of a 2xx response goes, from the buffer's start; nil collects it in memory up to `responseLimit`. The bodies of
+  /// other responses are collected in any case.
   package var responseBuffer: IOBuffer?
   /// Bytes; a longer response body fails with `responseTooLarge`.
   package var responseLimit: Int
@@ -40,7 +42,7 @@ package struct HTTPClientRequest: Sendable {
   }
 }
 
-/// What came back. `bytes` is empty when a response buffer was given; `count` says how many bytes are in it then.
+/// What came back. `bytes` is empty when the body went into a response buffer; `count` is the body's length either way.
 package struct HTTPClientResponse: Sendable {
   package var status: Int
   package var headers: HTTPHeaders

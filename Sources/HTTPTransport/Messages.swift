@@ -32,26 +32,30 @@ package struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
 
   package mutating func append(_ name: String, _ value: String) { fields.append((name, value)) }
 
+  private static func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) }
+
   static func sameName(_ a: String, _ b: String) -> Bool {
     let (a, b) = (a.utf8, b.utf8)
-    return a.count == b.count && zip(a, b).allSatisfy { ($0 | 0x20) == ($1 | 0x20) }
+    return a.count == b.count && zip(a, b).allSatisfy { $0 == $1 || (isLetter($0) && ($0 ^ $1) == 0x20) }
   }
 }
 
-/// What the request line and the headers said. `path` is percent-decoded per component; `query` keeps order, repeats, and decoded values.
+/// What the request line and the headers said.
 package struct HTTPRequestHead: Sendable {
   package var method: HTTPMethod
   /// The undecoded path, as sent, without the query.
   package var rawPath: String
   /// Decoded components between slashes; a component that is not valid UTF-8 after decoding was already refused with 400.
   package var path: [String]
+  /// Decoded, in order, repeats kept; `+` was a space.
   package var query: [(name: String, value: String)]
   package var headers: HTTPHeaders
   /// Declared body length in bytes, nil when there is no body or it is chunked.
   package var contentLength: Int?
   /// Numeric address of the peer, without the port.
   package var remoteAddress: String
-  /// From `X-Request-Id` or the trace id of `traceparent` when those are well formed, else made here; echoed in the answer and in every log line.
+  /// From `X-Request-Id` or the trace id of `traceparent` when those are well formed, else made here; echoed in the answer and in
+  /// every log line.
   package var requestID: String
   /// Values of the route's `{name}` components.
   package var parameters: [String: String]
@@ -101,12 +105,15 @@ package enum HTTPBodyError: Error, Sendable, Equatable {
   case cancelled
 }
 
-/// A request's body as it arrives. One consumer, one of the two ways below. Bytes that nobody takes are not read from the socket.
+/// A request's body as it arrives. One consumer, one of the two ways below. Bytes that nobody takes are not read from the socket, apart
+/// from bodies of at most 32 KiB, which are there before the handler starts. Once the handler has answered, the rest is dropped.
 package protocol HTTPRequestBody: AnyObject, Sendable {
-  /// Starts copying the body into `buffer` as it arrives, on the network's own threads, at most `limit` bytes.
-  /// The caller keeps off the ranges at or above what `received(beyond:)` last said.
+  /// Starts copying the body into `buffer` as it arrives, on the network's own threads. A body of more than `limit` bytes fails with
+  /// `tooLarge`, at once when that much was declared. The caller keeps off the ranges at or above what `received(beyond:)` last said;
+  /// the buffer may be written to until the body has ended, failed, or the handler has answered.
   func receive(into buffer: IOBuffer, placement: BodyPlacement, limit: Int)
-  /// Waits until more than `count` body bytes are in the buffer, or the body has ended, and says how many are there and whether that is all.
+  /// Waits until more than `count` body bytes are in the buffer, or the body has ended, and says how many are there and whether that
+  /// is all. While it waits it is woken each 128 KiB and at the end, so that large bodies cost few wake-ups.
   func received(beyond count: Int) async throws(HTTPBodyError) -> (count: Int, ended: Bool)
   /// The whole body in memory, for small documents.
   func collect(limit: Int) async throws(HTTPBodyError) -> [UInt8]
@@ -118,8 +125,9 @@ package enum HTTPResponseBody: Sendable {
   case bytes([UInt8])
   /// Sent from memory without copying; the buffer is let go when the last byte has left.
   case buffer(IOBuffer, range: Range<Int>)
-  /// Pulled piece by piece as the socket takes it. `length` in bytes when known (then `Content-Length`), else chunked.
-  /// `next` answers nil at the end; throwing breaks the connection, so that the peer sees a short body and never a wrong one.
+  /// Pulled piece by piece: `next` is asked again when the socket has taken the piece before. `length` in bytes when known (then
+  /// `Content-Length`), else chunked. `next` answers nil at the end; throwing, ending before `length` or going beyond it breaks the
+  /// connection, so that the peer sees a short body and never a wrong one. When the connection is lost the asking task is cancelled.
   case stream(length: Int?, next: @Sendable () async throws -> HTTPBodyPiece?)
 }
 
@@ -129,6 +137,8 @@ package enum HTTPBodyPiece: Sendable {
   case buffer(IOBuffer, range: Range<Int>)
 }
 
+/// What a handler answers. `Content-Length` comes from the body; a header field of that name matters only for `HEAD` without a body,
+/// where it says how long the body of `GET` would be. Fields with a line break in them are left out.
 package struct HTTPResponse: Sendable {
   package var status: Int
   package var headers: HTTPHeaders
@@ -144,8 +154,10 @@ package struct HTTPResponse: Sendable {
 package typealias HTTPHandler = @Sendable (HTTPRequestHead, any HTTPRequestBody) async -> HTTPResponse
 
 /// Looks at the head before the body is read. An answer refuses the request: with `Expect: 100-continue` it is sent at once,
-/// without it the body is read and dropped (up to 5 MiB, at the minimum rate) and then it is sent. Runs on a network thread: it never blocks.
+/// without it the body is read and dropped (up to 5 MiB, at the minimum rate) and then it is sent. Runs on a network thread: it never
+/// blocks.
 package typealias HTTPGate = @Sendable (HTTPRequestHead) -> HTTPResponse?
 
 /// Answers a request without a body on the network thread itself, for work of microseconds; nil hands over to the route's handler.
+/// Not asked when there is a body.
 package typealias HTTPInlineHandler = @Sendable (HTTPRequestHead) -> HTTPResponse?

@@ -35,7 +35,8 @@ package protocol ClusterMetadata: Sendable {
   func repairCount() async throws(MetadataError) -> Int
   /// Notes that blocks need repair (rot reported, a copy found missing); those that no version refers to are left out.
   func addRepairs(_ blocks: [BlockID]) async throws(MetadataError)
-  /// Removes the repair rows and stray rows of blocks that have all copies on the layout of this version; `.conflict` when it is no longer the newest.
+  /// Removes the repair rows and stray rows of blocks that have all copies on the layout of this version; `.conflict` when it is no
+  /// longer the newest.
   func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError)
   func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]]
 
@@ -47,7 +48,8 @@ package protocol ClusterMetadata: Sendable {
 
   /// Who uses a block: at most `limit` file versions, and the open uploads that pin it.
   func uses(of block: BlockID, limit: Int) async throws(MetadataError) -> BlockUses
-  /// Recounts what is kept as a count (references, usage, reservations, change sequences, listing from the feed) and answers each discrepancy as a sentence,
+  /// Recounts what is kept as a count (references, usage, reservations, change sequences, listing from the feed) and answers each
+  /// discrepancy as a sentence,
   /// under the number of the invariant it breaks.
   func recount() async throws(MetadataError) -> [RecountFinding]
 }

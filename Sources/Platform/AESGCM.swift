@@ -55,6 +55,11 @@ package struct AESGCMContext: ~Copyable {
     self.context = context
   }
 
+  /// As `init(key:)` over memory.
+  package init(key: SecretBytes) throws(CryptoError) {
+    self = try key.withBytes { bytes throws(CryptoError) in try AESGCMContext(key: bytes) }
+  }
+
   deinit { EVP_CIPHER_CTX_free(context) }
 
   /// Encrypts `frame` where it is and writes its 16-byte tag to `tag`.
@@ -70,7 +75,7 @@ package struct AESGCMContext: ~Copyable {
 
   /// Decrypts `frame` where it is and checks the 16-byte tag.
   ///
-  /// - Throws: `CryptoError.authenticationFailed` when the tag does not fit; the frame's bytes are zeroed then, so that nobody can use them.
+  /// - Throws: `CryptoError.authenticationFailed` when the tag does not fit; the frame's bytes are zeroed then, so nobody can use them.
   package mutating func open(
     nonce: AESGCMNonce, associatedData: UnsafeRawBufferPointer, inPlace frame: UnsafeMutableRawBufferPointer, tag: UnsafeRawPointer
   ) throws(CryptoError) {

@@ -29,9 +29,13 @@ package enum AtomicFile {
     guard size <= Int64(limit) else {
       throw FileError(operation: "read", path: path, errno: 0, reason: "it has \(size) bytes, and at most \(limit) are taken")
     }
-    // Files of /proc and devices say 0 and have more.
-    var bytes = [UInt8](repeating: 0, count: size == 0 ? min(limit, 1 << 16) : Int(size))
+    // Files of /proc and devices say 0 and have more; one byte beyond what is taken shows that there is too much.
+    let most = size == 0 ? min(limit, 1 << 20) : Int(size)
+    var bytes = [UInt8](repeating: 0, count: size == 0 ? most + 1 : most)
     let count = try fill(&bytes, from: file)
+    guard count <= most else {
+      throw FileError(operation: "read", path: path, errno: 0, reason: "it has more than \(most) bytes")
+    }
     bytes.removeSubrange(count...)
     return bytes
   }

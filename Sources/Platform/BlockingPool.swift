@@ -84,7 +84,7 @@ package final class BlockingPool: Sendable {
   /// Jobs that wait for a thread now.
   package var waiting: Int { shared.state.withLock { $0.count } }
 
-  /// Runs `work` on one of the pool's threads. It is not interrupted when the task is cancelled; a job that has not begun then does not begin.
+  /// Runs `work` on one of the pool's threads. Cancelling the task does not interrupt it; a job that has not begun then does not begin.
   ///
   /// - Throws: what `work` throws; `Refused` when it was not run; `CancellationError` when the task was cancelled before it began.
   package func run<T: Sendable>(_ work: @Sendable @escaping () throws -> T) async throws -> T {

@@ -10,16 +10,37 @@ package final class BufferPool: Sendable {
     case tooManyWaiting
   }
 
+  /// A place in line. The continuation comes a moment after the place.
   private struct Waiter {
     let ticket: UInt64
-    let continuation: CheckedContinuation<IOBuffer?, Never>
+    var continuation: CheckedContinuation<Settlement, Never>?
+  }
+
+  /// What became of a place in line.
+  private enum Settlement: Sendable {
+    case lent(UnsafeSendablePointer)
+    case refused
   }
 
   private struct State {
     var idle: [UnsafeSendablePointer] = []
     var lent = 0
     var waiters: [Waiter] = []
+    /// Settled between taking a place and waiting there; each entry is taken out by its caller a moment later.
+    var settledEarly: [UInt64: Settlement] = [:]
     var nextTicket: UInt64 = 0
+
+    mutating func takeTicket() -> UInt64 {
+      nextTicket += 1
+      waiters.append(Waiter(ticket: nextTicket))
+      return nextTicket
+    }
+
+    /// Leaves the settlement for a caller who is not waiting yet, and answers the continuation of one who is.
+    mutating func settle(_ waiter: Waiter, _ settlement: Settlement) -> CheckedContinuation<Settlement, Never>? {
+      if waiter.continuation == nil { settledEarly[waiter.ticket] = settlement }
+      return waiter.continuation
+    }
   }
 
   /// Bytes of each buffer.
@@ -35,6 +56,7 @@ package final class BufferPool: Sendable {
   ///   - limit: buffers at most; they are allocated when first asked for and kept for reuse.
   ///   - waitingLimit: callers that may wait at once; one more is refused.
   package init(bufferCapacity: Int, limit: Int, waitingLimit: Int = 256) {
+    precondition(bufferCapacity > 0 && limit > 0 && waitingLimit >= 0, "a pool has room for a buffer")
     self.bufferCapacity = bufferCapacity
     self.limit = limit
     self.waitingLimit = waitingLimit
@@ -49,15 +71,13 @@ package final class BufferPool: Sendable {
   /// Buffers that somebody holds now.
   package var lent: Int { state.withLock { $0.lent } }
 
-  /// A buffer at once, or nil when all are lent.
+  /// Callers that wait for a buffer now.
+  package var waiting: Int { state.withLock { $0.waiters.count } }
+
+  /// A buffer at once, or nil when all are lent or others wait.
   package func tryAcquire() -> IOBuffer? {
-    let pointer = state.withLock { state -> UnsafeSendablePointer?? in
-      guard state.lent < limit, state.waiters.isEmpty else { return .none }
-      state.lent += 1
-      return .some(state.idle.popLast())
-    }
-    guard let pointer else { return nil }
-    return wrap(pointer?.value ?? IOBuffer.allocate(capacity: bufferCapacity))
+    guard case .lend(let pointer) = admit(mayWait: false) else { return nil }
+    return wrap(pointer)
   }
 
   /// A buffer, in the order of asking.
@@ -65,78 +85,83 @@ package final class BufferPool: Sendable {
   /// - Parameter patience: how long to wait for one.
   /// - Throws: `Exhausted.tooManyWaiting` when the line is full or `patience` ran out; `CancellationError` when the task was cancelled.
   package func acquire(patience: Duration) async throws -> IOBuffer {
-    if let buffer = tryAcquire() { return buffer }
-    let ticket = state.withLock { state -> UInt64? in
-      guard state.waiters.count < waitingLimit else { return nil }
-      state.nextTicket += 1
-      return state.nextTicket
+    let ticket: UInt64
+    switch admit(mayWait: true) {
+    case .lend(let pointer): return wrap(pointer)
+    case .refuse: throw Exhausted.tooManyWaiting
+    case .wait(let place): ticket = place
     }
-    guard let ticket else { throw Exhausted.tooManyWaiting }
     let timer = Task { [weak self] in
       try? await Task.sleep(for: patience)
       self?.giveUp(ticket)
     }
     defer { timer.cancel() }
-    let buffer = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        enqueue(Waiter(ticket: ticket, continuation: continuation), cancelled: Task.isCancelled)
-      }
+    let settlement = await withTaskCancellationHandler {
+      await withCheckedContinuation { park(ticket, $0) }
     } onCancel: {
       giveUp(ticket)
     }
-    guard let buffer else {
+    switch settlement {
+    case .lent(let pointer): return wrap(pointer.value)
+    case .refused:
       try Task.checkCancellation()
       throw Exhausted.tooManyWaiting
     }
-    return buffer
   }
 
   private enum Admission {
+    /// Nil is a buffer that has yet to be allocated.
     case lend(UnsafeMutableRawPointer?)
-    case wait
+    case wait(ticket: UInt64)
     case refuse
   }
 
-  private func enqueue(_ waiter: Waiter, cancelled: Bool) {
-    let admission = state.withLock { state -> Admission in
-      if cancelled { return .refuse }
-      if state.lent < limit {
+  private func admit(mayWait: Bool) -> Admission {
+    state.withLock { state -> Admission in
+      if state.lent < limit, state.waiters.isEmpty {
         state.lent += 1
         return .lend(state.idle.popLast()?.value)
       }
-      guard state.waiters.count < waitingLimit else { return .refuse }
-      state.waiters.append(waiter)
-      return .wait
+      guard mayWait, state.waiters.count < waitingLimit else { return .refuse }
+      return .wait(ticket: state.takeTicket())
     }
-    switch admission {
-    case .lend(let pointer): waiter.continuation.resume(returning: wrap(pointer ?? IOBuffer.allocate(capacity: bufferCapacity)))
-    case .refuse: waiter.continuation.resume(returning: nil)
-    case .wait: break
+  }
+
+  private func park(_ ticket: UInt64, _ continuation: CheckedContinuation<Settlement, Never>) {
+    let settlement = state.withLock { state -> Settlement? in
+      if let settlement = state.settledEarly.removeValue(forKey: ticket) { return settlement }
+      guard let index = state.waiters.firstIndex(where: { $0.ticket == ticket }) else {
+        preconditionFailure("a place in line is settled once")
+      }
+      state.waiters[index].continuation = continuation
+      return nil
     }
+    if let settlement { continuation.resume(returning: settlement) }
   }
 
   private func giveUp(_ ticket: UInt64) {
-    let waiter = state.withLock { state -> Waiter? in
+    let continuation = state.withLock { state -> CheckedContinuation<Settlement, Never>? in
       guard let index = state.waiters.firstIndex(where: { $0.ticket == ticket }) else { return nil }
-      return state.waiters.remove(at: index)
+      return state.settle(state.waiters.remove(at: index), .refused)
     }
-    waiter?.continuation.resume(returning: nil)
+    continuation?.resume(returning: .refused)
   }
 
-  private func wrap(_ base: UnsafeMutableRawPointer) -> IOBuffer {
-    IOBuffer(base: base, capacity: bufferCapacity) { [self] pointer in release(pointer) }
+  private func wrap(_ base: UnsafeMutableRawPointer?) -> IOBuffer {
+    IOBuffer(base: base ?? IOBuffer.allocate(capacity: bufferCapacity), capacity: bufferCapacity) { [self] pointer in release(pointer) }
   }
 
   private func release(_ pointer: UnsafeMutableRawPointer) {
-    let next = state.withLock { state -> Waiter? in
+    let pointer = UnsafeSendablePointer(value: pointer)
+    let continuation = state.withLock { state -> CheckedContinuation<Settlement, Never>? in
       guard !state.waiters.isEmpty else {
         state.lent -= 1
-        state.idle.append(UnsafeSendablePointer(value: pointer))
+        state.idle.append(pointer)
         return nil
       }
-      return state.waiters.removeFirst()
+      return state.settle(state.waiters.removeFirst(), .lent(pointer))
     }
-    next?.continuation.resume(returning: wrap(pointer))
+    continuation?.resume(returning: .lent(pointer))
   }
 }
 

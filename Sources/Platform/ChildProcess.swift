@@ -58,7 +58,9 @@ package final class ChildProcess: Sendable {
 
   /// - Parameter executable: a path; without a slash it is looked up in `PATH`.
   /// - Throws: `FileError` when the program cannot be started.
-  package static func start(_ executable: String, _ arguments: [String] = [], _ options: Options = Options()) throws(FileError) -> ChildProcess {
+  package static func start(_ executable: String, _ arguments: [String] = [], _ options: Options = Options()) throws(FileError)
+    -> ChildProcess
+  {
     let child = ChildProcess(processIdentifier: try ProcessSpawner.spawn(executable, arguments, options))
     _ = WorkerThread.start(name: "child") { child.awaitEnding() }
     return child

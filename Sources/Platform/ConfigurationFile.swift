@@ -3,6 +3,10 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
   /// Counted from 1; nil when something is missing.
   package var line: Int?
   package var message: String
+  package init(line: Int? = nil, message: String) {
+    self.line = line
+    self.message = message
+  }
   package var description: String { message }
 }
 
@@ -26,8 +30,9 @@ package struct ConfigurationFile: Sendable {
   ///   - knownKeys: every key that the program reads.
   package init(text: String, source: String, knownKeys: [String]) throws(ConfigurationError) {
     self.source = source
-    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      guard let entry = try ConfigurationFile.parse(line, number: index + 1, source: source) else { continue }
+    // By scalars: as characters, a carriage return and a line feed are one that is not a line feed.
+    for (index, line) in text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      guard let entry = try ConfigurationFile.parse(Substring(line), number: index + 1, source: source) else { continue }
       guard knownKeys.contains(entry.key) else {
         let hint = Suggestion.nearest(to: entry.key, in: knownKeys).map { "; did you mean “\($0)”?" } ?? "."
         throw ConfigurationError(line: entry.line, message: "\(source):\(entry.line): there is no setting “\(entry.key)”\(hint)")
@@ -61,7 +66,9 @@ package struct ConfigurationFile: Sendable {
 
   /// A whole number within `range`.
   package func int(_ key: String, in range: ClosedRange<Int> = Int.min...Int.max) throws(ConfigurationError) -> Int? {
-    try typed(key, expected: range == Int.min...Int.max ? "a whole number" : "a whole number from \(range.lowerBound) to \(range.upperBound)") {
+    try typed(
+      key, expected: range == Int.min...Int.max ? "a whole number" : "a whole number from \(range.lowerBound) to \(range.upperBound)"
+    ) {
       Int($0).flatMap { range.contains($0) ? $0 : nil }
     }
   }

@@ -98,12 +98,12 @@ package final class File: OpenFile {
   package func allocate(offset: Int64, length: Int64, keepSize: Bool = false) throws(FileError) {
     try SystemCall.retrying("fallocate", path) {
       keepSize
-        ? cairn_fallocate_keep_size(descriptor, off_t(offset), off_t(length)) : cairn_fallocate(descriptor, off_t(offset), off_t(length))
+        ? cairn_fallocate_keep_size(descriptor, offset, length) : cairn_fallocate(descriptor, offset, length)
     }
   }
 
   package func punchHole(offset: Int64, length: Int64) throws(FileError) {
-    try SystemCall.retrying("punch hole", path) { cairn_punch_hole(descriptor, off_t(offset), off_t(length)) }
+    try SystemCall.retrying("punch hole", path) { cairn_punch_hole(descriptor, offset, length) }
   }
 
   package func truncate(to size: Int64) throws(FileError) {
@@ -131,11 +131,14 @@ package final class File: OpenFile {
     try SystemCall.retrying("read", path) { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
   }
 
+  /// `UTIME_OMIT`, a macro that Swift does not see.
+  private static let leaveAlone = (1 << 30) - 2
+
   /// Sets the time of the last change of the contents, in nanoseconds since 1970 in UTC; the time of the last access stays.
   package func setModified(nanoseconds: Int64) throws(FileError) {
     let seconds = nanoseconds >= 0 ? nanoseconds / 1_000_000_000 : (nanoseconds - 999_999_999) / 1_000_000_000
     let times = [
-      timespec(tv_sec: 0, tv_nsec: (1 << 30) - 2),  // UTIME_OMIT
+      timespec(tv_sec: 0, tv_nsec: File.leaveAlone),
       timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds - seconds * 1_000_000_000)),
     ]
     try SystemCall.retrying("futimens", path) { futimens(descriptor, times) }

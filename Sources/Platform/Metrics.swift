@@ -89,8 +89,9 @@ package final class Metrics: Sendable {
         state.families.append(Family(name: name, kind: kind, help: help, labelNames: labelNames))
         state.positions[name] = position
       }
-      let family = state.families[position]
-      precondition(family.kind == kind && family.labelNames == labelNames, "\(name) has one kind and one list of labels")
+      precondition(
+        state.families[position].kind == kind && state.families[position].labelNames == labelNames,
+        "\(name) has one kind and one list of labels")
       return state.families[position].series(of: values, limit: seriesLimit, make: make)
     }
   }

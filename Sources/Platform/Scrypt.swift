@@ -2,7 +2,7 @@ internal import COpenSSL
 
 /// scrypt (RFC 7914): a key from a password, at a cost in time and memory that guessing pays as well.
 package enum Scrypt {
-  /// Takes about 128 · `n` · `r` bytes of memory (32 MiB with the defaults) and some 60 ms of processor time: call it on a `BlockingPool`.
+  /// Takes about 128 · `n` · `r` bytes of memory (32 MiB with the defaults) and some 100 ms of processor time: call it on a `BlockingPool`.
   ///
   /// - Parameters:
   ///   - n: the cost, a power of two.
@@ -18,10 +18,11 @@ package enum Scrypt {
       128 * n * r + 128 * r * p < memoryLimit
     else { throw .invalidInput("scrypt with n=\(n), r=\(r), p=\(p) for \(count) bytes") }
     var key = [UInt8](repeating: 0, count: count)
+    // The library reads no password and no salt when their lengths are 0, whatever the pointers are.
     let done = password.withUnsafeBytes { password in
       EVP_PBE_scrypt(
-        password.baseAddress?.assumingMemoryBound(to: CChar.self) ?? UnsafePointer(bitPattern: 1), password.count, salt, salt.count,
-        UInt64(n), UInt64(r), UInt64(p), UInt64(memoryLimit), &key, count)
+        password.baseAddress?.assumingMemoryBound(to: CChar.self), password.count, salt, salt.count, UInt64(n), UInt64(r), UInt64(p),
+        UInt64(memoryLimit), &key, count)
     }
     guard done == 1 else { throw .library("EVP_PBE_scrypt") }
     return key

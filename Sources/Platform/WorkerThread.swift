@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import CLinux
 internal import Glibc
 
@@ -43,6 +44,14 @@ package final class WorkerThread: Sendable {
   package func join() {
     finished.wait()
     finished.signal()
+  }
+
+  /// Blocks the calling thread, which is one of our own.
+  package static func sleep(for duration: Duration) {
+    let nanoseconds = max(0, duration.saturatedNanoseconds)
+    var time = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+    var left = timespec()
+    while nanosleep(&time, &left) != 0, errno == EINTR { time = left }
   }
 
   fileprivate static func enter(_ argument: UnsafeMutableRawPointer) {

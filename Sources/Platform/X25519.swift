@@ -38,7 +38,9 @@ package enum X25519 {
     defer { EVP_PKEY_CTX_free(context) }
     var secret = [UInt8](repeating: 0, count: 32)
     var count = 32
-    guard EVP_PKEY_derive_init(context) == 1, EVP_PKEY_derive_set_peer(context, peer) == 1 else { throw .library("EVP_PKEY_derive_set_peer") }
+    guard EVP_PKEY_derive_init(context) == 1, EVP_PKEY_derive_set_peer(context, peer) == 1 else {
+      throw .library("EVP_PKEY_derive_set_peer")
+    }
     guard EVP_PKEY_derive(context, &secret, &count) == 1, count == 32 else { throw .invalidInput("an X25519 public key of low order") }
     return secret
   }

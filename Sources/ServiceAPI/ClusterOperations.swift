@@ -63,7 +63,8 @@ package struct ClusterView: Sendable, Codable, Equatable {
   /// Partitions whose present replicas are not all filled yet, and who held them before: reads fall back to these.
   package var filling: [FillingPartition]
   package init(
-    cluster: ClusterID, revision: UInt64, generation: UInt64, layout: Layout, members: [Member], gcEpoch: UInt64, filling: [FillingPartition]
+    cluster: ClusterID, revision: UInt64, generation: UInt64, layout: Layout, members: [Member], gcEpoch: UInt64,
+    filling: [FillingPartition]
   ) {
     self.cluster = cluster
     self.revision = revision
@@ -141,7 +142,8 @@ extension ClusterOperations {
     }
   }
 
-  /// A signed `control` capability with which a node may ask another for the data keys. `body` is the SHA-256 of the request that it will send
+  /// A signed `control` capability with which a node may ask another for the data keys. `body` is the SHA-256 of the request that it will
+  /// send
   /// (which carries its ephemeral X25519 public key), so the ticket fits nobody else.
   package struct GetDataKeyTicket: ControlOperation {
     package typealias Response = DataKeyTicket

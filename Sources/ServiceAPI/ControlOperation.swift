@@ -1,12 +1,19 @@
 package import BlockModel
 
-/// One thing that the gateway, a node or an operator asks of the coordinator: `POST /v1/control/{name}`, JSON both ways, problems as problem documents.
+/// One thing that the gateway, a node or an operator asks of the coordinator: `POST /v1/control/{name}`, JSON both ways, problems as
+/// problem documents.
 package protocol ControlOperation: Sendable, Codable {
   associatedtype Response: Sendable & Codable
   /// The last component of the URL.
   static var name: String { get }
   /// Who may call it.
   static var audience: ControlAudience { get }
+  /// Changes nothing, so asking again after a lost answer is always safe.
+  static var isRead: Bool { get }
+}
+
+extension ControlOperation {
+  package static var isRead: Bool { false }
 }
 
 /// Who may call an operation; each kind of caller has a token of its own kind.

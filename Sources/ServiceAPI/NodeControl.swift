@@ -1,6 +1,7 @@
 package import BlockModel
 
-/// What the coordinator asks of a node: `POST /v1/control/{sha256 of the body}` with a `control` capability; the body is a `NodeCommand` as JSON.
+/// What the coordinator asks of a node: `POST /v1/control/{sha256 of the body}` with a `control` capability; the body is a `NodeCommand`
+/// as JSON.
 package enum NodeCommand: Sendable, Codable, Equatable {
   /// Which of these blocks are here? At most 10,000.
   case exist(blocks: [BlockID])

@@ -46,7 +46,8 @@ package struct UploadRequest: Sendable, Codable, Equatable {
   }
 }
 
-/// A block that an upload still lacks: its place in the file, and where it may be put. `put` is empty between coordinator and gateway, which signs.
+/// A block that an upload still lacks: its place in the file, and where it may be put. `put` is empty between coordinator and gateway,
+/// which signs.
 package struct MissingBlock: Sendable, Codable, Equatable {
   package var index: Int
   package var id: BlockID

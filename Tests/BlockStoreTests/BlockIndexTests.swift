@@ -10,8 +10,10 @@ import Testing
     return IndexEntry(
       id: id,
       location: RecordLocation(
-        slot: UInt32(random.next() % UInt64(RecordLocation.slotLimit)), unit: UInt32(random.next() % (1 << UInt64(RecordLocation.unitBits)))),
-      plainBytes: plain, storedBytes: compressed ? 1 + Int(random.next() % UInt64(plain - 1)) : plain, encoding: compressed ? .zstd : .plain,
+        slot: UInt32(random.next() % UInt64(RecordLocation.slotLimit)), unit: UInt32(random.next() % (1 << UInt64(RecordLocation.unitBits)))
+      ),
+      plainBytes: plain, storedBytes: compressed ? 1 + Int(random.next() % UInt64(plain - 1)) : plain,
+      encoding: compressed ? .zstd : .plain,
       isSetAside: random.next() % 8 == 0, gcEpoch: random.next() % 3 == 0 ? random.next() : random.next() % 50)
   }
 
@@ -101,7 +103,8 @@ import Testing
         if number % 4 == 0 { ids.append(id) }
         try index.set(
           IndexEntry(
-            id: id, location: RecordLocation(slot: 1, unit: UInt32(number % 1000)), plainBytes: 4096, storedBytes: 4096, encoding: .plain, gcEpoch: 3))
+            id: id, location: RecordLocation(slot: 1, unit: UInt32(number % 1000)), plainBytes: 4096, storedBytes: 4096, encoding: .plain,
+            gcEpoch: 3))
       }
     }
     let bytes = Double(Machine.residentBytes - before - ids.capacity * 32) / Double(count)
@@ -109,7 +112,8 @@ import Testing
     let looking = clock.measure { for id in ids where index.entry(of: id) != nil { found += 1 } }
     var digest = PartitionDigest.empty
     let digesting = clock.measure { digest = index.digest(partition: 1, bits: 2) }
-    print("index: \(bytes) bytes a block; \(count) set in \(filling); \(found) found in \(looking); digest of \(digest.count) in \(digesting)")
+    print(
+      "index: \(bytes) bytes a block; \(count) set in \(filling); \(found) found in \(looking); digest of \(digest.count) in \(digesting)")
     #expect(found == ids.count)
     #expect(bytes <= 48 && digesting < .milliseconds(50))
   }

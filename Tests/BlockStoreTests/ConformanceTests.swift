@@ -20,7 +20,9 @@ import Testing
         #expect(outcome == AppendOutcome(wasNew: true, block: expected))
         #expect(store.status(of: [id, Fixtures.id(of: [9, 9])]) == [expected, nil])
         #expect(try await store.bytes(id) == plain)
-        for range in [0..<0, 0..<min(1, size), max(0, size - 1)..<size, size..<size, size / 3..<size / 2, min(size, 65_530)..<min(size, 65_540)] {
+        for range in [
+          0..<0, 0..<min(1, size), max(0, size - 1)..<size, size..<size, size / 3..<size / 2, min(size, 65_530)..<min(size, 65_540),
+        ] {
           #expect(try await store.bytes(id, range) == Array(plain[range]), "\(range) of \(size)")
         }
         try await store.verify(id, using: Fixtures.pool())
@@ -153,7 +155,8 @@ import Testing
     }
   }
 
-  @Test("a store that has reached its capacity refuses blocks, serves reads and deletes, and takes blocks again", arguments: StoreKind.allCases)
+  @Test(
+    "a store that has reached its capacity refuses blocks, serves reads and deletes, and takes blocks again", arguments: StoreKind.allCases)
   func capacity(kind: StoreKind) async throws {
     try await kind.withStore(capacityBytes: 1 << 20) { store, keys in
       var ids: [BlockID] = []

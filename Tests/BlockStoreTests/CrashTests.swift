@@ -141,7 +141,9 @@ struct CrashRun {
     let pool = Fixtures.pool(1)
     for (content, id) in CrashRun.ids.enumerated() {
       let shown = store.status(of: id)?.gcEpoch
-      guard model[content].contains(shown) else { return "block \(content) is \(shown.map(String.init) ?? "absent"), may be \(model[content])" }
+      guard model[content].contains(shown) else {
+        return "block \(content) is \(shown.map(String.init) ?? "absent"), may be \(model[content])"
+      }
       model[content] = [shown]
       guard shown != nil else { continue }
       do {
@@ -231,7 +233,8 @@ struct CrashRun {
       case .append: return before.contains { ($0 == nil) == changed } ? nil : "\(operation) answered new: \(changed) on \(before)"
       case .raise: return before.contains { ($0 != nil) == changed } ? nil : "\(operation) answered \(changed) on \(before)"
       case .delete(_, let below):
-        return before.contains { epoch in epoch.map { $0 < below } ?? false == changed } ? nil : "\(operation) answered \(changed) on \(before)"
+        return before.contains { epoch in epoch.map { $0 < below } ?? false == changed }
+          ? nil : "\(operation) answered \(changed) on \(before)"
       }
     case .failure(let error):
       switch error.code {

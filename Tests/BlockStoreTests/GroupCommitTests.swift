@@ -70,7 +70,9 @@ import Testing
     Self.expect([.sync([[3, 4], [5]]), .write([6])], &commit)
   }
 
-  @Test("whatever happens, operations are synced in order, once, with one write and one sync at a time", arguments: 1...20 as ClosedRange<UInt64>)
+  @Test(
+    "whatever happens, operations are synced in order, once, with one write and one sync at a time",
+    arguments: 1...20 as ClosedRange<UInt64>)
   func order(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     var commit = Self.make(queued: 12)

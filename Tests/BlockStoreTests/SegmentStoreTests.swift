@@ -208,7 +208,10 @@ import Testing
     #expect(try await !store.raiseEpoch(of: id, to: 9))
     #expect(store.digest(ofPartition: 0, bits: 0).count == 1)
     if restart {
-      store = try SegmentStore.open({ var again = configuration; again.fileSystem = disk.afterCrash(losesPower: true); return again }())
+      store = try SegmentStore.open(
+        {
+          var again = configuration; again.fileSystem = disk.afterCrash(losesPower: true); return again
+        }())
       #expect(store.status(of: id) == nil)
     }
     #expect(try await store.append(Fixtures.record(plain(1, 40_000), keys: Fixtures.ring(1))).wasNew)
@@ -309,14 +312,22 @@ import Testing
       let count = UInt64(bytes.count)
       switch kind {
       case 0: for _ in 0..<20 { bytes[Int(draw.next() % count)] ^= 1 << UInt8(draw.next() % 8) }
-      case 1: for _ in 0..<4 { let at = Int(draw.next() % (count - 512)); for index in at..<(at + 512) { bytes[index] = UInt8(truncatingIfNeeded: draw.next()) } }
+      case 1:
+        for _ in 0..<4 {
+          let at = Int(draw.next() % (count - 512)); for index in at..<(at + 512) { bytes[index] = UInt8(truncatingIfNeeded: draw.next()) }
+        }
       case 2: bytes.removeSubrange(Int(draw.next() % count)...)
       case 3:
         // A page written to the wrong place.
         let (from, to) = (Int(draw.next() % (count / 4096)) * 4096, Int(draw.next() % (count / 4096)) * 4096)
-        if from + 4096 <= bytes.count, to + 4096 <= bytes.count { bytes.replaceSubrange(to..<(to + 4096), with: bytes[from..<(from + 4096)]) }
+        if from + 4096 <= bytes.count, to + 4096 <= bytes.count {
+          bytes.replaceSubrange(to..<(to + 4096), with: bytes[from..<(from + 4096)])
+        }
       case 4: bytes.insert(contentsOf: [UInt8](repeating: 0x43, count: 64), at: Int(draw.next() % (count / 64)) * 64)
-      default: state.inodes[inode]?.unreadable = [Int(draw.next() % count)..<(Int(draw.next() % count) + bytes.count)].map { $0.lowerBound..<min($0.upperBound, $0.lowerBound + 5000) }
+      default:
+        state.inodes[inode]?.unreadable = [Int(draw.next() % count)..<(Int(draw.next() % count) + bytes.count)].map {
+          $0.lowerBound..<min($0.upperBound, $0.lowerBound + 5000)
+        }
       }
       state.inodes[inode]?.disk = bytes
       state.inodes[inode]?.cache = bytes

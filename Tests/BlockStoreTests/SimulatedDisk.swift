@@ -11,7 +11,8 @@ final class SimulatedDisk: FileSystem {
     var writesUntilFailure: Int?
     /// Bytes that all files may have together.
     var capacity = Int.max
-    /// The machine stops in the next so manieth call that changes a file: what `afterCrash` gives is taken then. Whoever uses this disk goes on unseen.
+    /// The machine stops in the next so manieth call that changes a file: what `afterCrash` gives is taken then. Whoever uses this disk
+    /// goes on unseen.
     var callsUntilCrash: Int?
   }
 
@@ -95,7 +96,8 @@ final class SimulatedDisk: FileSystem {
     withState { state in
       let prefix = directory + "/"
       let all = state.names.keys.map { $0 } + state.directories.map { $0 }
-      return all.filter { $0.hasPrefix(prefix) && !$0.dropFirst(prefix.count).contains("/") }.map { String($0.dropFirst(prefix.count)) }.sorted()
+      return all.filter { $0.hasPrefix(prefix) && !$0.dropFirst(prefix.count).contains("/") }.map { String($0.dropFirst(prefix.count)) }
+        .sorted()
     }
   }
 
@@ -126,7 +128,9 @@ final class SimulatedDisk: FileSystem {
 
   func attributes(_ path: String) throws(FileError) -> FileAttributes? {
     withState { state in
-      if state.directories.contains(path) { return FileAttributes(kind: .directory, size: 0, allocated: 0, modifiedNanoseconds: 0, mode: 0o700) }
+      if state.directories.contains(path) {
+        return FileAttributes(kind: .directory, size: 0, allocated: 0, modifiedNanoseconds: 0, mode: 0o700)
+      }
       return state.names[path].flatMap { state.inodes[$0] }.map {
         FileAttributes(kind: .file, size: Int64($0.cache.count), allocated: Int64($0.cache.count), modifiedNanoseconds: 0, mode: 0o600)
       }

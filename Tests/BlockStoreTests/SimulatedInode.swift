@@ -74,7 +74,10 @@ struct SimulatedInode {
         new.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<(offset + new.count)]).copyMemory(from: $0) }
       }
     case .punch(let range):
-      apply(.write(offset: range.lowerBound, bytes: [UInt8](repeating: 0, count: max(0, min(range.upperBound, bytes.count) - range.lowerBound))), to: &bytes)
+      apply(
+        .write(
+          offset: range.lowerBound, bytes: [UInt8](repeating: 0, count: max(0, min(range.upperBound, bytes.count) - range.lowerBound))),
+        to: &bytes)
     case .size(let size):
       if size < bytes.count { bytes.removeSubrange(size...) } else { bytes += [UInt8](repeating: 0, count: size - bytes.count) }
     }

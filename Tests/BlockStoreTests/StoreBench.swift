@@ -5,7 +5,8 @@ import Platform
 import Synchronization
 import Testing
 
-/// Figures, not promises: `CAIRN_BENCH=1 swift test -c release --filter StoreBench`. `CAIRN_BENCH_FOLDER` says where; ratios are taken in one run.
+/// Figures, not promises: `CAIRN_BENCH=1 swift test -c release --filter StoreBench`. `CAIRN_BENCH_FOLDER` says where; ratios are taken in
+/// one run.
 @Suite(.serialized, .enabled(if: environment("CAIRN_BENCH") != nil))
 struct StoreBench {
   private static let folder = environment("CAIRN_BENCH_FOLDER") ?? "/var/tmp"

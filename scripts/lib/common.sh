@@ -2,7 +2,9 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 PACKAGES=(libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libzstd-dev libsqlite3-dev pkg-config openssl curl ca-certificates)
-SWIFT_FLAGS=(-c release --disable-testable-imports)
+# `swift test` shares the products' build only when it asks for no testable imports.
+BUILD_FLAGS=(-c release)
+TEST_FLAGS=(-c release --disable-testable-imports)
 BIN="$ROOT/.build/release"
 
 say() { printf '%s\n' "$*"; }
@@ -41,5 +43,5 @@ need_build() {
 
 # The products in release mode; the one build that everything shares.
 build_products() {
-  (cd "$ROOT" && swift build "${SWIFT_FLAGS[@]}") || die "the build failed"
+  (cd "$ROOT" && swift build "${BUILD_FLAGS[@]}") || die "the build failed"
 }

@@ -3,18 +3,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
+
+// No header of the system beyond these two: whatever types it declared would belong to this module in Swift's eyes, and no longer to Glibc.
 
 /// Calls that Swift's Glibc module hides behind `_GNU_SOURCE`. Each returns what the system call returns and sets `errno`.
 
 /// Allocates `length` bytes at `offset` of an open file without changing its contents; the file's size grows with it.
-int cairn_fallocate(int descriptor, off_t offset, off_t length);
+int cairn_fallocate(int descriptor, int64_t offset, int64_t length);
 /// Allocates without changing the file's size.
-int cairn_fallocate_keep_size(int descriptor, off_t offset, off_t length);
+int cairn_fallocate_keep_size(int descriptor, int64_t offset, int64_t length);
 /// Gives the pages of a range back to the file system; the file's size stays and the range reads as zeros.
-int cairn_punch_hole(int descriptor, off_t offset, off_t length);
+int cairn_punch_hole(int descriptor, int64_t offset, int64_t length);
 /// `open(2)` with `O_DIRECT | O_CLOEXEC` added to `flags`.
-int cairn_open_direct(const char *path, int flags, mode_t mode);
+int cairn_open_direct(const char *path, int flags, unsigned int mode);
 /// `syncfs(2)`.
 int cairn_syncfs(int descriptor);
 /// Takes an exclusive open-file-description lock without waiting; -1 with `EAGAIN` when somebody else holds it.
@@ -39,6 +40,14 @@ int cairn_signals_to_pipe(const int *signals, int count);
 int cairn_spawn_in_folder(void *file_actions, const char *path);
 /// Ignores SIGPIPE.
 int cairn_ignore_sigpipe(void);
+
+/// Columns of the terminal that a descriptor is open on, 0 when it is none or does not say.
+int cairn_terminal_columns(int descriptor);
+/// Stops showing what is typed, and makes Ctrl-C a character, 3, that ends the line in place of a signal.
+/// Answers what `cairn_terminal_restore` takes, NULL when the descriptor is no terminal.
+void *cairn_terminal_hide(int descriptor);
+/// Takes `cairn_terminal_hide` back and frees what it answered.
+void cairn_terminal_restore(int descriptor, void *saved);
 
 /// Overwrites memory in a way that the compiler does not remove.
 void cairn_zero(void *bytes, size_t length);

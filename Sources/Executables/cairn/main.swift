@@ -1,1 +1,4 @@
-print("not built yet")
+// Closures that C libraries call on their own threads must not stand in this file: its code belongs to the main actor.
+import CommandLineKit
+
+await CairnCommands.tool.main()

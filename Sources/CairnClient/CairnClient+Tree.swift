@@ -1,0 +1,100 @@
+internal import BlockModel
+internal import ServiceAPI
+
+/// The tree of files and folders. Paths are absolute, such as `/docs/a.txt`; `.`, `..` and empty components are refused.
+extension CairnClient {
+  /// What is at a path.
+  public func entry(at path: String) async throws(CairnError) -> Entry {
+    try await answering { Entry(try await gateway.entry(at: RemotePath(path))) }
+  }
+
+  /// What is in a folder, a page at a time, in the order of paths.
+  ///
+  /// - Parameters:
+  ///   - recursive: with all below it.
+  ///   - cursor: from the page before; nil begins.
+  public func entries(
+    in path: String, recursive: Bool = false, cursor: String? = nil, limit: Int = 1000
+  ) async throws(CairnError) -> (entries: [Entry], next: String?) {
+    try await answering {
+      let page = try await gateway.children(of: RemotePath(path), recursive: recursive, cursor: cursor, limit: limit)
+      return (page.items.map(Entry.init), page.next)
+    }
+  }
+
+  /// - Parameter parents: makes missing folders above, and takes one that is there already as success.
+  @discardableResult
+  public func makeFolder(_ path: String, parents: Bool = false, modifiedAt: Timestamp? = nil) async throws(CairnError) -> Entry {
+    try await answering {
+      let time = modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }
+      return Entry(try await gateway.createFolder(RemotePath(path), parents: parents, modifiedAt: time))
+    }
+  }
+
+  /// - Parameter target: kept as it is and never followed.
+  @discardableResult
+  public func makeSymlink(_ path: String, target: String, parents: Bool = false) async throws(CairnError) -> Entry {
+    try await answering { Entry(try await gateway.createSymlink(RemotePath(path), target: target, parents: parents, modifiedAt: nil)) }
+  }
+
+  /// Moves or renames; into `destination` when that is a folder.
+  @discardableResult
+  public func move(_ source: String, to destination: String) async throws(CairnError) -> Entry {
+    try await answering {
+      let entry = try await gateway.entry(at: RemotePath(source))
+      return Entry(try await gateway.update(entry.id, path: try await place(of: entry, at: destination)))
+    }
+  }
+
+  /// Copies without moving bytes; into `destination` when that is a folder.
+  @discardableResult
+  public func copy(_ source: String, to destination: String) async throws(CairnError) -> Entry {
+    try await answering {
+      let entry = try await gateway.entry(at: RemotePath(source))
+      return Entry(try await gateway.copy(entry.id, to: try await place(of: entry, at: destination)))
+    }
+  }
+
+  private func place(of entry: FileEntry, at destination: String) async throws -> RemotePath {
+    let (path, meansFolder) = try TreePut.remotePath(destination)
+    guard let name = try RemotePath(entry.path).name else {
+      throw CairnError(.invalidArgument, "The root can be neither moved nor copied.")
+    }
+    if path == .root { return path.appending(name) }
+    let there = try await gateway.entryIfThere(at: path)
+    if there?.kind == .folder, there?.id != entry.id { return path.appending(name) }
+    if meansFolder, there == nil, entry.kind != .folder {
+      throw CairnError(.notFound, "\(path) is not there; make it first with “cairn mkdir \(path)”.")
+    }
+    return path
+  }
+
+  /// To the trash.
+  ///
+  /// - Parameters:
+  ///   - forever: not to the trash but away.
+  ///   - recursive: folders with what is in them; without it only empty ones go.
+  public func remove(_ path: String, forever: Bool = false, recursive: Bool = false) async throws(CairnError) {
+    try await answering {
+      let entry = try await gateway.entry(at: RemotePath(path))
+      guard entry.path != "/" else { throw CairnError(.invalidArgument, "The root cannot be removed; remove what is in it.") }
+      try await gateway.delete(entry.id, forever: forever, recursive: recursive)
+    }
+  }
+
+  /// A file's revisions, newest first.
+  public func revisions(of path: String, limit: Int = 100) async throws(CairnError) -> [Revision] {
+    try await answering {
+      let entry = try await gateway.entry(at: RemotePath(path))
+      guard entry.kind == .file else { throw CairnError(.invalidArgument, "\(entry.path) is not a file, and only files have revisions.") }
+      var revisions: [Revision] = []
+      var cursor: String?
+      repeat {
+        let page = try await gateway.versions(of: entry.id, limit: min(limit - revisions.count, 1000), cursor: cursor)
+        revisions += page.items.map(Revision.init)
+        cursor = page.items.isEmpty ? nil : page.next
+      } while cursor != nil && revisions.count < limit
+      return revisions
+    }
+  }
+}

@@ -1,0 +1,133 @@
+internal import BlockModel
+internal import Platform
+internal import ServiceAPI
+
+/// Downloads one file: blocks in parallel into a part file, each verified, then into place.
+struct FileDownload: Sendable {
+  let gateway: GatewayConnection
+  let resources: TransferResources
+  let progress: TransferProgress?
+  let journals: (folder: String, gateway: String)?
+
+  /// - Parameter destination: absolute or relative; what is there is replaced when the new file is whole.
+  /// - Returns: what was downloaded, with the size and time of that version.
+  func download(_ entry: FileEntry, version: Int64?, to destination: String) async throws -> FileEntry {
+    let plan = try await gateway.downloadPlan(entry.id, version: version)
+    try await download(plan, to: destination)
+    return plan.file
+  }
+
+  func download(_ plan: DownloadPlan, to destination: String) async throws {
+    guard (0...Limits.fileBytes).contains(plan.size) else { throw PlanWalk.contradiction("its size cannot be") }
+    if try await isThere(plan, destination) {
+      progress?.moved(bytes: plan.size)
+      return
+    }
+    let (part, journal, done) = try await prepare(plan, destination)
+    do {
+      try await fill(part, plan, done: done, journal: journal)
+      try await resources.threads.run {
+        try part.finish(modified: plan.file.modifiedAt, executable: plan.file.executable, durably: true)
+        journal?.remove()
+      }
+    } catch {
+      // What a journal knows of stays for the next run, unless it is of no use.
+      let failure = CairnError(error)
+      if journal == nil || failure.kind == .unexpected {
+        try? await resources.threads.run {
+          part.discard()
+          journal?.remove()
+        }
+      }
+      throw failure
+    }
+  }
+
+  /// Whether the destination is this very file already: size, time and mode say so, and then the bytes as well.
+  private func isThere(_ plan: DownloadPlan, _ destination: String) async throws -> Bool {
+    let identity = try await resources.threads.run { try FileIdentity.at(destination, followingLinks: false) }
+    guard let identity else { return false }
+    guard !identity.isDirectory else {
+      throw CairnError(.localFile, "\(destination) is a folder; name the file itself, or remove the folder.")
+    }
+    guard identity.isRegular, identity.size == plan.size, identity.modifiedNanoseconds == plan.file.modifiedAt.nanoseconds,
+      identity.isExecutable == plan.file.executable
+    else { return false }
+    let buffer = try await resources.buffer()
+    return try await resources.threads.run {
+      let file = try File(destination, [.read, .noFollow])
+      return try ContentHash.ofFile(file, buffer: buffer) == plan.contentHash
+    }
+  }
+
+  private func prepare(
+    _ plan: DownloadPlan, _ destination: String
+  ) async throws -> (part: PartFile, journal: DownloadJournal?, done: Set<Int>) {
+    let journals = plan.blocks.count > 2 ? journals : nil
+    return try await resources.threads.run {
+      let opened = journals.flatMap {
+        DownloadJournal.open(folder: $0.folder, gateway: $0.gateway, destination: LocalPath.absolute(destination), plan: plan)
+      }
+      if let stale = opened?.stale { PartFile(named: stale, beside: destination)?.discard() }
+      if let memory = opened?.memory, let part = PartFile(named: memory.partName, beside: destination) {
+        return (part, opened?.journal, memory.done)
+      }
+      let part = try PartFile(beside: destination, executable: plan.file.executable)
+      do {
+        try part.file.truncate(to: plan.size)
+        try opened?.journal.began(plan, partName: part.name)
+      } catch {
+        part.discard()
+        throw error
+      }
+      return (part, opened?.journal, [])
+    }
+  }
+
+  private func fill(_ part: PartFile, _ plan: DownloadPlan, done: Set<Int>, journal: DownloadJournal?) async throws {
+    var walk = PlanWalk(gateway: gateway, plan: plan)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      while let step = try await walk.next() {
+        let buffer = try await resources.buffer()
+        let isDone = done.contains(step.index)
+        group.addTask {
+          if isDone, try await isVerified(step.block, part, buffer) {
+            progress?.moved(bytes: Int64(step.block.size))
+            return
+          }
+          try await transfer(step, part, buffer, journal)
+        }
+      }
+      try await group.waitForAll()
+    }
+    try walk.checkContentHash()
+    if plan.chunker == .cdc { try await checkBytes(of: part, plan) }
+  }
+
+  private func transfer(_ step: PlanWalk.Step, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?) async throws {
+    let fetched = try await BlockFetcher(resources: resources).fetch(step.block, into: buffer) {
+      try await step.page.freshTargets(step.block.id)
+    }
+    try await resources.threads.run {
+      try part.file.pwrite(fetched.buffer.bytes(fetched.range), at: step.block.offset)
+      try journal?.wrote(step.index)
+    }
+    progress?.moved(bytes: Int64(step.block.size))
+  }
+
+  /// Whether a block that a former run wrote is really there.
+  private func isVerified(_ block: DownloadPlan.Block, _ part: PartFile, _ buffer: IOBuffer) async throws -> Bool {
+    try await resources.threads.run {
+      let count = try part.file.pread(into: buffer.mutableBytes(0..<block.size), at: block.offset)
+      return count == block.size && BlockID(words: SHA256Hasher.hash(buffer.bytes(0..<count))) == block.id
+    }
+  }
+
+  private func checkBytes(of part: PartFile, _ plan: DownloadPlan) async throws {
+    let buffer = try await resources.buffer()
+    let hash = try await resources.threads.run { try ContentHash.ofFile(part.file, buffer: buffer) }
+    guard hash == plan.contentHash else {
+      throw CairnError(.corrupted, "The file's bytes do not have its content hash; whoever uploaded it claimed a wrong one.")
+    }
+  }
+}

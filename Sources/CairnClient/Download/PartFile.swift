@@ -1,0 +1,64 @@
+internal import BlockModel
+internal import Glibc
+internal import Platform
+
+/// A file under a reserved name beside its destination, until it is whole: the destination is the old file or the new one, never half of
+/// it.
+final class PartFile: Sendable {
+  let path: String
+  let destination: String
+  let file: File
+
+  /// Makes a new one. Blocks, as all here do.
+  init(beside destination: String, executable: Bool) throws(FileError) {
+    self.destination = destination
+    path = Directory.parent(of: destination) + "/" + PartFile.name(for: PartFile.lastComponent(of: destination))
+    // The process's mask takes from these what the user does not want to give.
+    file = try File(path, [.read, .write, .create, .exclusive, .noFollow], mode: executable ? 0o777 : 0o666)
+  }
+
+  /// Opens the one that a former run left.
+  init?(named name: String, beside destination: String) {
+    guard name.hasPrefix("."), name.contains(PartFile.mark), !name.contains("/") else { return nil }
+    self.destination = destination
+    path = Directory.parent(of: destination) + "/" + name
+    guard let file = try? File(path, [.read, .write, .noFollow]), let identity = try? FileIdentity.of(file), identity.isRegular else {
+      return nil
+    }
+    self.file = file
+  }
+
+  var name: String { PartFile.lastComponent(of: path) }
+
+  /// Gives the file its time and its place.
+  ///
+  /// - Parameter durably: syncs the contents and the folder, so that it is there after a loss of power as well.
+  func finish(modified: FileTime, executable: Bool, durably: Bool) throws(FileError) {
+    let identity = try FileIdentity.of(file)
+    let mode = identity.mode & 0o777
+    // Where reading is allowed, so is running.
+    let wanted = executable ? mode | (mode & 0o444) >> 2 : mode & ~0o111
+    if wanted != mode { try file.setMode(wanted) }
+    try file.setModified(nanoseconds: modified.nanoseconds)
+    if durably { try file.fsync() }
+    try Directory.rename(path, to: destination)
+    if durably { try Directory.sync(Directory.parent(of: destination)) }
+  }
+
+  func discard() { try? Directory.remove(path) }
+
+  // MARK: Names
+
+  private static let mark = ".cairn-part-"
+
+  /// `.name.cairn-part-XXXXXXXX`, the name cut so that all of it fits.
+  private static func name(for name: String) -> String {
+    var kept = ""
+    for character in name.unicodeScalars where kept.utf8.count + 4 <= 200 { kept.unicodeScalars.append(character) }
+    return ".\(kept)\(mark)\(Hex.encode(SecureRandom.bytes(4)))"
+  }
+
+  static func lastComponent(of path: String) -> String {
+    path.split(separator: "/", omittingEmptySubsequences: true).last.map(String.init) ?? path
+  }
+}

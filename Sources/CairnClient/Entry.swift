@@ -1,0 +1,138 @@
+internal import BlockModel
+internal import ServiceAPI
+
+/// A moment to the nanosecond, counted from 1970 in UTC. Written as RFC 3339 text.
+public struct Timestamp: Sendable, Hashable, Comparable, Codable, CustomStringConvertible {
+  /// Since the start of 1970 in UTC; negative before.
+  public var nanoseconds: Int64
+
+  /// From nanoseconds since 1970.
+  public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+  /// Nil when the text is not a time in RFC 3339 form.
+  public init?(rfc3339 text: String) {
+    guard let time = FileTime(rfc3339: text) else { return nil }
+    nanoseconds = time.nanoseconds
+  }
+
+  /// Such as `2026-11-21T06:09:00.5Z`.
+  public var rfc3339: String { FileTime(nanoseconds: nanoseconds).rfc3339 }
+  /// The RFC 3339 text.
+  public var description: String { rfc3339 }
+  /// Earlier is less.
+  public static func < (a: Timestamp, b: Timestamp) -> Bool { a.nanoseconds < b.nanoseconds }
+
+  /// Reads RFC 3339 text.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    guard let time = Timestamp(rfc3339: try container.decode(String.self)) else {
+      throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a time in RFC 3339 form")
+    }
+    self = time
+  }
+
+  /// Writes RFC 3339 text.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(rfc3339)
+  }
+
+  init(_ time: FileTime) { nanoseconds = time.nanoseconds }
+  init(_ time: WallTime) { self.init(FileTime(time)) }
+}
+
+/// A file, folder or symbolic link in the cluster. Encoded with the names of the gateway's API.
+public struct Entry: Sendable, Equatable, Codable {
+  /// What an entry is.
+  public enum Kind: String, Sendable, Codable { case file, folder, symlink }
+
+  /// Stays through renames and moves.
+  public var id: String
+  /// Absolute, such as `/docs/a.txt`.
+  public var path: String
+  /// The last component of the path.
+  public var name: String
+  /// What it is.
+  public var kind: Kind
+  /// Bytes; 0 for folders and links.
+  public var size: Int64
+  /// 64 hexadecimal digits; nil for folders and links.
+  public var contentHash: String?
+  /// Grows with every change of the content.
+  public var version: Int64
+  /// Such as `text/plain`; nil when nobody said.
+  public var mimeType: String?
+  /// The file's own time.
+  public var modifiedAt: Timestamp
+  /// Whether the owner may run it.
+  public var executable: Bool
+  /// A link's target.
+  public var target: String?
+  /// The owner's user name.
+  public var owner: String
+  /// The caller's: `read`, `write`, `admin` or `owner`.
+  public var role: String
+
+  init(_ entry: FileEntry) {
+    id = entry.id.hex
+    path = entry.path
+    name = entry.name
+    kind =
+      switch entry.kind {
+      case .file: .file
+      case .folder: .folder
+      case .symlink: .symlink
+      }
+    size = entry.size
+    contentHash = entry.contentHash
+    version = entry.version
+    mimeType = entry.mimeType
+    modifiedAt = Timestamp(entry.modifiedAt)
+    executable = entry.executable
+    target = entry.target
+    owner = entry.owner
+    role = entry.role.rawValue
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case id, path, name, kind, size, version, executable, target, owner, role
+    case contentHash = "content_hash"
+    case mimeType = "mime_type"
+    case modifiedAt = "modified_at"
+  }
+}
+
+/// One earlier or current content of a file.
+public struct Revision: Sendable, Equatable, Codable {
+  /// Names the revision; a later one has a higher number.
+  public var version: Int64
+  /// Bytes.
+  public var size: Int64
+  /// 64 hexadecimal digits.
+  public var contentHash: String
+  /// The file's own time.
+  public var modifiedAt: Timestamp
+  /// When the cluster took it.
+  public var committedAt: Timestamp
+  /// The user who committed it.
+  public var author: String
+  /// The device that it was committed from.
+  public var device: String?
+
+  init(_ version: VersionInfo) {
+    self.version = version.version
+    size = version.size
+    contentHash = version.contentHash
+    modifiedAt = Timestamp(version.modifiedAt)
+    committedAt = Timestamp(version.committedAt)
+    author = version.author
+    device = version.device
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case version, size, author, device
+    case contentHash = "content_hash"
+    case modifiedAt = "modified_at"
+    case committedAt = "committed_at"
+  }
+}

@@ -1,0 +1,74 @@
+internal import ServiceAPI
+
+/// What an upload does when the remote file changed in between.
+public enum OnConflict: String, Sendable, CaseIterable {
+  /// Refuses.
+  case fail
+  /// Keeps both: the new one becomes a conflicted copy beside it.
+  case copy
+  /// Makes the new one the newest revision; the older ones stay among the revisions.
+  case overwrite
+
+  var wire: ConflictPolicy {
+    switch self {
+    case .fail: .fail
+    case .copy: .copy
+    case .overwrite: .overwrite
+    }
+  }
+}
+
+/// How an upload is done.
+public struct UploadOptions: Sendable {
+  /// When somebody else's change came first.
+  public var onConflict: OnConflict
+  /// The revision that the local file was made from; a newer one in the cluster is a conflict.
+  public var baseVersion: Int64?
+  /// Makes missing parent folders.
+  public var parents: Bool
+  /// Such as `text/plain`; nil leaves it to the cluster.
+  public var mimeType: String?
+  /// Of the file itself; nil takes the local file's.
+  public var modifiedAt: Timestamp?
+  /// Nil takes the local file's.
+  public var executable: Bool?
+
+  /// The defaults replace what is there by a new revision and make missing folders.
+  public init(
+    onConflict: OnConflict = .overwrite, baseVersion: Int64? = nil, parents: Bool = true, mimeType: String? = nil,
+    modifiedAt: Timestamp? = nil, executable: Bool? = nil
+  ) {
+    self.onConflict = onConflict
+    self.baseVersion = baseVersion
+    self.parents = parents
+    self.mimeType = mimeType
+    self.modifiedAt = modifiedAt
+    self.executable = executable
+  }
+}
+
+/// One item of a tree that did not get where it should.
+public struct TransferFailure: Sendable {
+  /// Local for uploads, remote for downloads.
+  public var path: String
+  /// What happened to it and what to do.
+  public var error: CairnError
+}
+
+/// What became of a tree.
+public struct TreeResult: Sendable {
+  /// Files that are where they should be.
+  public var files = 0
+  /// Folders made or met.
+  public var folders = 0
+  /// Symbolic links.
+  public var links = 0
+  /// Bytes of the files.
+  public var bytes: Int64 = 0
+  /// What failed, item by item; the others are done.
+  public var failures: [TransferFailure] = []
+  /// Local sockets, pipes and devices, which are not stored.
+  public var skipped: [String] = []
+  /// What was stored, as far as it was asked for singly.
+  public var entries: [Entry] = []
+}

@@ -1,0 +1,223 @@
+internal import BlockModel
+internal import Platform
+internal import ServiceAPI
+
+/// One upload session as the client sees it: announces blocks in order while they are being hashed, hands out their URLs, and delivers
+/// receipts.
+///
+/// Blocks may arrive in any order; they are announced in runs, one request at a time, each with all that came in during the one before.
+actor UploadSession {
+  /// What to do with an announced block.
+  enum Need: Sendable {
+    case have
+    case send([SignedTarget])
+  }
+
+  /// Receipts in one request.
+  private static let receiptsPerRequest = 96
+  /// Pages of lacking blocks read for one answer at most: a billion bytes of block list.
+  private static let pageLimit = 256
+
+  private let gateway: GatewayConnection
+  private let journal: UploadJournal?
+  private let source: FileIdentity?
+  private let threads: BlockingPool
+  private let template: UploadRequest
+  private(set) var id: UploadID?
+  /// All blocks known so far, in order; those before `announced` are with the gateway.
+  private(set) var blocks: [BlockRef] = []
+  private var announced = 0
+  private var arrived: [Int: (ref: BlockRef, waiter: CheckedContinuation<Need, any Error>)] = [:]
+  private var isAnnouncing = false
+  private var failure: (any Error)?
+  private var receipts: [String] = []
+  private var isDelivering = false
+  private var refreshing: Task<[Int: [SignedTarget]], any Error>?
+
+  init(gateway: GatewayConnection, template: UploadRequest, journal: UploadJournal?, source: FileIdentity?, threads: BlockingPool) {
+    self.gateway = gateway
+    self.template = template
+    self.journal = journal
+    self.source = source
+    self.threads = threads
+  }
+
+  // MARK: Going on with a former run
+
+  /// Takes up the session of a former run; false when the gateway does not know it any more.
+  func resume(_ memory: UploadJournal.Memory, sizes: (Int) -> Int) async throws -> Bool {
+    let state: UploadState
+    do { state = try await gateway.uploadState(memory.upload) } catch let problem as Problem
+      where [.notFound, .uploadNotFound, .forbidden, .conflict, .fenced].contains(problem.kind)
+    { return false }
+    guard state.status == .uploading else { return false }
+    id = memory.upload
+    blocks = memory.blocks.enumerated().map { BlockRef(id: $1, size: sizes($0)) }
+    announced = min(state.blockCount, blocks.count)
+    receipts = memory.receipts
+    try await deliver(all: true)
+    while announced < blocks.count {
+      let end = min(announced + Limits.blocksPerRequest, blocks.count)
+      _ = try await gateway.addBlocks(memory.upload, start: announced, Array(blocks[announced..<end]))
+      announced = end
+    }
+    return true
+  }
+
+  // MARK: Announcing
+
+  /// Announces block `index` as soon as all before it are; answers whether and where to send it.
+  func announce(_ index: Int, _ ref: BlockRef) async throws -> Need {
+    if let failure { throw failure }
+    return try await withCheckedThrowingContinuation { waiter in
+      arrived[index] = (ref, waiter)
+      guard !isAnnouncing else { return }
+      isAnnouncing = true
+      Task { await announceArrived() }
+    }
+  }
+
+  /// Ends the waiting of all: the upload has failed.
+  func fail(_ error: any Error) {
+    guard failure == nil else { return }
+    failure = error
+    let waiting = arrived
+    arrived = [:]
+    for (_, entry) in waiting { entry.waiter.resume(throwing: error) }
+  }
+
+  private func announceArrived() async {
+    defer { isAnnouncing = false }
+    while failure == nil {
+      var run: [(ref: BlockRef, waiter: CheckedContinuation<Need, any Error>)] = []
+      while run.count < Limits.blocksPerRequest, let next = arrived.removeValue(forKey: blocks.count + run.count) { run.append(next) }
+      guard !run.isEmpty else { return }
+      let start = blocks.count
+      blocks += run.map(\.ref)
+      do {
+        let missing = try await announceRun(start: start, run.map(\.ref))
+        for (offset, entry) in run.enumerated() {
+          entry.waiter.resume(returning: missing[start + offset].map { .send($0) } ?? .have)
+        }
+      } catch {
+        for entry in run { entry.waiter.resume(throwing: error) }
+        fail(error)
+      }
+    }
+  }
+
+  private func announceRun(start: Int, _ refs: [BlockRef]) async throws -> [Int: [SignedTarget]] {
+    let state: UploadState
+    if let id {
+      if let journal { try await threads.run { try journal.hashed(refs) } }
+      state = try await gateway.addBlocks(id, start: start, refs)
+    } else {
+      var request = template
+      request.blocks = refs
+      state = try await gateway.openUpload(request)
+      id = state.uploadID
+      if let journal, let source {
+        try await threads.run {
+          try journal.began(state.uploadID, source: source)
+          try journal.hashed(refs)
+        }
+      }
+    }
+    announced = start + refs.count
+    return try await lacking(in: start..<(start + refs.count), from: state)
+  }
+
+  /// Opens a session for a file without any block.
+  func openEmpty() async throws {
+    var request = template
+    request.blocks = []
+    id = try await gateway.openUpload(request).uploadID
+  }
+
+  /// The lacking blocks of `range` among the pages that begin with `first`.
+  private func lacking(in range: Range<Int>, from first: UploadState) async throws -> [Int: [SignedTarget]] {
+    var found: [Int: [SignedTarget]] = [:]
+    var page = first
+    for _ in 0..<UploadSession.pageLimit {
+      for block in page.missing where range.contains(block.index) { found[block.index] = block.put }
+      guard let next = page.next, (page.missing.last?.index ?? 0) < range.upperBound - 1 else { break }
+      page = try await gateway.uploadState(page.uploadID, cursor: next)
+    }
+    return found
+  }
+
+  // MARK: What is lacking now
+
+  /// Fresh URLs for a block, nil when it is not lacking any more. Blocks that ask at the same time share one request.
+  func freshTargets(_ index: Int) async throws -> [SignedTarget]? {
+    try await deliver(all: true)
+    if let refreshing { return try await refreshing.value[index] }
+    let end = blocks.count
+    let task = Task { try await allLacking(below: end) }
+    refreshing = task
+    defer { if refreshing == task { refreshing = nil } }
+    return try await task.value[index]
+  }
+
+  /// One page of what the gateway lacks, in file order.
+  func lackingPage(cursor: String?) async throws -> UploadState {
+    guard let id else { throw CairnError(.unexpected, "The upload has no session.") }
+    return try await gateway.uploadState(id, cursor: cursor)
+  }
+
+  private func allLacking(below end: Int) async throws -> [Int: [SignedTarget]] {
+    try await lacking(in: 0..<end, from: try await lackingPage(cursor: nil))
+  }
+
+  // MARK: Receipts
+
+  /// Keeps receipts and delivers them in batches.
+  func add(_ new: [String]) async throws {
+    if let journal { try await threads.run { try journal.received(new) } }
+    receipts += new
+    if receipts.count >= UploadSession.receiptsPerRequest { try await deliver(all: false) }
+  }
+
+  private func deliver(all: Bool) async throws {
+    guard let id, !isDelivering else { return }
+    isDelivering = true
+    defer { isDelivering = false }
+    while receipts.count >= (all ? 1 : UploadSession.receiptsPerRequest) {
+      let batch = Array(receipts.prefix(Limits.blocksPerRequest))
+      do { try await gateway.addReceipts(id, batch) } catch let problem as Problem where problem.kind == .invalidReceipt {
+        // Of a copy that does not count any more; completing says which blocks that leaves lacking.
+      }
+      receipts.removeFirst(batch.count)
+      if let journal { try await threads.run { try journal.delivered(batch.count) } }
+    }
+  }
+
+  // MARK: The end
+
+  enum Completion: Sendable {
+    case done(FileEntry)
+    case lacking
+  }
+
+  func complete(size: Int64) async throws -> Completion {
+    guard let id else { throw CairnError(.unexpected, "The upload has no session.") }
+    while isDelivering { try await Task.sleep(for: .milliseconds(1)) }
+    if receipts.count > UploadSession.receiptsPerRequest { try await deliver(all: true) }
+    let sent = receipts
+    let request = CompleteRequest(
+      size: size, contentHash: ContentHash.ofPieces(blocks.map(\.id)), receipts: sent.isEmpty ? nil : sent)
+    do {
+      let file = try await gateway.completeUpload(id, request)
+      return .done(file)
+    } catch let problem as Problem where problem.kind == .missingBlocks || problem.kind == .invalidReceipt {
+      // Receipts that are not good would be refused again.
+      receipts.removeFirst(min(sent.count, receipts.count))
+      return .lacking
+    }
+  }
+
+  func abort() async {
+    guard let id else { return }
+    try? await gateway.abortUpload(id)
+  }
+}

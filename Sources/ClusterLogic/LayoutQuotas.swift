@@ -1,0 +1,132 @@
+internal import BlockModel
+
+/// How many replicas each zone and node shall hold: their fair shares, as whole numbers.
+///
+/// What must hold: the node quotas sum to partitions × width; a zone's sum is at most its cap × partitions, and a node's at most
+/// partitions; what the caps cut off is shared by the others in proportion to their weights.
+struct LayoutQuotas {
+  /// Replicas of one partition that a zone may hold at most: 1 while zones suffice.
+  var zoneCap: [Int]
+  /// Replicas of one partition that a zone must hold: 1 where there are no more zones than replicas, else 0.
+  var zoneFloor: [Int]
+  /// Fair share of each node, before rounding.
+  var share: [Double]
+  /// The whole number of replicas for each node.
+  var quota: [Int]
+
+  /// - Parameters:
+  ///   - current: replicas that each node holds now; decides who gets the odd one, so that rounding alone moves nothing.
+  init(topology: LayoutTopology, partitions: Int, width: Int, current: [Int]) {
+    let zones = topology.zoneCount
+    var most = 1
+    while topology.members.reduce(0, { $0 + min(most, $1.count) }) < width { most += 1 }
+    zoneCap = topology.members.map { min(most, $0.count) }
+    zoneFloor = [Int](repeating: zones <= width ? 1 : 0, count: zones)
+
+    let zoneShares = LayoutQuotas.zoneShares(topology, caps: zoneCap, floors: zoneFloor, partitions: partitions, width: width)
+    let zoneCurrent = topology.members.map { $0.reduce(0) { $0 + current[$1] } }
+    let zoneQuota = LayoutQuotas.rounded(
+      zoneShares, total: partitions * width, most: zoneCap.map { $0 * partitions }, current: zoneCurrent)
+
+    share = [Double](repeating: 0, count: topology.zoneOf.count)
+    quota = [Int](repeating: 0, count: topology.zoneOf.count)
+    for zone in 0..<zones {
+      let members = topology.members[zone]
+      let shares = LayoutQuotas.nodeShares(members.map { topology.weight[$0] }, total: Double(zoneQuota[zone]), most: Double(partitions))
+      let whole = LayoutQuotas.rounded(
+        shares, total: zoneQuota[zone], most: members.map { _ in partitions }, current: members.map { current[$0] })
+      for (index, member) in members.enumerated() {
+        share[member] = shares[index]
+        quota[member] = whole[index]
+      }
+    }
+  }
+
+  /// Fills all zones to one level of replicas per weight, each node and zone only as far as its cap.
+  private static func zoneShares(_ topology: LayoutTopology, caps: [Int], floors: [Int], partitions: Int, width: Int) -> [Double] {
+    func shares(level: Double) -> [Double] {
+      topology.members.indices.map { zone in
+        let open = topology.members[zone].reduce(0.0) { $0 + min(Double(partitions), level * topology.weight[$1]) }
+        return min(max(open, Double(floors[zone] * partitions)), Double(caps[zone] * partitions))
+      }
+    }
+    let full = Double(partitions) / (topology.weight.min() ?? 1)
+    return shares(level: bisect(upTo: full, target: Double(partitions * width)) { shares(level: $0).reduce(0, +) })
+  }
+
+  private static func nodeShares(_ weights: [Double], total: Double, most: Double) -> [Double] {
+    let level = bisect(upTo: most / (weights.min() ?? 1), target: total) { level in
+      weights.reduce(0.0) { $0 + min(most, level * $1) }
+    }
+    return weights.map { min(most, level * $0) }
+  }
+
+  /// Where a function that never falls reaches the target; halving 80 times leaves no error that a double could show.
+  private static func bisect(upTo high: Double, target: Double, _ function: (Double) -> Double) -> Double {
+    var low = 0.0
+    var high = high
+    for _ in 0..<80 {
+      let middle = (low + high) / 2
+      if function(middle) < target { low = middle } else { high = middle }
+    }
+    return high
+  }
+
+  /// Whole numbers with the given sum, each its share rounded down or up. Rounded up are first those whom one more costs little of their
+  /// share (so that a node of a small weight is not overloaded by a whole partition), among these first the ones that hold as many
+  /// already.
+  private static func rounded(_ shares: [Double], total: Int, most: [Int], current: [Int]) -> [Int] {
+    var whole = shares.indices.map { min(most[$0], Int((shares[$0] + 1e-6).rounded(.down))) }
+    let fraction = shares.indices.map { max(0, shares[$0] - Double(whole[$0])) }
+    let cost = shares.indices.map { index in
+      let excess = Double(whole[index] + 1) / max(shares[index], 1e-9)
+      return excess <= 1.008 ? 0 : excess
+    }
+    let order = shares.indices.sorted { a, b in
+      if cost[a] != cost[b] { return cost[a] < cost[b] }
+      let (keepsA, keepsB) = (current[a] > whole[a], current[b] > whole[b])
+      if keepsA != keepsB { return keepsA }
+      return fraction[a] != fraction[b] ? fraction[a] > fraction[b] : a < b
+    }
+    var rest = total - whole.reduce(0, +)
+    // The first round takes those with a fraction; the second is for what floating point may have lost.
+    for isExact in [false, true] {
+      for index in order where rest > 0 && (fraction[index] <= 1e-6) == isExact && whole[index] < most[index] {
+        whole[index] += 1
+        rest -= 1
+      }
+    }
+    for index in order.reversed() where rest < 0 && whole[index] > 0 {
+      whole[index] -= 1
+      rest += 1
+    }
+    return whole
+  }
+}
+
+/// The nodes of a layout by index, and the zones that they stand in.
+struct LayoutTopology {
+  var zoneOf: [Int]
+  var weight: [Double]
+  /// Node indices of each zone, ascending.
+  var members: [[Int]]
+  var nodeSeed: [UInt64]
+  var zoneSeed: [UInt64]
+  var zoneCount: Int { members.count }
+
+  init(_ nodes: [LayoutNode]) {
+    var names = nodes.map(\.zone).sorted()
+    var unique = 0
+    for index in names.indices where unique == 0 || names[unique - 1] != names[index] {
+      names[unique] = names[index]
+      unique += 1
+    }
+    names.removeLast(names.count - unique)
+    zoneOf = nodes.map { node in names.partitionPoint { $0 < node.zone } }
+    weight = nodes.map(\.weight)
+    members = [[Int]](repeating: [], count: names.count)
+    for index in nodes.indices { members[zoneOf[index]].append(index) }
+    nodeSeed = nodes.map { Rendezvous.seed($0.id.text) }
+    zoneSeed = names.map { Rendezvous.seed("zone/" + $0.text) }
+  }
+}

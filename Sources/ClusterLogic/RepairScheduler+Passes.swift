@@ -1,0 +1,193 @@
+internal import BlockModel
+
+/// The life of a pass: start, list, check, search, settle.
+extension RepairScheduler {
+  mutating func wakeWaiting(_ now: MonotonicTime) {
+    guard waiting.contains(where: { $0.wakeAt <= now }) else { return }
+    pending += waiting.filter { $0.wakeAt <= now }
+    waiting.removeAll { $0.wakeAt <= now }
+    sortPending()
+  }
+
+  mutating func startPasses(_ now: MonotonicTime, _ effects: inout [Effect]) {
+    var passedOver: [Pass] = []
+    while active.count < configuration.activePasses, var pass = pending.popLast() {
+      // One replica of a partition in motion at a time.
+      if case .fill(let target) = pass.kind {
+        if active.contains(where: { $0.partition == pass.partition && $0.kind.rank == pass.kind.rank }) {
+          passedOver.append(pass)
+          continue
+        }
+        if view.liveness(target) != .alive {
+          pause(&pass, now)
+          continue
+        }
+      }
+      pass.stage = .starting
+      active.append(pass)
+      list(active.count - 1, now, &effects)
+    }
+    pending += passedOver.reversed()
+  }
+
+  private mutating func list(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    active[index].stage = .listing
+    active[index].layoutVersion = view.layout.version
+    if let block = active[index].only {
+      active[index].isLastPage = true
+      check(index, blocks: [block], now, &effects)
+      return
+    }
+    let request = open(index, .list)
+    let pass = active[index]
+    effects.append(
+      pass.kind == .rows
+        ? .listRepairs(request, after: pass.after, limit: configuration.pageBlocks)
+        : .list(request, partition: pass.partition, after: pass.after, limit: configuration.pageBlocks))
+  }
+
+  mutating func listed(_ request: RepairRequest, _ blocks: [RepairBlock]?, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard let (index, _) = close(request) else { return }
+    guard let blocks else { return retreat(index, now) }
+    active[index].isLastPage = blocks.count < configuration.pageBlocks
+    check(index, blocks: blocks, now, &effects)
+  }
+
+  // MARK: Checking
+
+  private mutating func check(_ index: Int, blocks: [RepairBlock], _ now: MonotonicTime, _ effects: inout [Effect]) {
+    active[index].stage = .checking
+    active[index].entries = blocks.map { entry(for: $0, kind: active[index].kind) }
+    let isReading = if case .recheck = active[index].kind { true } else { false }
+    ask(index, reading: isReading, of: { entry in entry.targets.filter { $0.status == .unknown }.map(\.node) }, &effects)
+    advance(index, now, &effects)
+  }
+
+  private func entry(for block: RepairBlock, kind: Pass.Kind) -> Pass.Entry {
+    let partition = block.id.partition(bits: view.layout.partitionBits)
+    let row = view.fillingRow(partition)
+    let replicas = view.layout.replicas(ofPartition: partition)
+    let nodes: [NodeID]
+    switch kind {
+    case .fill(let target): nodes = [target]
+    case .rows: nodes = replicas
+    case .recheck(let only): nodes = replicas.filter { !(row?.targets.contains($0) ?? false) && (only == nil || only == $0) }
+    }
+    let targets = nodes.map { Pass.Target(node: $0, status: view.liveness($0) == .alive ? .unknown : .unreachable) }
+    var assumed = view.holders(partition)
+    for stray in block.strays where !assumed.contains(stray) { assumed.append(stray) }
+    return Pass.Entry(block: block, targets: targets, assumed: assumed)
+  }
+
+  /// One question per node, about all blocks of the page that concern it.
+  private mutating func ask(_ index: Int, reading: Bool, of nodes: (Pass.Entry) -> [NodeID], _ effects: inout [Effect]) {
+    var questions: [(node: NodeID, entries: [Int])] = []
+    for (number, entry) in active[index].entries.enumerated() {
+      for node in nodes(entry) {
+        let place = questions.partitionPoint { $0.node < node }
+        if place < questions.count && questions[place].node == node {
+          questions[place].entries.append(number)
+        } else {
+          questions.insert((node, [number]), at: place)
+        }
+      }
+    }
+    for (node, entries) in questions {
+      let request = open(index, .check(node: node, entries: entries))
+      effects.append(.check(request, node: node, blocks: entries.map { active[index].entries[$0].block.id }, reading: reading))
+    }
+  }
+
+  mutating func checked(_ request: RepairRequest, _ outcomes: [RepairCheck]?, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard let (index, detail) = close(request), case .check(let node, let numbers) = detail else { return }
+    let answers = outcomes?.count == numbers.count ? outcomes : nil
+    for (position, number) in numbers.enumerated() {
+      apply(answers?[position], of: node, to: &active[index].entries[number])
+    }
+    if case .recheck = active[index].kind, answers != nil { note { $0.blocksChecked += numbers.count } }
+    advance(index, now, &effects)
+  }
+
+  private func apply(_ outcome: RepairCheck?, of node: NodeID, to entry: inout Pass.Entry) {
+    let target = entry.targets.firstIndex { $0.node == node }
+    switch outcome {
+    case nil:
+      if let target { entry.targets[target].status = .unreachable }
+    case .present:
+      if let target { entry.targets[target].status = .present }
+      if !entry.confirmed.contains(node) { entry.confirmed.append(node) }
+    case .missing, .damaged:
+      if let target { entry.targets[target].status = .missing }
+      if !entry.without.contains(node) { entry.without.append(node) }
+    }
+  }
+
+  // MARK: Going on
+
+  /// Takes the pass to its next stage once nothing is outstanding.
+  mutating func advance(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard active[index].outstanding == 0, active[index].copies.isEmpty else { return }
+    switch active[index].stage {
+    case .checking, .searching:
+      active[index].stage = .copying
+      planCopies(index)
+      if active[index].copies.isEmpty { advance(index, now, &effects) }
+    case .copying:
+      if !search(index, &effects) { settle(index, now, &effects) }
+    case .starting, .listing, .settling: break
+    }
+  }
+
+  /// Blocks that no assumed source has are looked for on every live node, once.
+  private mutating func search(_ index: Int, _ effects: inout [Effect]) -> Bool {
+    let isLost = { (entry: Pass.Entry) in entry.isSourceMissing && !entry.isSearched && entry.block.isReferenced }
+    guard active[index].entries.contains(where: isLost) else { return false }
+    let live = view.members.filter { $0.liveness == .alive }.map(\.node)
+    active[index].stage = .searching
+    ask(index, reading: false, of: { entry in isLost(entry) ? live.filter { !entry.without.contains($0) } : [] }, &effects)
+    let isAsked = active[index].outstanding > 0
+    for number in active[index].entries.indices where isLost(active[index].entries[number]) {
+      active[index].entries[number].isSearched = true
+      guard isAsked else { continue }
+      for target in active[index].entries[number].targets.indices
+      where active[index].entries[number].targets[target].status == .failed {
+        active[index].entries[number].targets[target].status = .missing
+      }
+    }
+    return isAsked
+  }
+
+  // MARK: Requests
+
+  mutating func open(_ index: Int, _ detail: RequestOwner.Detail) -> RepairRequest {
+    let request = takeNumber()
+    requests[request] = RequestOwner(pass: active[index].number, detail: detail)
+    active[index].outstanding += 1
+    return request
+  }
+
+  /// The pass that awaits this answer; nil when it was dropped meanwhile.
+  mutating func close(_ request: RepairRequest) -> (index: Int, detail: RequestOwner.Detail)? {
+    guard let owner = requests.removeValue(forKey: request) else { return nil }
+    if case .copy(let target, let source, _) = owner.detail { load.end(target: target, source: source) }
+    guard let index = active.firstIndex(where: { $0.number == owner.pass }) else { return nil }
+    active[index].outstanding -= 1
+    return (index, owner.detail)
+  }
+
+  /// Lets the pass rest; it begins its page again.
+  mutating func pause(_ pass: inout Pass, _ now: MonotonicTime) {
+    let doubled = configuration.firstBackoff * (1 << min(pass.attempts, 16))
+    pass.wakeAt = now + min(doubled, configuration.lastBackoff)
+    pass.attempts += 1
+    pass.entries = []
+    pass.copies = []
+    pass.stage = .starting
+    waiting.append(pass)
+  }
+
+  mutating func retreat(_ index: Int, _ now: MonotonicTime) {
+    var pass = active.remove(at: index)
+    pause(&pass, now)
+  }
+}

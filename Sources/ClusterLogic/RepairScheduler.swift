@@ -1,0 +1,212 @@
+package import BlockModel
+
+/// Decides what is copied where, so that every live block gets all its copies again.
+///
+/// Three kinds of work share one path (list a page of live blocks, ask the nodes, copy what is missing, settle): *fills* bring one new
+/// replica of a partition up to date, *rows* are single blocks that a commit or a node reported, *rechecks* are an operator's.
+///
+/// What must hold:
+/// - a partition is marked filled, and a row cleared, only when every block concerned was confirmed by the node itself in this pass: it
+///   said that the block is here, or acknowledged a verified copy;
+/// - no answer is never an answer: neither "missing" nor "done";
+/// - nothing is ever deleted;
+/// - fewest surviving zones first; work per node, in all, and per second is bounded; every failure is tried again, later each time.
+package struct RepairScheduler: Sendable {
+  let configuration: Configuration
+  var view: RepairView
+  /// Ready to start; sorted so that the most urgent is last.
+  var pending: [Pass] = []
+  /// Paused until their time.
+  var waiting: [Pass] = []
+  /// Being worked on; at most `activePasses`.
+  var active: [Pass] = []
+  /// Looked up by number only, never iterated.
+  var requests: [RepairRequest: RequestOwner] = [:]
+  var nextNumber: UInt64 = 1
+  var load = RepairLoad()
+  var bucket: RepairBucket
+  var rowsExist = false
+  /// The last full pass over the rows left only such as nobody can repair.
+  var rowsAreStuck = false
+  /// Partitions that a recheck could not see whole, because a replica is down.
+  var unseen: [Int] = []
+  /// Fills finished since the last time that none was left, for progress.
+  package private(set) var fillsDone = 0
+  package private(set) var recheck: RecheckProgress?
+  var isFullRecheck = false
+  package var copiedBlocks = 0
+  package var copiedBytes: Int64 = 0
+
+  package init(configuration: Configuration = Configuration(), view: RepairView) {
+    self.configuration = configuration
+    self.view = RepairView(layout: view.layout, filling: [], members: view.members, isBraked: view.isBraked)
+    bucket = RepairBucket(bytesPerSecond: configuration.bytesPerSecond)
+    adopt(view)
+  }
+
+  package mutating func step(_ event: Event, now: MonotonicTime) -> [Effect] {
+    var effects: [Effect] = []
+    switch event {
+    case .view(let view): adopt(view)
+    case .repairsWaiting: rowsWait()
+    case .recheck(let id, let scope): begin(id, scope)
+    case .listed(let request, let blocks): listed(request, blocks, now, &effects)
+    case .repairsListed(let request, let rows): listed(request, rows, now, &effects)
+    case .checked(let request, let outcomes): checked(request, outcomes, now, &effects)
+    case .copied(let request, let outcomes): copied(request, outcomes, now, &effects)
+    case .settled(let request, let isDone): settled(request, isDone, now, &effects)
+    case .timer: break
+    }
+    wakeWaiting(now)
+    startPasses(now, &effects)
+    dispatchCopies(now, &effects)
+    finishRecheckIfDone()
+    return effects
+  }
+
+  /// Fills that are not done.
+  package var fillsLeft: Int { all { if case .fill = $0.kind { true } else { false } } }
+
+  // MARK: View
+
+  mutating func adopt(_ new: RepairView) {
+    let returned = new.members.filter { $0.liveness == .alive && view.liveness($0.node) != .alive }.map(\.node)
+    let isNewLayout = new.layout.version != view.layout.version
+    view = new
+    let isWanted = { (pass: Pass) in
+      guard case .fill(let target) = pass.kind else { return true }
+      return new.fillingRow(pass.partition)?.targets.contains(target) ?? false
+    }
+    pending.removeAll { !isWanted($0) }
+    waiting.removeAll { !isWanted($0) }
+    active.removeAll { !isWanted($0) }
+    addFills()
+    if !returned.isEmpty || isNewLayout {
+      // What waited for a node may go on now.
+      pending += waiting.map { pass in
+        var pass = pass
+        pass.attempts = 0
+        return pass
+      }
+      waiting = []
+      addUnseen()
+    }
+    sortPending()
+  }
+
+  private mutating func addFills() {
+    var known: [(partition: Int, target: NodeID)] = []
+    for pass in pending + waiting + active {
+      if case .fill(let target) = pass.kind { known.append((pass.partition, target)) }
+    }
+    known.sort { ($0.partition, $0.target) < ($1.partition, $1.target) }
+    if known.isEmpty { fillsDone = 0 }
+    for row in view.filling {
+      for target in row.targets {
+        let index = known.partitionPoint { ($0.partition, $0.target) < (row.partition, target) }
+        if index < known.count && known[index] == (row.partition, target) { continue }
+        pending.append(Pass(number: takeNumber(), kind: .fill(target: target), partition: row.partition))
+      }
+    }
+  }
+
+  /// Urgency: the fewest zones that hold the partition and live; then fills before rechecks.
+  mutating func sortPending() {
+    let keyed = pending.map { (pass: $0, zones: survivingZones($0)) }
+    pending = keyed.sorted { a, b in
+      (a.zones, a.pass.kind.rank, a.pass.partition, a.pass.number) > (b.zones, b.pass.kind.rank, b.pass.partition, b.pass.number)
+    }.map(\.pass)
+  }
+
+  private func survivingZones(_ pass: Pass) -> Int {
+    guard case .fill = pass.kind else { return pass.kind == .rows ? 0 : Int.max }
+    return zoneCount(view.holders(pass.partition).filter { view.liveness($0) == .alive })
+  }
+
+  func zoneCount(_ nodes: [NodeID]) -> Int {
+    var zones: [ZoneID] = []
+    for node in nodes { if let zone = view.member(node)?.zone, !zones.contains(zone) { zones.append(zone) } }
+    return zones.count
+  }
+
+  // MARK: Rows and rechecks
+
+  private mutating func rowsWait() {
+    guard all({ $0.kind == .rows }) == 0 else { return }
+    rowsExist = true
+    pending.append(Pass(number: takeNumber(), kind: .rows, partition: 0))
+  }
+
+  private mutating func begin(_ id: UInt64, _ scope: RepairScope) {
+    let isRecheck = { (pass: Pass) in if case .recheck = pass.kind { true } else { false } }
+    pending.removeAll(where: isRecheck)
+    waiting.removeAll(where: isRecheck)
+    active.removeAll(where: isRecheck)
+    unseen = []
+    isFullRecheck = scope == .everything
+    rowsAreStuck = false
+    var passes: [Pass] = []
+    switch scope {
+    case .everything: passes = (0..<view.layout.partitionCount).map { Pass(number: 0, kind: .recheck(of: nil), partition: $0) }
+    case .partition(let partition): passes = [Pass(number: 0, kind: .recheck(of: nil), partition: partition)]
+    case .node(let node):
+      passes = (0..<view.layout.partitionCount).filter { view.layout.replicas(ofPartition: $0).contains(node) }
+        .map { Pass(number: 0, kind: .recheck(of: node), partition: $0) }
+    case .block(let block):
+      var pass = Pass(number: 0, kind: .recheck(of: nil), partition: block.id.partition(bits: view.layout.partitionBits))
+      pass.only = block
+      passes = [pass]
+    }
+    recheck = RecheckProgress(id: id, partitionsTotal: passes.count)
+    for pass in passes {
+      var pass = pass
+      pass.number = takeNumber()
+      pending.append(pass)
+    }
+    if isFullRecheck { rowsWait() }
+    sortPending()
+  }
+
+  /// Partitions that were not seen whole are looked at again.
+  private mutating func addUnseen() {
+    for partition in unseen { pending.append(Pass(number: takeNumber(), kind: .recheck(of: nil), partition: partition)) }
+    recheck?.partitionsDone -= unseen.count
+    unseen = []
+  }
+
+  private mutating func finishRecheckIfDone() {
+    guard var progress = recheck, progress.isRunning, all({ if case .recheck = $0.kind { true } else { false } }) == 0 else { return }
+    if isFullRecheck {
+      let isStuck = (pending + waiting + active).allSatisfy { $0.isStuck || $0.kind == .rows }
+      let isRowsDone = !rowsExist || rowsAreStuck
+      guard view.isBraked || (unseen.isEmpty && isStuck && isRowsDone) else { return }
+      if view.isBraked && (!unseen.isEmpty || fillsLeft > 0 || rowsExist) {
+        progress.fail("So many nodes seem down that nothing is moved; bring them back, or remove them from the layout.")
+      }
+    }
+    for partition in unseen.prefix(20) { progress.fail("Partition \(partition) has a replica on a node that does not answer.") }
+    progress.isRunning = false
+    recheck = progress
+  }
+
+  mutating func note(_ change: (inout RecheckProgress) -> Void) {
+    if recheck?.isRunning == true {
+      recheck.map {
+        var progress = $0; change(&progress); recheck = progress
+      }
+    }
+  }
+
+  mutating func countFill() { fillsDone += 1 }
+
+  // MARK: Helpers
+
+  mutating func takeNumber() -> UInt64 {
+    defer { nextNumber += 1 }
+    return nextNumber
+  }
+
+  func all(_ matches: (Pass) -> Bool) -> Int {
+    pending.count(where: matches) + waiting.count(where: matches) + active.count(where: matches)
+  }
+}

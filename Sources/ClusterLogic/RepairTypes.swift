@@ -1,0 +1,161 @@
+package import BlockModel
+
+/// What repair has to know of the cluster; given anew whenever it changes.
+package struct RepairView: Sendable, Equatable {
+  package var layout: Layout
+  /// Sorted by partition.
+  package var filling: [PlanFilling]
+  /// Sorted by node.
+  package var members: [PlanMember]
+  /// More nodes seem down than is believable: only blocks with one survivor are copied.
+  package var isBraked: Bool
+  package init(layout: Layout, filling: [PlanFilling], members: [PlanMember], isBraked: Bool) {
+    self.layout = layout
+    self.filling = filling.sorted { $0.partition < $1.partition }
+    self.members = members.sorted { $0.node < $1.node }
+    self.isBraked = isBraked
+  }
+
+  func member(_ node: NodeID) -> PlanMember? {
+    let index = members.partitionPoint { $0.node < node }
+    return index < members.count && members[index].node == node ? members[index] : nil
+  }
+
+  func liveness(_ node: NodeID) -> Liveness { member(node)?.liveness ?? .out }
+
+  func fillingRow(_ partition: Int) -> PlanFilling? {
+    let index = filling.partitionPoint { $0.partition < partition }
+    return index < filling.count && filling[index].partition == partition ? filling[index] : nil
+  }
+
+  /// Nodes that hold a partition as far as the layout knows: filled replicas, then former ones.
+  func holders(_ partition: Int) -> [NodeID] {
+    let row = fillingRow(partition)
+    return layout.replicas(ofPartition: partition).filter { !(row?.targets.contains($0) ?? false) } + (row?.sources ?? [])
+  }
+}
+
+/// A block that metadata says is live.
+package struct RepairBlock: Sendable, Equatable {
+  package var id: BlockID
+  /// Plain bytes.
+  package var size: Int
+  /// False when only an open upload pins it: then it may yet be missing everywhere.
+  package var isReferenced: Bool
+  /// Nodes off the layout that are said to hold it.
+  package var strays: [NodeID]
+  package init(id: BlockID, size: Int, isReferenced: Bool, strays: [NodeID] = []) {
+    self.id = id
+    self.size = size
+    self.isReferenced = isReferenced
+    self.strays = strays
+  }
+}
+
+/// What a node says of a block: whether it is here, or with a check that reads, whether it is whole.
+package enum RepairCheck: Sendable, Equatable { case present, missing, damaged }
+
+/// What became of one copy.
+package enum RepairCopyOutcome: Sendable, Equatable {
+  /// Durable and verified at the target.
+  case copied
+  /// The target says that it had it already: to be checked again.
+  case present
+  /// Every source answered that it does not have it.
+  case sourceMissing
+  case failed
+  case full
+}
+
+/// One block for a target to fetch.
+package struct RepairCopy: Sendable, Equatable {
+  package var block: BlockID
+  package var size: Int
+  /// Best first.
+  package var sources: [NodeID]
+}
+
+/// What an operator asked to be re-checked.
+package enum RepairScope: Sendable, Equatable {
+  case everything
+  case node(NodeID)
+  case partition(Int)
+  case block(RepairBlock)
+}
+
+/// How far the recheck that an operator started is.
+package struct RecheckProgress: Sendable, Equatable {
+  package var id: UInt64
+  package var isRunning = true
+  package var partitionsDone = 0
+  package var partitionsTotal: Int
+  package var blocksChecked = 0
+  package var blocksCopied = 0
+  package var bytesCopied: Int64 = 0
+  /// Sentences; at most 100 are kept.
+  package var failures: [String] = []
+  package init(id: UInt64, partitionsTotal: Int) {
+    self.id = id
+    self.partitionsTotal = partitionsTotal
+  }
+
+  mutating func fail(_ sentence: String) {
+    if failures.count < 100 && !failures.contains(sentence) { failures.append(sentence) }
+  }
+}
+
+package typealias RepairRequest = UInt64
+
+extension RepairScheduler {
+  package struct Configuration: Sendable, Equatable {
+    /// Blocks of one page: what a node is asked about at once.
+    package var pageBlocks = 256
+    /// Blocks and bytes of one copy command.
+    package var copyBlocks = 64
+    package var copyBytes = 16 << 20
+    /// Pages worked on at once.
+    package var activePasses = 16
+    /// Copy commands at once to one target, and naming one node as their first source.
+    package var copiesPerNode = 2
+    package var readsPerNode = 4
+    /// Plain bytes copied per second, in all.
+    package var bytesPerSecond: Int64 = 256 << 20
+    /// Waits after a failure: doubled from the first to the last.
+    package var firstBackoff: Duration = .milliseconds(500)
+    package var lastBackoff: Duration = .seconds(10)
+    /// Tries of one page by a recheck before it reports and goes on.
+    package var recheckAttempts = 4
+    package init() {}
+  }
+
+  package enum Event: Sendable, Equatable {
+    case view(RepairView)
+    /// There are repair rows.
+    case repairsWaiting
+    /// An operator's recheck; a running one is replaced.
+    case recheck(id: UInt64, RepairScope)
+    /// Answers to effects; nil where none came. `listed` holds less than the limit at the end of the partition, `repairsListed` of the
+    /// rows.
+    case listed(RepairRequest, [RepairBlock]?)
+    case repairsListed(RepairRequest, [RepairBlock]?)
+    case checked(RepairRequest, [RepairCheck]?)
+    case copied(RepairRequest, [RepairCopyOutcome]?)
+    /// The answer to `markFilled` and `clearRepairs`.
+    case settled(RepairRequest, Bool)
+    /// Time has passed; to be given at least every 200 ms.
+    case timer
+  }
+
+  /// Each is answered by exactly one event with the same request, sooner or later.
+  package enum Effect: Sendable, Equatable {
+    case list(RepairRequest, partition: Int, after: BlockID?, limit: Int)
+    case listRepairs(RepairRequest, after: BlockID?, limit: Int)
+    /// `reading`: past the page cache, and re-hashed.
+    case check(RepairRequest, node: NodeID, blocks: [BlockID], reading: Bool)
+    case copy(RepairRequest, target: NodeID, items: [RepairCopy])
+    /// The target has every live block of the partition.
+    case markFilled(RepairRequest, partition: Int, target: NodeID, layoutVersion: UInt64)
+    /// These blocks have all their copies on the layout of this version.
+    case clearRepairs(RepairRequest, blocks: [BlockID], layoutVersion: UInt64)
+  }
+}

@@ -1,0 +1,179 @@
+package import BlockModel
+
+/// How a node seems to do.
+package enum Liveness: String, Sendable, Codable {
+  /// Heartbeats come.
+  case alive
+  /// Silent for a while: avoided, nothing moves.
+  case suspect
+  /// Silent for long: its blocks are re-replicated.
+  case out
+}
+
+/// A node as `TargetPlanner` needs to know it.
+package struct PlanMember: Sendable, Equatable {
+  package var node: NodeID
+  package var zone: ZoneID
+  package var liveness: Liveness
+  /// Takes new blocks: alive, and a disk of its has room.
+  package var isWritable: Bool
+  package init(node: NodeID, zone: ZoneID, liveness: Liveness, isWritable: Bool) {
+    self.node = node
+    self.zone = zone
+    self.liveness = liveness
+    self.isWritable = isWritable
+  }
+}
+
+/// A partition whose replicas are not all filled yet.
+package struct PlanFilling: Sendable, Equatable {
+  package var partition: Int
+  /// Replicas of the layout that lack some of it.
+  package var targets: [NodeID]
+  /// Nodes beyond the layout's that hold it.
+  package var sources: [NodeID]
+  package init(partition: Int, targets: [NodeID], sources: [NodeID]) {
+    self.partition = partition
+    self.targets = targets
+    self.sources = sources
+  }
+}
+
+/// Where a block may be put: each candidate can be the first node of the PUT, with a forward list of its own.
+package struct PutPlan: Sendable, Equatable {
+  package struct First: Sendable, Equatable {
+    package var node: NodeID
+    package var zone: ZoneID
+    /// The forward list in its order: the other replicas, then spares.
+    package var forwards: [NodeID]
+  }
+  /// Best first; empty when no node takes blocks.
+  package var candidates: [First]
+  package var layoutVersion: UInt64
+  /// Durable copies that acknowledge the write: min(W, copies that the layout can have).
+  package var writeQuorum: Int
+}
+
+/// Plans transfers from what is known of the cluster: whom to send a block to, and where to read it.
+///
+/// What must hold: the same inputs give the same plan; nodes that are out are never named; a PUT's forwards never name a node twice.
+package struct TargetPlanner: Sendable {
+  package static let spareCount = 2
+
+  package let layout: Layout
+  /// Sorted by node.
+  private let members: [PlanMember]
+  private let seeds: [UInt64]
+  /// Sorted by partition.
+  private let filling: [PlanFilling]
+
+  package init(layout: Layout, members: [PlanMember], filling: [PlanFilling]) {
+    self.layout = layout
+    self.members = members.sorted { $0.node < $1.node }
+    self.filling = filling.sorted { $0.partition < $1.partition }
+    seeds = self.members.map { Rendezvous.seed($0.node.text) }
+  }
+
+  package func member(_ node: NodeID) -> PlanMember? {
+    let index = members.partitionPoint { $0.node < node }
+    return index < members.count && members[index].node == node ? members[index] : nil
+  }
+
+  // MARK: PUT
+
+  /// Whom a client may send this block to. Replicas that take blocks come first, those of the caller's zone at the head, the others
+  /// rotated by the block so that being first is spread evenly; then the spares; then replicas that seem down, in case they are not.
+  package func put(_ block: BlockID, callerZone: ZoneID? = nil) -> PutPlan {
+    let replicas = layout.replicas(of: block).compactMap(member)
+    let spares = spares(forPartition: block.partition(bits: layout.partitionBits), replicas: replicas)
+    let takers = near(callerZone, rotated(replicas.filter(\.isWritable), by: block))
+    let order = takers + spares + replicas.filter { !$0.isWritable && $0.liveness == .suspect }
+    let candidates = order.map { first in
+      PutPlan.First(
+        node: first.node, zone: first.zone,
+        forwards: (replicas.filter { $0.liveness != .out } + spares).map(\.node).filter { $0 != first.node }.capped(Limits.forwards))
+    }
+    return PutPlan(
+      candidates: candidates, layoutVersion: layout.version, writeQuorum: min(layout.writeQuorum, max(1, layout.replicasPerPartition)))
+  }
+
+  /// Writable nodes outside of the replica set: first those in zones that no writable replica covers, then in zones without a spare yet;
+  /// among equals by rendezvous over the partition, so that a lost node's load is spread over all.
+  package func spares(forPartition partition: Int, replicas: [PlanMember]) -> [PlanMember] {
+    let covered = replicas.filter(\.isWritable).map(\.zone)
+    var spares: [PlanMember] = []
+    while spares.count < TargetPlanner.spareCount {
+      var best: (index: Int, rank: Int, draw: UInt64)?
+      for index in members.indices where members[index].isWritable {
+        let member = members[index]
+        guard !replicas.contains(where: { $0.node == member.node }), !spares.contains(where: { $0.node == member.node }) else { continue }
+        let rank = (spares.contains { $0.zone == member.zone } ? 2 : 0) + (covered.contains(member.zone) ? 1 : 0)
+        let draw = Rendezvous.draw(seed: seeds[index], key: UInt64(partition))
+        if let best, best.rank < rank || best.rank == rank && best.draw >= draw { continue }
+        best = (index, rank, draw)
+      }
+      guard let best else { break }
+      spares.append(members[best.index])
+    }
+    return spares
+  }
+
+  // MARK: GET
+
+  /// Where to read a block, best first: live replicas that hold it, those of the caller's zone at the head, the others rotated by the
+  /// block; then its strays, then the nodes that hold the partition beyond the layout, then replicas that are still being filled;
+  /// suspects last, in the same order.
+  package func get(_ block: BlockID, strays: [NodeID] = [], callerZone: ZoneID? = nil) -> [PlanMember] {
+    let partition = block.partition(bits: layout.partitionBits)
+    let row = fillingRow(partition)
+    let replicas = layout.replicas(ofPartition: partition)
+    let filled = replicas.filter { !(row?.targets.contains($0) ?? false) }.compactMap(member)
+    let groups = [
+      rotated(filled, by: block), strays.compactMap(member), rotated((row?.sources ?? []).compactMap(member), by: block),
+      replicas.filter { row?.targets.contains($0) ?? false }.compactMap(member),
+    ]
+    var order: [PlanMember] = []
+    for liveness in [Liveness.alive, .suspect] {
+      for group in groups {
+        for member in near(callerZone, group.filter { $0.liveness == liveness }) where !order.contains(where: { $0.node == member.node }) {
+          order.append(member)
+        }
+      }
+    }
+    return order
+  }
+
+  private func fillingRow(_ partition: Int) -> PlanFilling? {
+    let index = filling.partitionPoint { $0.partition < partition }
+    return index < filling.count && filling[index].partition == partition ? filling[index] : nil
+  }
+
+  // MARK: Order
+
+  /// Turned by the block's last bits: its first ones are the partition, which is the same for all blocks that share the replicas.
+  private func rotated(_ list: [PlanMember], by block: BlockID) -> [PlanMember] {
+    guard list.count > 1 else { return list }
+    let shift = Int(block.words.3 % UInt64(list.count))
+    return Array(list[shift...] + list[..<shift])
+  }
+
+  private func near(_ zone: ZoneID?, _ list: [PlanMember]) -> [PlanMember] {
+    guard let zone else { return list }
+    return list.filter { $0.zone == zone } + list.filter { $0.zone != zone }
+  }
+}
+
+extension Array {
+  /// The first index whose element does not satisfy `isBefore`; the array is sorted by it.
+  func partitionPoint(_ isBefore: (Element) -> Bool) -> Int {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  fileprivate func capped(_ limit: Int) -> [Element] { Array(prefix(limit)) }
+}

@@ -1,0 +1,68 @@
+internal import Glibc
+internal import Platform
+
+/// A program made of commands.
+package struct CommandLineTool: Sendable {
+  package let root: Command
+  package let version: String
+  /// Turns an error of the program's own kinds into a status and a sentence; nil leaves it at “failed” with the error's description.
+  private let explain: @Sendable (any Error) -> CommandFailure?
+
+  package init(root: Command, version: String, explain: @escaping @Sendable (any Error) -> CommandFailure? = { _ in nil }) {
+    self.root = root
+    self.version = version
+    self.explain = explain
+  }
+
+  /// Reads this process's command line, runs the command and ends the process with its status.
+  package func main() async -> Never {
+    ProcessSignals.ignoreBrokenPipes()
+    let status = await run(Array(CommandLine.arguments.dropFirst())) { .standard(isJSON: $0, isQuiet: $1) }
+    exit(status.rawValue)
+  }
+
+  /// - Parameters:
+  ///   - arguments: without the program's name.
+  ///   - console: makes the console from whether JSON and quiet were asked for.
+  package func run(_ arguments: [String], console: @Sendable (_ isJSON: Bool, _ isQuiet: Bool) -> Console) async -> ExitStatus {
+    let outcome: CommandParser.Outcome
+    do { outcome = try CommandParser.parse(root, arguments) } catch {
+      console(false, false).complain("\(error.command): \(error.message) Try “\(error.command) --help”.")
+      return .usage
+    }
+    switch outcome {
+    case .help(let path):
+      let console = console(false, false)
+      console.write(HelpText(path: path, width: console.width).text)
+      return .done
+    case .version:
+      console(false, false).print("\(root.name) \(version)")
+      return .done
+    case .run(let command, let parsed):
+      let console = console(parsed.flags.contains("json"), parsed.flags.contains("quiet"))
+      return await run(command, parsed, console)
+    }
+  }
+
+  private func run(_ command: Command, _ parsed: CommandParser.Parsed, _ console: Console) async -> ExitStatus {
+    guard let body = command.run else { preconditionFailure("the parser answers commands that do something") }
+    let declared = Invocation.Declared(options: parsed.options, flags: parsed.allFlags, arguments: command.arguments)
+    let invocation = Invocation(
+      path: parsed.path.map(\.name), console: console, values: parsed.values, setFlags: parsed.flags, arguments: parsed.arguments,
+      declared: declared)
+    do {
+      try await body(invocation)
+      return .done
+    } catch {
+      let failure = self.failure(for: error, command: parsed.name)
+      if !failure.message.isEmpty { console.complain("\(root.name): \(failure.message)") }
+      return failure.status
+    }
+  }
+
+  private func failure(for error: any Error, command: String) -> CommandFailure {
+    if let failure = error as? CommandFailure { return failure }
+    if let error = error as? UsageError { return CommandFailure(.usage, "\(error.message) Try “\(command) --help”.") }
+    return explain(error) ?? CommandFailure(.failed, error is CancellationError ? "The command was cancelled." : String(describing: error))
+  }
+}

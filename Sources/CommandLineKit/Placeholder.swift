@@ -1,2 +1,0 @@
-/// To be replaced by the module's own files.
-private enum Placeholder {}

@@ -1,0 +1,101 @@
+package import HTTPTransport
+internal import Platform
+package import ServiceAPI
+
+/// The coordinator behind HTTP: what gateways, nodes and operators' tools call.
+///
+/// What must hold: an operation that changes something is sent once and not again, because its outcome is unknown when the answer is lost;
+/// reads are tried again, a bounded number of times. The token goes into a header and nowhere else.
+package struct RemoteControlPlane: ControlPlane {
+  private let http: any HTTPRequesting
+  private let urls: [String]
+  private let token: String
+  private let timeout: Duration
+  private let attempts: Int
+
+  /// - Parameters:
+  ///   - urls: the coordinators' base URLs without a trailing slash, at least one; one that cannot be reached is followed by the next.
+  ///   - token: the caller's service token.
+  ///   - timeout: for one exchange. Operations that wait on purpose get their waiting time on top.
+  ///   - attempts: how often a read is tried in all.
+  package init(http: any HTTPRequesting, urls: [String], token: String, timeout: Duration = .seconds(30), attempts: Int = 3) {
+    precondition(!urls.isEmpty && attempts > 0, "there is a coordinator to ask, and it is asked at least once")
+    self.http = http
+    self.urls = urls
+    self.token = token
+    self.timeout = timeout
+    self.attempts = attempts
+  }
+
+  package init(http: any HTTPRequesting, url: String, token: String, timeout: Duration = .seconds(30), attempts: Int = 3) {
+    self.init(http: http, urls: [url], token: token, timeout: timeout, attempts: attempts)
+  }
+
+  package func perform<Operation: ControlOperation>(
+    _ operation: Operation, context: ControlContext
+  ) async throws(Problem) -> Operation.Response {
+    let body = try encoded(operation)
+    let limit = max(attempts, urls.count)
+    var attempt = 0
+    while true {
+      do {
+        return try await exchange(operation, body: body, url: urls[attempt % urls.count], context: context)
+      } catch {
+        attempt += 1
+        guard error.mayRepeat(isRead: Operation.isRead), attempt < limit, !Task.isCancelled else { throw error.problem }
+        // Both a coordinator that starts and one that is out of breath get a moment; the wait is short because a client waits behind us.
+        try? await Task.sleep(for: .milliseconds(50 << min(attempt, 4)))
+      }
+    }
+  }
+
+  private func encoded(_ operation: some ControlOperation) throws(Problem) -> [UInt8] {
+    do { return try JSONCoding.encode(operation) } catch { throw Problem(.internalError, error.message) }
+  }
+
+  private func exchange<Operation: ControlOperation>(
+    _ operation: Operation, body: [UInt8], url: String, context: ControlContext
+  ) async throws(Failure) -> Operation.Response {
+    var headers: HTTPHeaders = ["Content-Type": "application/json", "Authorization": "Bearer \(token)"]
+    headers["X-Request-Id"] = context.requestID
+    headers[ControlHeader.userToken] = context.userToken
+    headers[ControlHeader.idempotencyKey] = context.idempotencyKey
+    if !context.remoteAddress.isEmpty { headers[ControlHeader.clientAddress] = context.remoteAddress }
+    let waits = (operation as? ClusterOperations.GetView)?.waitMilliseconds ?? 0
+    let request = HTTPClientRequest(
+      method: .post, url: "\(url)/v1/control/\(Operation.name)", headers: headers, body: .bytes(body),
+      deadline: timeout + .milliseconds(waits), stallTimeout: nil, responseLimit: 64 << 20)
+    let response: HTTPClientResponse
+    do { response = try await http.send(request) } catch {
+      throw Failure(
+        problem: Problem(.unavailable, "The coordinator cannot be reached: \(error.message)", retryAfter: 1),
+        wasSent: ![.cannotResolve, .cannotConnect, .tls, .invalidURL].contains(error.code))
+    }
+    guard response.status == 200 else { throw Failure(problem: RemoteControlPlane.problem(in: response), wasSent: true) }
+    do {
+      return try JSONCoding.decode(Operation.Response.self, from: response.bytes, maxDepth: 64, limit: 64 << 20)
+    } catch {
+      throw Failure(problem: Problem(.internalError, "The coordinator's answer cannot be read: \(error.message)"), wasSent: true)
+    }
+  }
+
+  private static func problem(in response: HTTPClientResponse) -> Problem {
+    if let document = try? JSONCoding.decode(ProblemDocument.self, from: response.bytes, maxDepth: 64), let problem = document.problem {
+      return problem
+    }
+    let kind: Problem.Kind = response.status == 503 || response.status == 502 ? .unavailable : .internalError
+    return Problem(kind, "The coordinator answered \(response.status) without saying why.")
+  }
+
+  private struct Failure: Error {
+    var problem: Problem
+    /// Whether the request may have reached the coordinator.
+    var wasSent: Bool
+
+    func mayRepeat(isRead: Bool) -> Bool {
+      guard problem.kind == .unavailable || problem.kind == .busy else { return false }
+      // A coordinator that says `busy` has done nothing, and one that was never reached neither.
+      return isRead || !wasSent || problem.kind == .busy
+    }
+  }
+}

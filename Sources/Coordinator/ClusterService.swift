@@ -1,0 +1,224 @@
+internal import BlockModel
+internal import ClusterLogic
+package import Credentials
+package import HTTPTransport
+package import MetadataStore
+package import Platform
+package import ServiceAPI
+internal import Synchronization
+
+/// Keeps the cluster: who is a member and lives, the layout, repair, and what operators ask about them. A thin driver of the values in
+/// `ClusterLogic`.
+///
+/// What must hold:
+/// - a layout is published only after it was committed, and only this type's loop commits layouts;
+/// - what changes in memory is in the database first, or is brought there again by the next tick;
+/// - a coordinator that meets a higher generation than its own changes nothing any more.
+package final class ClusterService: Sendable {
+  let metadata: any ClusterMetadata
+  let client: ClusterNodeClient
+  let http: any HTTPRequesting
+  let time: any TimeSource
+  let configuration: ClusterConfiguration
+  let log: Logger
+  let metrics: Metrics
+  let signal = ClusterSignal()
+  /// One record of a node is written at a time, so that the last one written is the newest.
+  let saving = ClusterGate()
+  private let ticking = ClusterGate()
+  let shared = Mutex<Shared>(Shared())
+
+  struct Shared: Sendable {
+    /// Nil before `start`.
+    var state: ClusterState?
+    var repair: RepairDriver?
+    var audit: AuditRunner?
+    var loop: Task<Void, Never>?
+    var isFenced = false
+    var nextJob: UInt64 = 0
+    /// Referenced blocks of each partition and the number of repair rows, as of `countedAt`.
+    var counts: [Int] = []
+    var repairRows = 0
+    var countedAt: MonotonicTime?
+    var rowsAskedAt: MonotonicTime?
+    /// The revision that repair was last told of, and when it was.
+    var toldRevision: UInt64 = 0
+    var filledAt: MonotonicTime?
+    /// When the present fills began, for their rate.
+    var fillsSince: MonotonicTime?
+  }
+
+  package init(
+    metadata: any ClusterMetadata, signer: CapabilitySigner, http: any HTTPRequesting, time: any TimeSource,
+    configuration: ClusterConfiguration, logger: Logger, metrics: Metrics
+  ) {
+    self.metadata = metadata
+    self.http = http
+    self.time = time
+    self.configuration = configuration
+    client = ClusterNodeClient(signer: signer, http: http, time: time, lifetime: configuration.capabilityLifetime)
+    log = logger.component("cluster")
+    self.metrics = metrics
+  }
+
+  // MARK: Life
+
+  /// Raises the generation, loads what is known, and begins to keep the cluster.
+  /// - Parameter runsLoop: false for tests that call `tick` themselves.
+  package func start(runsLoop: Bool = true) async throws(MetadataError) {
+    let identity = try await metadata.clusterIdentity()
+    let generation = try await metadata.raiseGeneration()
+    let layout = try await metadata.currentLayout()
+    let filling = try await metadata.fillingPartitions()
+    let records = try await metadata.nodes()
+    var state = ClusterState(
+      identity: identity, generation: generation, layout: layout, filling: filling.map { PlanFilling($0) },
+      detector: FailureDetector(configuration: configuration.failure), gcEpoch: try await metadata.gcEpoch(),
+      dataKeys: try await metadata.dataKeyEpochs())
+    let now = time.monotonic()
+    for record in records {
+      state.insert(ClusterState.Node(record: record))
+      _ = state.detector.step(.known(record.id, record.zone, isOut: record.isOut), now: now)
+    }
+    let driver = RepairDriver(service: self, view: state.repairView, configuration: configuration.repair)
+    shared.withLock { shared in
+      shared.toldRevision = state.revision
+      shared.state = state
+      shared.repair = driver
+      shared.audit = AuditRunner(service: self)
+    }
+    registerMetrics()
+    log.info(
+      "the cluster is being kept",
+      ["generation": .string(String(generation)), "layout": .string(String(layout.version)), "nodes": .int(records.count)])
+    guard runsLoop else { return }
+    let loop = Task { [weak self] in
+      while !Task.isCancelled {
+        await self?.tick()
+        try? await Task.sleep(for: .milliseconds(100))
+      }
+    }
+    shared.withLock { $0.loop = loop }
+  }
+
+  /// Stops keeping; what is under way is cancelled. Nothing is lost: the next start finds it in the database.
+  package func stop() async {
+    let (loop, repair, audit) = shared.withLock { shared in
+      defer {
+        shared.loop = nil
+        shared.repair = nil
+        shared.audit = nil
+      }
+      return (shared.loop, shared.repair, shared.audit)
+    }
+    loop?.cancel()
+    await loop?.value
+    repair?.stop()
+    audit?.stop()
+    signal.notifyAll()
+  }
+
+  /// What gateways and nodes are told of the cluster. Nil before `start`.
+  package var view: ClusterView? { shared.withLock { $0.state?.view() } }
+
+  /// Runs `body` on the state; `.unavailable` before `start`.
+  func withState<T: Sendable>(_ body: (inout ClusterState) throws(Problem) -> T) throws(Problem) -> T {
+    // A closure's typed error does not pass through `withLock` together with an optional state, hence the result.
+    let result: Result<T, Problem> = shared.withLock { shared in
+      guard var state = shared.state else { return .failure(Problem(.unavailable, "The coordinator is starting.", retryAfter: 1)) }
+      shared.state = nil
+      let result: Result<T, Problem>
+      do throws(Problem) { result = .success(try body(&state)) } catch { result = .failure(error) }
+      shared.state = state
+      return result
+    }
+    return try result.get()
+  }
+
+  // MARK: Ticks
+
+  /// Lets time pass: judges silence, changes the layout where that is due, drives repair. Given ten times a second by the loop.
+  package func tick() async {
+    await ticking.enter()
+    await runTick()
+    await ticking.leave()
+  }
+
+  private func runTick() async {
+    guard !shared.withLock({ $0.isFenced }) else { return }
+    let now = time.monotonic()
+    guard let effects = try? withState({ state in state.detector.step(.tick, now: now) }) else { return }
+    await note(effects)
+    await saveRecords()
+    await reconcileLayout()
+    await refillLostDisks()
+    settleRestored(now)
+    tellRepair(now)
+    await askForRows(now)
+    shared.withLock { $0.repair }?.feed(.timer)
+  }
+
+  /// Repair learns of changes of nodes at once, of the layout too.
+  func tellRepair(_ now: MonotonicTime) {
+    let news: (RepairDriver, RepairView, [NodeID])? = shared.withLock { shared in
+      guard let state = shared.state, let repair = shared.repair, state.revision != shared.toldRevision else { return nil }
+      shared.toldRevision = state.revision
+      let silent = state.nodes.map(\.record.id).filter { state.liveness($0) != .alive }
+      return (repair, state.repairView, silent)
+    }
+    guard let (repair, view, silent) = news else { return }
+    for node in silent { repair.cancel(node) }
+    repair.feed(.view(view))
+    signal.notifyAll()
+  }
+
+  /// Once a second: whether there are repair rows.
+  private func askForRows(_ now: MonotonicTime) async {
+    let isDue = shared.withLock { shared in
+      guard shared.rowsAskedAt.map({ now - $0 >= .seconds(1) }) ?? true else { return false }
+      shared.rowsAskedAt = now
+      return true
+    }
+    guard isDue, let count = try? await metadata.repairCount() else { return }
+    let repair = shared.withLock { shared in
+      shared.repairRows = count
+      return shared.repair
+    }
+    if count > 0 { repair?.feed(.repairsWaiting) }
+  }
+
+  /// A node that is out has no replicas to restore any more once nothing is left to fill.
+  private func settleRestored(_ now: MonotonicTime) {
+    let effects = try? withState { state in
+      guard state.filling.isEmpty, !state.unrestored.isEmpty else { return [FailureDetector.Effect]() }
+      let out = state.unrestored.filter { state.liveness($0) == .out }
+      let restored = out.filter { state.layout.node($0) == nil }
+      state.unrestored = out.filter { !restored.contains($0) }
+      return restored.flatMap { state.detector.step(.restored($0), now: now) }
+    }
+    for effect in effects ?? [] { report(effect) }
+  }
+
+  private func registerMetrics() {
+    for liveness in [Liveness.alive, .suspect, .out] {
+      metrics.gauge("cairn_cluster_nodes", help: "Nodes by state.", labels: ["state": liveness.rawValue]) { [weak self] in
+        Double(self?.shared.withLock { shared in shared.state.map { s in s.nodes.count { s.liveness($0.record.id) == liveness } } } ?? 0)
+      }
+    }
+    metrics.gauge("cairn_cluster_layout_version", help: "Version of the committed layout.") { [weak self] in
+      Double(self?.shared.withLock { $0.state?.layout.version } ?? 0)
+    }
+    metrics.gauge("cairn_cluster_filling_partitions", help: "Partitions whose replicas do not all have all blocks yet.") { [weak self] in
+      Double(self?.shared.withLock { $0.state?.filling.count } ?? 0)
+    }
+    metrics.gauge("cairn_cluster_repair_rows", help: "Blocks noted as lacking copies.") { [weak self] in
+      Double(self?.shared.withLock { $0.repairRows } ?? 0)
+    }
+    metrics.counter("cairn_repair_copied_blocks_total", help: "Copies made by repair.") { [weak self] in
+      Double(self?.shared.withLock { $0.repair }?.copied.blocks ?? 0)
+    }
+    metrics.counter("cairn_repair_copied_bytes_total", help: "Plain bytes of the copies made by repair.") { [weak self] in
+      Double(self?.shared.withLock { $0.repair }?.copied.bytes ?? 0)
+    }
+  }
+}

@@ -1,0 +1,181 @@
+internal import BlockModel
+internal import ClusterLogic
+internal import MetadataStore
+internal import ServiceAPI
+
+/// What the coordinator knows of the cluster, in memory; the database holds what has to outlive it.
+struct ClusterState: Sendable {
+  struct Node: Sendable {
+    var record: NodeRecord
+    var disks: [DiskReport] = []
+    var processID: UInt64 = 0
+    var keys: [DataKeyStatement] = []
+    /// Whether this process has had a heartbeat of it.
+    var wasHeard = false
+    /// Whether its record in the database says the same as here.
+    var isSaved = true
+
+    /// A node that was not heard yet gets the benefit of the doubt, so that a restart of the coordinator stops no writes.
+    var hasRoom: Bool { !wasHeard || disks.contains { $0.state == .healthy } }
+  }
+
+  var identity: ClusterIdentity
+  var generation: UInt64
+  var layout: Layout
+  /// Sorted by partition.
+  var filling: [PlanFilling]
+  /// Sorted by id.
+  private(set) var nodes: [Node] = []
+  var detector: FailureDetector
+  var gcEpoch: UInt64
+  var dataKeys: [DataKeyEpochRecord]
+  /// Nodes that lost a disk: all that they should hold is asked for again.
+  var refills: [NodeID] = []
+  /// Out, and not all of their blocks have their copies again.
+  var unrestored: [NodeID] = []
+  private var counter: UInt64 = 0
+  private var cachedView: ClusterView?
+
+  init(
+    identity: ClusterIdentity, generation: UInt64, layout: Layout, filling: [PlanFilling], detector: FailureDetector, gcEpoch: UInt64,
+    dataKeys: [DataKeyEpochRecord]
+  ) {
+    self.identity = identity
+    self.generation = generation
+    self.layout = layout
+    self.filling = filling.sorted { $0.partition < $1.partition }
+    self.detector = detector
+    self.gcEpoch = gcEpoch
+    self.dataKeys = dataKeys
+  }
+
+  // MARK: Nodes
+
+  func index(of id: NodeID) -> Int? {
+    let index = place(of: id)
+    return index < nodes.count && nodes[index].record.id == id ? index : nil
+  }
+
+  func node(_ id: NodeID) -> Node? { index(of: id).map { nodes[$0] } }
+
+  mutating func insert(_ node: Node) {
+    let place = place(of: node.record.id)
+    if place < nodes.count && nodes[place].record.id == node.record.id { nodes[place] = node } else { nodes.insert(node, at: place) }
+  }
+
+  mutating func update(_ id: NodeID, _ change: (inout Node) -> Void) {
+    if let index = index(of: id) { change(&nodes[index]) }
+  }
+
+  private func place(of id: NodeID) -> Int {
+    var low = 0
+    var high = nodes.count
+    while low < high {
+      let middle = (low + high) / 2
+      if nodes[middle].record.id < id { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  func liveness(_ id: NodeID) -> Liveness { detector.liveness(of: id) ?? .out }
+
+  // MARK: Views
+
+  /// Unique over restarts: the generation stands in its upper half.
+  var revision: UInt64 { generation << 32 | counter }
+
+  /// To be called after each change that the view shows.
+  mutating func touch() {
+    counter += 1
+    cachedView = nil
+  }
+
+  mutating func view() -> ClusterView {
+    if let cachedView { return cachedView }
+    let members = nodes.map { node in
+      Member(
+        node: node.record.id, zone: node.record.zone, address: node.record.address, state: NodeState(liveness(node.record.id)),
+        writable: liveness(node.record.id) == .alive && node.hasRoom)
+    }
+    let view = ClusterView(
+      cluster: identity.cluster, revision: revision, generation: generation, layout: layout, members: members, gcEpoch: gcEpoch,
+      filling: filling.map { FillingPartition($0) })
+    cachedView = view
+    return view
+  }
+
+  var repairView: RepairView { RepairView(layout: layout, filling: filling, members: planMembers, isBraked: detector.isBraked) }
+
+  var planMembers: [PlanMember] { nodes.map(planMember) }
+
+  func planMember(_ node: Node) -> PlanMember {
+    let liveness = liveness(node.record.id)
+    return PlanMember(
+      node: node.record.id, zone: node.record.zone, liveness: liveness, isWritable: liveness == .alive && node.hasRoom)
+  }
+
+  func fillingRow(_ partition: Int) -> PlanFilling? { fillingIndex(partition).map { filling[$0] } }
+
+  func fillingIndex(_ partition: Int) -> Int? {
+    var low = 0
+    var high = filling.count
+    while low < high {
+      let middle = (low + high) / 2
+      if filling[middle].partition < partition { low = middle + 1 } else { high = middle }
+    }
+    return low < filling.count && filling[low].partition == partition ? low : nil
+  }
+
+  // MARK: Layout
+
+  /// The nodes that the layout should have; nil when it should stay.
+  func desiredNodes(initialNodes: Int) -> [LayoutNode]? {
+    if layout.version == 0 {
+      let alive = nodes.filter { $0.wasHeard && liveness($0.record.id) == .alive }
+      return alive.isEmpty || alive.count < initialNodes ? nil : alive.map { LayoutNode($0.record) }
+    }
+    guard !detector.isBraked else { return nil }
+    let staying = layout.nodes.filter { liveness($0.id) != .out }
+    let returning = nodes.filter { $0.record.isOut && liveness($0.record.id) == .alive && layout.node($0.record.id) == nil }
+    let desired = (staying + returning.map { LayoutNode($0.record) }).sorted { $0.id < $1.id }
+    return desired.isEmpty || desired == layout.nodes ? nil : desired
+  }
+}
+
+extension NodeState {
+  init(_ liveness: Liveness) {
+    switch liveness {
+    case .alive: self = .alive
+    case .suspect: self = .suspect
+    case .out: self = .out
+    }
+  }
+}
+
+extension LayoutNode {
+  init(_ record: NodeRecord) { self.init(id: record.id, zone: record.zone, weight: record.weight) }
+}
+
+extension FillingPartition {
+  init(_ row: PlanFilling) { self.init(partition: row.partition, targets: row.targets, sources: row.sources) }
+}
+
+extension PlanFilling {
+  init(_ row: FillingPartition) { self.init(partition: row.partition, targets: row.targets, sources: row.sources) }
+}
+
+extension Problem {
+  init(cluster error: MetadataError) {
+    if let problem = error.problem {
+      self = problem
+      return
+    }
+    switch error.code {
+    case .conflict: self.init(.conflict, error.message)
+    case .refused: self.init(.forbidden, error.message)
+    case .unavailable: self.init(.unavailable, error.message, retryAfter: 1)
+    case .full: self.init(.full, error.message)
+    case .unusable: self.init(.internalError, error.message)
+    }
+  }
+}

@@ -1,0 +1,80 @@
+internal import Platform
+package import ServiceAPI
+internal import Synchronization
+
+/// Finds the handler of a control operation by its name: the coordinator as a `ControlPlane` for callers in the same process, and as
+/// JSON in and out for the HTTP door.
+///
+/// What must hold: all handlers are registered before the first operation is performed; from then on the table only gets read.
+package final class ControlDispatcher: ControlPlane {
+  private struct Handler: Sendable {
+    let audience: ControlAudience
+    /// `@Sendable (Op, ControlContext) async throws(Problem) -> Op.Response` of the operation registered under the name.
+    let typed: any Sendable
+    let encoded: @Sendable ([UInt8], ControlContext) async throws(Problem) -> [UInt8]
+  }
+
+  // Proof: written under `registration` while `isSealed` is false, read after it was seen true; the acquiring load orders one before the
+  // other.
+  nonisolated(unsafe) private var handlers: [String: Handler] = [:]
+  private let isSealed = Atomic<Bool>(false)
+  private let registration = Mutex<Void>(())
+
+  package init() {}
+
+  /// Adds the handler of an operation. Registering a name twice, or after the first operation was performed, is a bug.
+  package func register<Op: ControlOperation>(
+    _ type: Op.Type, _ handler: @escaping @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response
+  ) {
+    let box = TypedHandler<Op>(run: handler)
+    registration.withLock { _ in
+      precondition(!isSealed.load(ordering: .relaxed), "handlers are registered before the first operation")
+      precondition(handlers[Op.name] == nil, "the operation \(Op.name) is registered twice")
+      handlers[Op.name] = Handler(audience: Op.audience, typed: box, encoded: box.runEncoded)
+    }
+  }
+
+  package func perform<Op: ControlOperation>(_ operation: Op, context: ControlContext) async throws(Problem) -> Op.Response {
+    guard let handler = handler(Op.name)?.typed as? TypedHandler<Op> else { throw ControlDispatcher.unknown(Op.name) }
+    return try await handler.run(operation, context)
+  }
+
+  /// - Parameter body: the operation as JSON.
+  /// - Returns: the response as JSON.
+  /// - Throws: `.malformed` when the body is not the operation; what the handler throws.
+  package func performEncoded(name: String, body: [UInt8], context: ControlContext) async throws(Problem) -> [UInt8] {
+    guard let handler = handler(name) else { throw ControlDispatcher.unknown(name) }
+    return try await handler.encoded(body, context)
+  }
+
+  /// Who may call the operation; nil when there is none of this name.
+  package func audience(of name: String) -> ControlAudience? { handler(name)?.audience }
+
+  /// Sorted, for tests and documents.
+  package var operationNames: [String] {
+    seal()
+    return handlers.keys.sorted()
+  }
+
+  private func handler(_ name: String) -> Handler? {
+    if !isSealed.load(ordering: .acquiring) { seal() }
+    return handlers[name]
+  }
+
+  private func seal() { registration.withLock { _ in isSealed.store(true, ordering: .releasing) } }
+
+  private static func unknown(_ name: String) -> Problem { Problem(.notFound, "There is no control operation “\(name)”.") }
+}
+
+private struct TypedHandler<Op: ControlOperation>: Sendable {
+  let run: @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response
+
+  @Sendable func runEncoded(_ body: [UInt8], _ context: ControlContext) async throws(Problem) -> [UInt8] {
+    let operation: Op
+    do { operation = try JSONCoding.decode(Op.self, from: body) } catch {
+      throw Problem(error.code == .tooLarge ? .tooLarge : .malformed, error.message)
+    }
+    let response = try await run(operation, context)
+    do { return try JSONCoding.encode(response) } catch { throw Problem(.internalError, error.message) }
+  }
+}

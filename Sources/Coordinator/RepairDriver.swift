@@ -1,0 +1,231 @@
+internal import BlockModel
+internal import ClusterLogic
+internal import MetadataStore
+internal import Platform
+internal import ServiceAPI
+internal import Synchronization
+
+/// Does what `RepairScheduler` decides: asks the database and the nodes, and brings the answers back.
+///
+/// What must hold: each request is answered once, with nothing where nothing came back. The scheduler bounds how many are under way.
+final class RepairDriver: Sendable {
+  private struct State {
+    var scheduler: RepairScheduler
+    var tasks: [UInt64: (node: NodeID?, task: Task<Void, Never>)] = [:]
+    var nextTask: UInt64 = 0
+    var isStopped = false
+    var marks: [(request: RepairRequest, partition: Int, target: NodeID, version: UInt64)] = []
+    var isMarking = false
+  }
+
+  private static let blocksPerVerify = 32
+
+  /// Owns this; `ClusterService.stop` lets go of it.
+  private let service: ClusterService
+  private let state: Mutex<State>
+
+  init(service: ClusterService, view: RepairView, configuration: RepairScheduler.Configuration) {
+    self.service = service
+    state = Mutex(State(scheduler: RepairScheduler(configuration: configuration, view: view)))
+  }
+
+  var copied: (blocks: Int, bytes: Int64) { state.withLock { ($0.scheduler.copiedBlocks, $0.scheduler.copiedBytes) } }
+  var recheck: RecheckProgress? { state.withLock { $0.scheduler.recheck } }
+  var fills: (done: Int, left: Int) { state.withLock { ($0.scheduler.fillsDone, $0.scheduler.fillsLeft) } }
+
+  func feed(_ event: RepairScheduler.Event) {
+    let now = service.time.monotonic()
+    state.withLock { state in
+      guard !state.isStopped else { return }
+      for effect in state.scheduler.step(event, now: now) { begin(effect, &state) }
+    }
+  }
+
+  /// Gives up what this node was asked: it is silent, and waiting for its answers holds others up.
+  func cancel(_ node: NodeID) {
+    let tasks = state.withLock { state in state.tasks.values.filter { $0.node == node }.map(\.task) }
+    for task in tasks { task.cancel() }
+  }
+
+  func stop() {
+    let tasks = state.withLock { state in
+      state.isStopped = true
+      return state.tasks.values.map(\.task)
+    }
+    for task in tasks { task.cancel() }
+  }
+
+  // MARK: Effects
+
+  private func begin(_ effect: RepairScheduler.Effect, _ state: inout State) {
+    if case .markFilled(let request, let partition, let target, let version) = effect {
+      state.marks.append((request, partition, target, version))
+      guard !state.isMarking else { return }
+      state.isMarking = true
+      return spawn(nil, &state) { await self.mark() }
+    }
+    let node: NodeID? =
+      switch effect {
+      case .check(_, let node, _, _): node
+      case .copy(_, let target, _): target
+      default: nil
+      }
+    spawn(node, &state) {
+      let event = await self.answer(effect)
+      self.feed(event)
+    }
+  }
+
+  private func spawn(_ node: NodeID?, _ state: inout State, _ work: @escaping @Sendable () async -> Void) {
+    state.nextTask += 1
+    let number = state.nextTask
+    let task = Task {
+      await work()
+      self.state.withLock { _ = $0.tasks.removeValue(forKey: number) }
+    }
+    state.tasks[number] = (node, task)
+  }
+
+  private func answer(_ effect: RepairScheduler.Effect) async -> RepairScheduler.Event {
+    switch effect {
+    case .list(let request, let partition, let after, let limit):
+      .listed(request, await list(partition, after, limit))
+    case .listRepairs(let request, let after, let limit):
+      .repairsListed(request, await rows(after, limit))
+    case .check(let request, let node, let blocks, let reading):
+      .checked(request, reading ? await verify(node, blocks) : await exist(node, blocks))
+    case .copy(let request, let target, let items): .copied(request, await copy(target, items))
+    case .clearRepairs(let request, let blocks, let version): .settled(request, await clear(blocks, version))
+    case .markFilled(let request, _, _, _): .settled(request, false)
+    }
+  }
+
+  // MARK: Database
+
+  private func list(_ partition: Int, _ after: BlockID?, _ limit: Int) async -> [RepairBlock]? {
+    let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
+    do throws(MetadataError) {
+      let blocks = try await service.metadata.liveBlocks(inPartition: partition, bits: bits, after: after, limit: limit)
+      return blocks.map { RepairBlock(id: $0.id, size: $0.size, isReferenced: $0.isReferenced) }
+    } catch {
+      service.log.warning("live blocks could not be listed", ["reason": .string(error.message)])
+      return nil
+    }
+  }
+
+  private func rows(_ after: BlockID?, _ limit: Int) async -> [RepairBlock]? {
+    do throws(MetadataError) {
+      return try await service.metadata.repairs(after: after, limit: limit).map {
+        RepairBlock(id: $0.block, size: $0.size, isReferenced: true, strays: $0.strays)
+      }
+    } catch {
+      service.log.warning("repairs could not be listed", ["reason": .string(error.message)])
+      return nil
+    }
+  }
+
+  private func clear(_ blocks: [BlockID], _ version: UInt64) async -> Bool {
+    do throws(MetadataError) {
+      try await service.metadata.clearRepairs(blocks, layoutVersion: version)
+      return true
+    } catch {
+      service.log.warning("repairs could not be cleared; trying again", ["reason": .string(error.message)])
+      return false
+    }
+  }
+
+  /// Marks what has come together in a moment by one transaction.
+  private func mark() async {
+    try? await Task.sleep(for: .milliseconds(5))
+    let marks = state.withLock { state in
+      defer {
+        state.marks = []
+        state.isMarking = false
+      }
+      return state.marks
+    }
+    var rest = marks
+    while let version = rest.first?.version {
+      let batch = rest.filter { $0.version == version }
+      rest.removeAll { $0.version == version }
+      let isDone = await service.markFilled(batch.map { ($0.partition, $0.target) }, layoutVersion: version)
+      for mark in batch { feed(.settled(mark.request, isDone)) }
+    }
+  }
+
+  // MARK: Nodes
+
+  private func exist(_ node: NodeID, _ blocks: [BlockID]) async -> [RepairCheck]? {
+    guard let reply = await service.ask(node, .exist(blocks: blocks)), case .exist(let present) = reply,
+      present.utf8.count == blocks.count
+    else { return nil }
+    return present.utf8.map { $0 == UInt8(ascii: "1") ? .present : .missing }
+  }
+
+  private func verify(_ node: NodeID, _ blocks: [BlockID]) async -> [RepairCheck]? {
+    var checks: [RepairCheck] = []
+    var rest = blocks[...]
+    while !rest.isEmpty {
+      let part = Array(rest.prefix(RepairDriver.blocksPerVerify))
+      guard let outcomes = await service.verify(node, part) else { return nil }
+      checks += outcomes.map { outcome in
+        switch outcome {
+        case .valid: .present
+        case .missing: .missing
+        case .rotten, .unreadable: .damaged
+        }
+      }
+      rest = rest.dropFirst(part.count)
+    }
+    return checks
+  }
+
+  private func copy(_ target: NodeID, _ items: [RepairCopy]) async -> [RepairCopyOutcome]? {
+    guard
+      let sources = try? service.withState({ state in
+        items.map { item in item.sources.compactMap { state.node($0).map { state.target($0.record) } } }
+      })
+    else { return nil }
+    let command = zip(items, sources).map { item, sources in
+      CopyItem(
+        block: item.block, size: item.size,
+        sources: sources.map { source in
+          SignedTarget(
+            node: source.node, zone: source.zone, url: service.client.url(.record, block: item.block, size: item.size, source))
+        })
+    }
+    guard let reply = await service.ask(target, .copy(items: command), deadline: .seconds(90)), case .copy(let outcomes) = reply,
+      outcomes.count == items.count
+    else { return nil }
+    return outcomes.map { outcome in
+      switch outcome {
+      case .copied: .copied
+      case .present: .present
+      case .sourceMissing: .sourceMissing
+      case .failed: .failed
+      case .full: .full
+      }
+    }
+  }
+}
+
+extension ClusterService {
+  /// A node's reply; nil when none came or it was no reply to this, which is logged.
+  func ask(_ node: NodeID, _ command: NodeCommand, deadline: Duration? = nil) async -> NodeCommandReply? {
+    guard let target = try? withState({ state in state.node(node).map { state.target($0.record) } }) ?? nil else { return nil }
+    do throws(NodeClientError) {
+      return try await client.send(command, to: target, deadline: deadline ?? configuration.commandDeadline)
+    } catch {
+      log.warning("a node did not do what it was asked", ["node": .string(node.text), "reason": .string(error.message)])
+      return nil
+    }
+  }
+
+  /// Has the node read these copies back and re-hash them; nil when it did not answer. At most 256.
+  func verify(_ node: NodeID, _ blocks: [BlockID]) async -> [VerifyOutcome]? {
+    guard let reply = await ask(node, .verify(blocks: blocks), deadline: .seconds(60)), case .verify(let outcomes) = reply,
+      outcomes.count == blocks.count
+    else { return nil }
+    return outcomes
+  }
+}

@@ -1,0 +1,90 @@
+import CairnClient
+import CommandLineKit
+import Platform
+
+/// What a transfer shows while it runs and when it is done.
+enum TransferReport {
+  /// Runs a transfer with a progress line on a terminal.
+  static func watching<Value: Sendable>(
+    _ console: Console, _ body: @Sendable (TransferProgress) async throws -> Value
+  ) async throws -> Value {
+    guard console.isErrorTerminal, !console.isQuiet, !console.isJSON else { return try await body(TransferProgress()) }
+    let progress = TransferProgress()
+    let bar = ProgressBar(console, label: "")
+    let drawing = Task {
+      for await snapshot in progress.updates() { draw(snapshot, on: bar) }
+    }
+    do {
+      let value = try await body(progress)
+      drawing.cancel()
+      await drawing.value
+      draw(progress.snapshot, on: bar)
+      bar.finish()
+      return value
+    } catch {
+      drawing.cancel()
+      await drawing.value
+      bar.finish(keepLine: false)
+      throw error
+    }
+  }
+
+  private static func draw(_ snapshot: TransferProgress.Snapshot, on bar: ProgressBar) {
+    let files = snapshot.totalFiles ?? 0
+    let name = snapshot.current.split(separator: "/").last.map(String.init) ?? ""
+    bar.setLabel(files > 1 ? "\(HumanFormat.count(snapshot.files)) of \(HumanFormat.count(files)) files" : name)
+    bar.setTotal(snapshot.totalBytes)
+    bar.advance(by: Int(snapshot.bytes - bar.done))
+    bar.tick()
+  }
+
+  private struct Summary: Encodable {
+    struct Failure: Encodable {
+      var path: String
+      var kind: String
+      var message: String
+    }
+    var files: Int
+    var folders: Int
+    var links: Int
+    var bytes: Int64
+    var entries: [Entry]
+    var skipped: [String]
+    var failures: [Failure]
+  }
+
+  /// Prints what was done. One file alone is shown as an entry, everything else as a summary.
+  /// - Throws: `CommandFailure` when something failed: with the status that all failures have, else 1.
+  static func finish(_ result: TreeResult, _ console: Console) throws {
+    if console.isJSON {
+      if result.entries.count == 1, result.files == 1, result.folders == 0, result.links == 0, result.failures.isEmpty {
+        try console.printJSON(result.entries[0])
+      } else {
+        try console.printJSON(summary(result))
+      }
+    } else {
+      for path in result.skipped { console.note("cairn: \(path) was left out: sockets, pipes and devices are not stored.") }
+      if result.files + result.folders + result.links > 1 { console.note(sentence(result)) }
+    }
+    guard let first = result.failures.first else { return }
+    for failure in result.failures { console.complain("cairn: \(failure.path): \(failure.error.message)") }
+    let status = CairnCommands.status(of: first.error)
+    let isCommon = result.failures.allSatisfy { CairnCommands.status(of: $0.error) == status }
+    let count = HumanFormat.counted(result.failures.count, "item")
+    throw CommandFailure(isCommon && status != .usage ? status : .failed, "\(count) could not be transferred; the others are done.")
+  }
+
+  private static func summary(_ result: TreeResult) -> Summary {
+    Summary(
+      files: result.files, folders: result.folders, links: result.links, bytes: result.bytes, entries: result.entries,
+      skipped: result.skipped,
+      failures: result.failures.map { .init(path: $0.path, kind: $0.error.kind.rawValue, message: $0.error.message) })
+  }
+
+  private static func sentence(_ result: TreeResult) -> String {
+    var parts = ["\(HumanFormat.counted(result.files, "file")) with \(HumanFormat.size(result.bytes))"]
+    if result.folders > 0 { parts.append(HumanFormat.counted(result.folders, "folder")) }
+    if result.links > 0 { parts.append(HumanFormat.counted(result.links, "link")) }
+    return parts.joined(separator: ", ") + "."
+  }
+}

@@ -1,0 +1,241 @@
+import CairnClient
+import CommandLineKit
+import Platform
+
+/// Looking at the tree and changing it.
+enum TreeCommands {
+  static let all = [list, stat, makeFolder, move, copy, remove, diskUsage, revisions]
+
+  private static let recursive = CommandFlag("recursive", short: "r", help: "with all that is below")
+
+  /// All entries of a folder, page by page.
+  private static func each(
+    in path: String, recursive: Bool, _ client: CairnClient, _ body: (Entry) throws -> Void
+  ) async throws {
+    var cursor: String?
+    repeat {
+      let page = try await client.entries(in: path, recursive: recursive, cursor: cursor)
+      for entry in page.entries { try body(entry) }
+      cursor = page.next
+    } while cursor != nil
+  }
+
+  /// A slash at the end is how people say “folder”.
+  private static func trimmed(_ path: String) -> String { path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path }
+
+  // MARK: ls, stat
+
+  private static let list = Command(
+    "ls", summary: "list folders", discussion: "Folders are shown with a slash. With -l: size, time, version and name.",
+    arguments: [CommandArgument("REMOTE", help: "folders or files; the root by default", count: .any)],
+    flags: [recursive, CommandFlag("long", short: "l", help: "a line with details for each")],
+    examples: ["cairn ls", "cairn ls -l /docs", "cairn ls -r /photos --json"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    let paths = invocation.arguments("REMOTE").isEmpty ? ["/"] : invocation.arguments("REMOTE").map(trimmed)
+    let console = invocation.console
+    var entries: [Entry] = []
+    for path in paths {
+      let top = try await client.entry(at: path)
+      var below: [Entry] = []
+      if top.kind == .folder {
+        try await each(in: path, recursive: invocation.flag("recursive"), client) { below.append($0) }
+      } else {
+        below.append(top)
+      }
+      if console.isJSON {
+        entries += below
+        continue
+      }
+      if paths.count > 1, top.kind == .folder { console.print("\(top.path):") }
+      console.write(text(of: below, in: top, isLong: invocation.flag("long"), console))
+    }
+    if console.isJSON { try console.printJSON(entries) }
+  }
+
+  private static func text(of entries: [Entry], in top: Entry, isLong: Bool, _ console: Console) -> String {
+    let prefix = top.path == "/" ? "/" : top.path + "/"
+    func name(_ entry: Entry) -> String {
+      let name = entry.path.hasPrefix(prefix) ? String(entry.path.dropFirst(prefix.count)) : entry.path
+      return TextWidth.sanitised(name + (entry.kind == .folder ? "/" : ""))
+    }
+    guard isLong else { return entries.map { name($0) + "\n" }.joined() }
+    guard !entries.isEmpty else { return "" }
+    var table = Table([.right("SIZE"), .left("MODIFIED"), .right("VERSION"), .left("NAME")])
+    for entry in entries {
+      let size = entry.kind == .file ? HumanFormat.size(entry.size) : "-"
+      let target = entry.target.map { " -> \($0)" } ?? ""
+      table.add([
+        size, String(entry.modifiedAt.rfc3339.prefix(19)), String(entry.version), name(entry) + (entry.executable ? "*" : "") + target,
+      ])
+    }
+    return table.render(style: console.style)
+  }
+
+  private static let stat = Command(
+    "stat", summary: "show what is known of a file or folder",
+    arguments: [CommandArgument("REMOTE", help: "files or folders", count: .oneOrMore)],
+    examples: ["cairn stat /docs/report.pdf", "cairn stat /docs/report.pdf --json"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    for path in invocation.arguments("REMOTE") {
+      let entry = try await client.entry(at: trimmed(path))
+      try invocation.console.result(entry) { text(of: entry) }
+    }
+  }
+
+  private static func text(of entry: Entry) -> String {
+    var lines = [("path", entry.path), ("kind", entry.kind.rawValue)]
+    if entry.kind == .file {
+      lines += [("size", "\(entry.size) bytes (\(HumanFormat.size(entry.size)))"), ("version", String(entry.version))]
+      lines += [
+        ("content hash", entry.contentHash ?? "-"), ("type", entry.mimeType ?? "-"), ("executable", entry.executable ? "yes" : "no"),
+      ]
+    }
+    if let target = entry.target { lines.append(("target", target)) }
+    lines += [("modified", entry.modifiedAt.rfc3339), ("owner", entry.owner), ("your role", entry.role), ("id", entry.id)]
+    return lines.map { name, value in name + String(repeating: " ", count: 14 - name.count) + TextWidth.sanitised(value) }.joined(
+      separator: "\n")
+  }
+
+  // MARK: mkdir, mv, cp, rm
+
+  private static let makeFolder = Command(
+    "mkdir", summary: "make folders", arguments: [CommandArgument("REMOTE", help: "the folders", count: .oneOrMore)],
+    flags: [CommandFlag("parents", short: "p", help: "make missing folders above, and do not mind folders that are there")],
+    examples: ["cairn mkdir /docs", "cairn mkdir -p /projects/2026/plans"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    for path in invocation.arguments("REMOTE") {
+      let made = try await client.makeFolder(trimmed(path), parents: invocation.flag("parents"))
+      if invocation.console.isJSON { try invocation.console.printJSON(made) }
+    }
+  }
+
+  private static let move = Command(
+    "mv", summary: "move or rename",
+    discussion: "Into TARGET under its own name when that is a folder, else TARGET becomes the name. Nothing that is there is replaced.",
+    arguments: [
+      CommandArgument("SOURCE", help: "files or folders", count: .oneOrMore), CommandArgument("TARGET", help: "a folder, or the new name"),
+    ], examples: ["cairn mv /draft.txt /docs/final.txt", "cairn mv /a.txt /b.txt /docs"]
+  ) { invocation in
+    try await relocate(invocation) { client, source, target in try await client.move(source, to: target) }
+  }
+
+  private static let copy = Command(
+    "cp", summary: "copy without moving any bytes",
+    discussion:
+      "The copy refers to the same blocks, so it is done at once and takes no space. Into TARGET under its own name when that is a folder.",
+    arguments: [
+      CommandArgument("SOURCE", help: "files or folders", count: .oneOrMore),
+      CommandArgument("TARGET", help: "a folder, or the copy's name"),
+    ], flags: [CommandFlag("recursive", short: "r", help: "as with cp; folders are copied with all below either way")],
+    examples: ["cairn cp /docs/report.pdf /docs/report-2.pdf", "cairn cp -r /projects /archive"]
+  ) { invocation in
+    try await relocate(invocation) { client, source, target in try await client.copy(source, to: target) }
+  }
+
+  private static func relocate(
+    _ invocation: Invocation, _ one: (CairnClient, String, String) async throws -> Entry
+  ) async throws {
+    let client = try Profile.current().client()
+    let sources = invocation.arguments("SOURCE")
+    let target = invocation.argument("TARGET")
+    if sources.count > 1, try await client.entry(at: trimmed(target)).kind != .folder {
+      throw CommandFailure(.conflict, "\(target) is not a folder, so only one thing can go there; name a folder.")
+    }
+    for source in sources {
+      let entry = try await one(client, trimmed(source), target)
+      if invocation.console.isJSON { try invocation.console.printJSON(entry) }
+    }
+  }
+
+  private static let remove = Command(
+    "rm", summary: "move to the trash, or remove for good",
+    arguments: [CommandArgument("REMOTE", help: "files or folders", count: .oneOrMore)],
+    flags: [
+      CommandFlag("recursive", short: "r", help: "folders with all that is in them"),
+      CommandFlag("forever", help: "not to the trash: it cannot be taken back"),
+      CommandFlag("force", short: "f", help: "do not mind what is not there"),
+    ], examples: ["cairn rm /docs/old.txt", "cairn rm -r /photos/2019", "cairn rm -r --forever /scratch"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    for path in invocation.arguments("REMOTE") {
+      do {
+        try await client.remove(trimmed(path), forever: invocation.flag("forever"), recursive: invocation.flag("recursive"))
+        if invocation.console.isJSON { try invocation.console.printJSON(["removed": path]) }
+      } catch let error as CairnError where error.kind == .notFound && invocation.flag("force") {
+        continue
+      }
+    }
+  }
+
+  // MARK: du, revs
+
+  private struct Weight: Encodable {
+    var path: String
+    var bytes: Int64
+    var files: Int
+  }
+
+  private static let diskUsage = Command(
+    "du", summary: "show what files and folders weigh", discussion: "One line for each thing in the folder, and one for all of it.",
+    arguments: [CommandArgument("REMOTE", help: "folders or files; the root by default", count: .any)],
+    flags: [
+      CommandFlag("summarise", short: "s", help: "only the sum"),
+      CommandFlag("bytes", short: "b", help: "bytes in place of KiB, MiB and so on"),
+    ],
+    examples: ["cairn du", "cairn du -s /photos", "cairn du /projects --json"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    let paths = invocation.arguments("REMOTE").isEmpty ? ["/"] : invocation.arguments("REMOTE").map(trimmed)
+    var weights: [Weight] = []
+    for path in paths { weights += try await weigh(path, onlySum: invocation.flag("summarise"), client) }
+    if invocation.console.isJSON { return try invocation.console.printJSON(weights) }
+    var table = Table([.right("SIZE"), .right("FILES"), .left("PATH")])
+    for weight in weights {
+      table.add([
+        invocation.flag("bytes") ? String(weight.bytes) : HumanFormat.size(weight.bytes), HumanFormat.count(weight.files), weight.path,
+      ])
+    }
+    invocation.console.write(table.render(style: invocation.console.style))
+  }
+
+  private static func weigh(_ path: String, onlySum: Bool, _ client: CairnClient) async throws -> [Weight] {
+    let top = try await client.entry(at: path)
+    guard top.kind == .folder else { return [Weight(path: top.path, bytes: top.size, files: 1)] }
+    let prefix = top.path == "/" ? "/" : top.path + "/"
+    var parts: [Weight] = []
+    var sum = Weight(path: top.path, bytes: 0, files: 0)
+    // In the order of paths, so what belongs to one child comes in one run.
+    try await each(in: path, recursive: true, client) { entry in
+      let files = entry.kind == .file ? 1 : 0
+      let child = prefix + (entry.path.dropFirst(prefix.count).split(separator: "/").first ?? "")
+      if parts.last?.path != child { parts.append(Weight(path: child, bytes: 0, files: 0)) }
+      parts[parts.count - 1].bytes += entry.size
+      parts[parts.count - 1].files += files
+      sum.bytes += entry.size
+      sum.files += files
+    }
+    return onlySum ? [sum] : parts + [sum]
+  }
+
+  private static let revisions = Command(
+    "revs", summary: "list a file's revisions, newest first", arguments: [CommandArgument("REMOTE", help: "the file")],
+    options: [CommandOption("limit", value: "N", help: "at most so many", kind: .integer(1...100_000), default: "100")],
+    examples: ["cairn revs /docs/report.pdf", "cairn get /docs/report.pdf old.pdf --version 3"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    let revisions = try await client.revisions(of: invocation.argument("REMOTE"), limit: invocation.int("limit") ?? 100)
+    if invocation.console.isJSON { return try invocation.console.printJSON(revisions) }
+    var table = Table([.right("VERSION"), .right("SIZE"), .left("COMMITTED"), .left("BY"), .left("CONTENT HASH")])
+    for revision in revisions {
+      let author = revision.device.map { "\(revision.author) on \($0)" } ?? revision.author
+      table.add([
+        String(revision.version), HumanFormat.size(revision.size), String(revision.committedAt.rfc3339.prefix(19)), author,
+        String(revision.contentHash.prefix(16)),
+      ])
+    }
+    invocation.console.write(table.render(style: invocation.console.style))
+  }
+}

@@ -1,0 +1,98 @@
+import BlockModel
+import CommandLineKit
+import ControlClient
+import Foundation
+import HTTPTransport
+import Platform
+import ServiceAPI
+
+/// The coordinator that `CAIRN_COORDINATOR` names, asked with the token in `CAIRN_OPERATOR_TOKEN`.
+struct CoordinatorConnection: Sendable {
+  /// How long a wait puts up with a coordinator that is away: it may be starting again.
+  private static let patience = Duration.seconds(60)
+  private static let pollInterval = Duration.milliseconds(500)
+
+  private let control: RemoteControlPlane
+  private let requestID: String
+
+  /// - Throws: `CommandFailure` that says which variable is missing or wrong.
+  init() throws {
+    let environment = ProcessInfo.processInfo.environment
+    func required(_ name: String, _ what: String) throws -> String {
+      guard let value = environment[name], !value.isEmpty else {
+        throw CommandFailure(.usage, "\(name) is not set: give it \(what), or source the env file of a local cluster.")
+      }
+      return value
+    }
+    let urls = try required("CAIRN_COORDINATOR", "the coordinator's URL").split(separator: ",").map { text in
+      var url = text.trimmingCharacters(in: .whitespaces)
+      while url.hasSuffix("/") { url.removeLast() }
+      return url
+    }
+    guard !urls.isEmpty, urls.allSatisfy({ $0.hasPrefix("http://") || $0.hasPrefix("https://") }) else {
+      throw CommandFailure(
+        .usage, "CAIRN_COORDINATOR has to be one or more URLs that begin with https:// or http://, with commas between them.")
+    }
+    let token = try required("CAIRN_OPERATOR_TOKEN", "a token from “cairnctl issue operator”")
+    var configuration = HTTPClient.Configuration()
+    if let path = environment["CAIRN_CA_FILE"], !path.isEmpty {
+      guard let pem = try AtomicFile.read(path, limit: 1 << 20) else {
+        throw CommandFailure(.usage, "CAIRN_CA_FILE names \(path), which is not there.")
+      }
+      configuration.caPEM = pem
+    }
+    control = RemoteControlPlane(http: HTTPClient(configuration: configuration), urls: urls, token: token)
+    requestID = "cairnctl-\(UploadID.random().hex)"
+  }
+
+  func perform<Operation: ControlOperation>(_ operation: Operation) async throws -> Operation.Response {
+    try await control.perform(operation, context: ControlContext(requestID: requestID))
+  }
+
+  /// Asks again and again until `isOver`, showing each answer; a coordinator that is away for a moment ends nothing.
+  func wait<Operation: ControlOperation>(
+    for operation: Operation, show: (Operation.Response) -> Void, until isOver: (Operation.Response) -> Bool
+  ) async throws -> Operation.Response {
+    let clock = ContinuousClock()
+    var awaySince: ContinuousClock.Instant?
+    while true {
+      do {
+        let answer = try await perform(operation)
+        awaySince = nil
+        show(answer)
+        if isOver(answer) { return answer }
+      } catch let problem as Problem where problem.kind == .unavailable || problem.kind == .busy {
+        let since = awaySince ?? clock.now
+        awaySince = since
+        if clock.now - since > CoordinatorConnection.patience { throw problem }
+      }
+      try await Task.sleep(for: CoordinatorConnection.pollInterval)
+    }
+  }
+}
+
+extension CommandFailure {
+  /// A coordinator's problem as an exit status and its sentence.
+  init?(_ error: any Error) {
+    switch error {
+    case let problem as Problem: self.init(ExitStatus(problem.kind), problem.detail)
+    case let error as FileError: self.init(.failed, error.description)
+    case let error as JSONError: self.init(.failed, error.message)
+    default: return nil
+    }
+  }
+}
+
+extension ExitStatus {
+  init(_ kind: Problem.Kind) {
+    switch kind {
+    case .conflict, .alreadyExists, .notEmpty, .staleLayout, .fenced, .preconditionFailed, .preconditionRequired: self = .conflict
+    case .notFound, .uploadNotFound: self = .notFound
+    case .unauthenticated, .forbidden: self = .notAllowed
+    case .quota, .full: self = .noSpace
+    case .busy, .unavailable, .tooManyRequests: self = .unavailable
+    case .malformed, .invalidName, .invalidCursor: self = .usage
+    default: self = .failed
+    }
+  }
+}

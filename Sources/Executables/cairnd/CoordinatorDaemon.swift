@@ -1,0 +1,126 @@
+import BlockModel
+import ClusterLogic
+import Coordinator
+import Credentials
+import HTTPTransport
+import MetadataStore
+import Platform
+
+/// `cairnd coordinator`: opens the metadata, raises the generation, keeps the cluster, and answers gateways, nodes and operators.
+enum CoordinatorDaemon {
+  private static let keys =
+    DaemonSettings.keys + [
+      "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
+      "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second",
+    ]
+  private static let shutdownGrace: Duration = .seconds(10)
+  private static let connectionMemoryBytes = 64 << 10
+
+  static func run(_ path: String) async throws {
+    let file = try ConfigurationFile.load(path, knownKeys: keys)
+    let settings = try DaemonSettings(file, component: "coordinator")
+    let (secret, cluster) = try KeyFile.readCluster(try file.requiredString("keys"))
+    let folder = try file.requiredString("data")
+    let clusterConfiguration = try clusterConfiguration(file)
+    let identity = try identity(file, cluster)
+    let options = try metadataOptions(file)
+    let userOptions = try userOptions(file)
+    let signals = try ProcessSignals.stream()
+    try Directory.create(folder)
+    let lock = try FolderLock(folder)
+    let store = try await SQLiteMetadataStore.open(path: folder + "/metadata.db", identity: identity, options: options)
+
+    let client = settings.client(connectionsPerHost: 16)
+    let dispatcher = ControlDispatcher()
+    let users = UserService(
+      store: store, receipts: ReceiptVerifier(root: secret.receiptRoot, cluster: cluster), options: userOptions, logger: settings.logger)
+    users.register(on: dispatcher)
+    let service = ClusterService(
+      metadata: store, signer: CapabilitySigner(root: secret.capabilityRoot), http: client, time: SystemTime(),
+      configuration: clusterConfiguration, logger: settings.logger, metrics: settings.metrics)
+    service.register(on: dispatcher)
+    try await service.start()
+    let http = try serve(settings, dispatcher, ServiceTokenVerifier(root: secret.controlRoot))
+    let tidying = Task { await users.keepTidy() }
+    settings.logger.info("serving", ["address": .string(settings.advertise), "cluster": .string(cluster.hex)])
+    await Lifetime.untilTold(signals)
+
+    settings.logger.info("stopping")
+    tidying.cancel()
+    await service.stop()
+    await http.shutdown(grace: shutdownGrace)
+    await store.close()
+    client.shutdown()
+    lock.release()
+  }
+
+  private static func serve(
+    _ settings: DaemonSettings, _ dispatcher: ControlDispatcher, _ verifier: ServiceTokenVerifier
+  ) throws -> HTTPServer {
+    var router = HTTPRouter()
+    ControlRoutes(dispatcher: dispatcher, verifier: verifier, logger: settings.logger).add(to: &router)
+    HealthRoutes(unready: { nil }, metrics: settings.metrics).add(to: &router)
+    let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
+    let http = HTTPServer(
+      configuration: settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }, router: router)
+    try http.start()
+    return http
+  }
+
+  private static func clusterConfiguration(_ file: ConfigurationFile) throws -> ClusterConfiguration {
+    guard let nodes = try file.int("initial-nodes", in: 1...10_000) else {
+      throw ConfigurationError(message: "“initial-nodes” has to say how many nodes make the first layout.")
+    }
+    var failure = FailureDetector.Configuration.production
+    failure.suspectAfter = .seconds(try file.int("suspect-after-seconds", in: 1...3600) ?? 10)
+    failure.outAfter = .seconds(try file.int("out-after-seconds", in: 2...604_800) ?? 600)
+    guard failure.outAfter > failure.suspectAfter else {
+      throw ConfigurationError(message: "“out-after-seconds” has to be more than “suspect-after-seconds”.")
+    }
+    // Silence is noticed within a fifth of the time after which it counts.
+    let beat = max(.milliseconds(200), min(.seconds(1), failure.suspectAfter / 5))
+    failure.tickInterval = beat
+    var repair = RepairScheduler.Configuration()
+    if let rate = try file.size("repair-bytes-per-second") { repair.bytesPerSecond = rate }
+    return ClusterConfiguration(
+      initialNodes: nodes, failure: failure, heartbeatInterval: beat, repair: repair,
+      isEncrypted: try file.choice("encryption", ["on", "off"]) != "off")
+  }
+
+  private static func identity(_ file: ConfigurationFile, _ cluster: ClusterID) throws -> ClusterIdentity {
+    let replicas = try file.int("replication-factor", in: 1...16) ?? 3
+    let quorum = try file.int("write-quorum", in: 1...16) ?? min(2, replicas)
+    guard quorum <= replicas else { throw ConfigurationError(message: "“write-quorum” cannot be more than “replication-factor”.") }
+    return ClusterIdentity(
+      cluster: cluster, partitionBits: try file.int("partition-bits", in: 0...20) ?? 12, replicationFactor: replicas, writeQuorum: quorum)
+  }
+
+  private static func metadataOptions(_ file: ConfigurationFile) throws -> MetadataOptions {
+    var options = MetadataOptions()
+    options.countsRelaxedReceipts = try file.choice("durability", ["strict", "relaxed"]) == "relaxed"
+    return options
+  }
+
+  private static func userOptions(_ file: ConfigurationFile) throws -> UserService.Options {
+    var options = UserService.Options()
+    options.defaultQuota = try file.size("default-quota")
+    _ = try file.choice("sign-up", ["open"])
+    return options
+  }
+}
+
+/// Keeps a second process off a data folder for as long as this one lives.
+final class FolderLock: Sendable {
+  private let file: File
+
+  /// - Throws: `ConfigurationError` when another process has the folder.
+  init(_ folder: String) throws {
+    file = try File(folder + "/lock", [.write, .create])
+    guard try file.lockExclusive() else {
+      throw FileError(operation: "lock", path: folder, errno: 0, reason: "another process is using it; a data folder has one daemon")
+    }
+  }
+
+  /// The lock ends with the process or here, whichever is first; calling this keeps the object alive until then.
+  func release() {}
+}

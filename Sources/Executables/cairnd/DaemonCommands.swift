@@ -1,0 +1,52 @@
+import BlockModel
+import BlockStore
+import CommandLineKit
+import Credentials
+import HTTPTransport
+import Platform
+
+/// `cairnd node|coordinator|gateway --config FILE`.
+enum DaemonCommands {
+  static let tool = CommandLineTool(
+    root: Command(
+      "cairnd", summary: "run a daemon of a Cairn cluster",
+      discussion: """
+        Each daemon is one process with one configuration file. SIGTERM lets running requests finish and ends it; \
+        whatever was acknowledged is on \
+        disk long before.
+        """,
+      subcommands: [
+        daemon("node", "keep blocks on this machine's disks", NodeDaemon.run),
+        daemon("coordinator", "keep the metadata and the layout", CoordinatorDaemon.run),
+        daemon("gateway", "serve clients", GatewayDaemon.run),
+      ]),
+    version: CairnVersion.text, explain: explain)
+
+  private static func daemon(_ name: String, _ summary: String, _ run: @escaping @Sendable (String) async throws -> Void) -> Command {
+    Command(
+      name, summary: summary,
+      options: [CommandOption("config", value: "FILE", help: "the configuration; docs/operations.md lists its settings", isRequired: true)],
+      examples: ["cairnd \(name) --config /etc/cairn/\(name).conf"]
+    ) { invocation in
+      try await run(invocation.option("config") ?? "")
+    }
+  }
+
+  private static func explain(_ error: any Error) -> CommandFailure? {
+    switch error {
+    case let error as ConfigurationError: CommandFailure(.usage, error.message)
+    case let error as HTTPServerError: CommandFailure(.failed, error.message)
+    case let error as CredentialError: CommandFailure(.failed, error.message)
+    case let error as BlockStoreError: CommandFailure(.failed, error.message)
+    case let error as FileError: CommandFailure(.failed, error.description)
+    default: nil
+    }
+  }
+}
+
+/// Waits for SIGTERM or SIGINT. SIGHUP is taken and changes nothing yet: configurations are read at the start.
+enum Lifetime {
+  static func untilTold(_ signals: AsyncStream<ProcessSignal>) async {
+    for await signal in signals where signal != .hangUp { return }
+  }
+}

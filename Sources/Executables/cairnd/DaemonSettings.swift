@@ -1,0 +1,96 @@
+import BlockModel
+import HTTPTransport
+import Platform
+
+/// What the configuration of every daemon begins with: its name, where it listens, how others reach it, TLS, and logging.
+///
+/// Keys: `name`, `listen` (`ADDRESS:PORT`), `advertise` (the base URL that others use), `tls-certificate`, `tls-key`, `tls-ca`,
+/// `log-level`.
+struct DaemonSettings: Sendable {
+  static let keys = ["name", "listen", "advertise", "tls-certificate", "tls-key", "tls-ca", "log-level"]
+  private static let pemLimit = 1 << 20
+
+  let name: String
+  let address: String
+  let port: Int
+  /// Without a trailing slash.
+  let advertise: String
+  let tls: HTTPServer.Configuration.TLS?
+  /// The authority that peers' certificates are checked against; nil without TLS.
+  let authorityPEM: [UInt8]?
+  let logger: Logger
+  let metrics = Metrics()
+
+  /// - Throws: `ConfigurationError` or `FileError`, each a sentence for the operator.
+  init(_ file: ConfigurationFile, component: String) throws {
+    name = try file.requiredString("name")
+    (address, port) = try DaemonSettings.endpoint(try file.requiredString("listen"))
+    advertise = try DaemonSettings.baseURL(
+      file.string("advertise"), address: address, port: port, hasTLS: file.string("tls-certificate") != nil)
+    tls = try DaemonSettings.readTLS(file)
+    authorityPEM = try file.string("tls-ca").map(DaemonSettings.readPEM)
+    let level = try file.typed("log-level", expected: "one of debug, info, warning, error") { LogLevel(name: $0) }
+    logger = Logger(component: component, level: level ?? .info).with(["daemon": .string(name)])
+    try DaemonSettings.refusePlainOffLoopback(address: address, hasTLS: tls != nil)
+  }
+
+  /// A server's configuration with what these settings say; `connectionMemoryBytes` by what the daemon serves.
+  func server(connectionMemoryBytes: Int, observer: (@Sendable (HTTPExchangeRecord) -> Void)? = nil) -> HTTPServer.Configuration {
+    var configuration = HTTPServer.Configuration()
+    configuration.address = address
+    configuration.port = port
+    configuration.tls = tls
+    configuration.connectionMemoryBytes = connectionMemoryBytes
+    configuration.observer = observer
+    return configuration
+  }
+
+  /// A client that trusts the cluster's authority.
+  func client(connectionsPerHost: Int = 32) -> HTTPClient {
+    var configuration = HTTPClient.Configuration()
+    configuration.caPEM = authorityPEM
+    configuration.connectionsPerHost = connectionsPerHost
+    return HTTPClient(configuration: configuration)
+  }
+
+  private static func endpoint(_ text: String) throws -> (String, Int) {
+    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port) else {
+      throw ConfigurationError(line: nil, message: "“listen” is “\(text)” and has to be ADDRESS:PORT, such as 127.0.0.1:7000.")
+    }
+    let address = text[..<colon].trimmingPrefix("[")
+    return (String(address.last == "]" ? address.dropLast() : address), port)
+  }
+
+  private static func baseURL(_ given: String?, address: String, port: Int, hasTLS: Bool) throws -> String {
+    guard let given else { return "\(hasTLS ? "https" : "http")://\(address):\(port)" }
+    guard given.hasPrefix(hasTLS ? "https://" : "http://"), !given.hasSuffix("/") else {
+      throw ConfigurationError(
+        line: nil,
+        message: "“advertise” is “\(given)” and has to begin with \(hasTLS ? "https" : "http")://, without a slash at its end.")
+    }
+    return given
+  }
+
+  private static func readTLS(_ file: ConfigurationFile) throws -> HTTPServer.Configuration.TLS? {
+    switch (file.string("tls-certificate"), file.string("tls-key")) {
+    case (nil, nil): return nil
+    case (let certificate?, let key?):
+      return HTTPServer.Configuration.TLS(certificatePEM: try readPEM(certificate), keyPEM: try readPEM(key))
+    default: throw ConfigurationError(line: nil, message: "“tls-certificate” and “tls-key” go together: set both or neither.")
+    }
+  }
+
+  private static func readPEM(_ path: String) throws -> [UInt8] {
+    guard let bytes = try AtomicFile.read(path, limit: pemLimit) else {
+      throw ConfigurationError(line: nil, message: "There is no file \(path).")
+    }
+    return bytes
+  }
+
+  /// Passwords, tokens and signed URLs travel here: in the clear they may only stay on this machine.
+  private static func refusePlainOffLoopback(address: String, hasTLS: Bool) throws {
+    guard !hasTLS, !address.hasPrefix("127."), address != "::1" else { return }
+    throw ConfigurationError(
+      line: nil, message: "Plain HTTP is served on loopback only; set “tls-certificate” and “tls-key” to listen on \(address).")
+  }
+}

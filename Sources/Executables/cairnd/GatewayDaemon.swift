@@ -1,0 +1,55 @@
+import BlockModel
+import ControlClient
+import Credentials
+import Gateway
+import HTTPTransport
+import Platform
+
+/// `cairnd gateway`: follows the coordinator and serves clients. It keeps no state.
+enum GatewayDaemon {
+  private static let keys =
+    DaemonSettings.keys + ["keys", "coordinators", "url-lifetime-seconds", "zone", "cors-origins", "raw-buffers"]
+  private static let shutdownGrace: Duration = .seconds(10)
+  private static let connectionMemoryBytes = 64 << 10
+
+  static func run(_ path: String) async throws {
+    let file = try ConfigurationFile.load(path, knownKeys: keys)
+    let settings = try DaemonSettings(file, component: "gateway")
+    let keys = try KeyFile.readGateway(try file.requiredString("keys"))
+    let coordinators = try file.list("coordinators") ?? []
+    guard !coordinators.isEmpty else { throw ConfigurationError(message: "“coordinators” has to name the coordinators' base URLs.") }
+    let configuration = try configuration(file, settings)
+    let signals = try ProcessSignals.stream()
+
+    let client = settings.client(connectionsPerHost: 64)
+    let control = RemoteControlPlane(http: client, urls: coordinators, token: keys.token)
+    let view = ClusterViewCache(control: control, time: SystemTime(), logger: settings.logger)
+    let service = GatewayService(
+      control: control, view: view, signer: CapabilitySigner(root: keys.capabilityRoot), client: client, time: SystemTime(),
+      configuration: configuration, logger: settings.logger, metrics: settings.metrics)
+    let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
+    var server = settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }
+    server.corsOrigins = try file.list("cors-origins") ?? []
+    server.connectionLimit = 4096
+    server.perAddressLimit = 4096
+    let http = HTTPServer(configuration: server, router: service.router())
+    try http.start()
+    service.start()
+    settings.logger.info("serving", ["address": .string(settings.advertise)])
+    await Lifetime.untilTold(signals)
+
+    settings.logger.info("stopping")
+    service.stop()
+    await http.shutdown(grace: shutdownGrace)
+    client.shutdown()
+  }
+
+  private static func configuration(_ file: ConfigurationFile, _ settings: DaemonSettings) throws -> GatewayConfiguration {
+    var configuration = GatewayConfiguration()
+    configuration.publicAddress = settings.advertise
+    if let seconds = try file.int("url-lifetime-seconds", in: 10...86_400) { configuration.urlLifetime = .seconds(seconds) }
+    if let buffers = try file.int("raw-buffers", in: 3...1024) { configuration.rawBuffers = buffers }
+    configuration.zone = try file.typed("zone", expected: "a zone's name") { ZoneID($0) }
+    return configuration
+  }
+}

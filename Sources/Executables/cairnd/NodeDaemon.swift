@@ -1,0 +1,82 @@
+import BlockModel
+import BlockStore
+import ControlClient
+import Credentials
+import HTTPTransport
+import Platform
+import StorageNode
+
+/// `cairnd node`: opens the disks, starts the server and the heartbeats, and waits for the end.
+enum NodeDaemon {
+  private static let shutdownGrace: Duration = .seconds(10)
+  /// Large enough that a block arrives in few pieces.
+  private static let connectionMemoryBytes = 256 << 10
+
+  static func run(_ path: String) async throws {
+    let file = try ConfigurationFile.load(path, knownKeys: NodeConfiguration.keys + ["log-level"])
+    let configuration = try NodeConfiguration(file)
+    let settings = try DaemonSettings(file, component: "node")
+    let signals = try ProcessSignals.stream()
+    let (node, client) = try open(configuration, settings)
+
+    let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
+    var server = settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }
+    server.corsOrigins = configuration.corsOrigins
+    let http = HTTPServer(configuration: server, router: node.router)
+    try http.start()
+    node.start()
+    settings.logger.info("serving", ["address": .string(configuration.advertisedAddress), "zone": .string(configuration.zone.text)])
+    await Lifetime.untilTold(signals)
+
+    settings.logger.info("stopping")
+    node.refuseWrites()
+    await http.shutdown(grace: shutdownGrace)
+    await node.stop()
+    client.shutdown()
+  }
+
+  private static func open(_ configuration: NodeConfiguration, _ settings: DaemonSettings) throws -> (StorageNode, HTTPClient) {
+    let keys = try KeyFile.readNode(configuration.keyFile)
+    guard keys.node == configuration.node else {
+      throw ConfigurationError(
+        message: "“name” is \(configuration.node) and \(configuration.keyFile) holds the keys of \(keys.node); one of them is wrong.")
+    }
+    try Directory.create(configuration.dataFolder)
+    let dataKeys = try openDataKeys(configuration)
+    let pool = BlockingPool(name: "node", threads: 4, queueLimit: 1024)
+    let knowledge = try ClusterKnowledge(folder: configuration.dataFolder, cluster: keys.cluster, pool: pool)
+    let disks = try configuration.diskFolders.map { try openDisk($0, configuration, keys.cluster, dataKeys, settings.logger) }
+    let client = settings.client()
+    let control = configuration.coordinators.map { RemoteControlPlane(http: client, url: $0, token: keys.token, timeout: .seconds(5)) }
+    let node = StorageNode(
+      StorageNode.Parts(
+        node: configuration.node, zone: configuration.zone, weight: configuration.weight,
+        advertisedAddress: configuration.advertisedAddress, durability: configuration.durability, limits: configuration.limits, keys: keys,
+        dataKeys: dataKeys, disks: disks, knowledge: knowledge, client: client, control: control, pool: pool, time: SystemTime(),
+        metrics: NodeMetrics(settings.metrics), log: settings.logger))
+    return (node, client)
+  }
+
+  private static func openDataKeys(_ configuration: NodeConfiguration) throws -> DataKeyring? {
+    guard configuration.encryption, let masterKeyFile = configuration.masterKeyFile else { return nil }
+    return try DataKeyring.open(path: configuration.dataFolder + "/data-keys", master: try MasterKey.load(file: masterKeyFile))
+  }
+
+  private static func openDisk(
+    _ folder: String, _ configuration: NodeConfiguration, _ cluster: ClusterID, _ keys: DataKeyring?, _ logger: Logger
+  ) throws -> SegmentStore {
+    var disk = SegmentStore.Configuration(folder: folder, cluster: cluster, keys: keys)
+    disk.durability = configuration.durability
+    if let segmentBytes = configuration.segmentBytes { disk.segmentBytes = Int(segmentBytes) }
+    disk.capacityBytes = configuration.diskBytes
+    let store = try SegmentStore.open(disk)
+    logger.info(
+      "disk open",
+      [
+        "disk": .string(store.disk.hex), "folder": .string(folder), "scanned_records": .int(store.openReport.scannedRecords),
+        "checked_records": .int(store.openReport.checkedRecords), "torn_records": .int(store.openReport.tornRecords),
+        "checkpoint": .bool(store.openReport.usedCheckpoint),
+      ])
+    return store
+  }
+}

@@ -1,0 +1,84 @@
+/// Writes JSON straight into bytes. For the documents with thousands of signed URLs, for which a general encoder is the bottleneck.
+///
+/// What must hold: a value is written after `member` or `element` exactly once; the closures of `object` and `array` see to the rest.
+struct JSONWriter: ~Copyable {
+  private(set) var bytes: [UInt8] = []
+  /// Whether the next member or element is the first of its object or array.
+  private var isFirst = true
+
+  init(capacity: Int) { bytes.reserveCapacity(capacity) }
+
+  mutating func object(_ members: (inout JSONWriter) -> Void) { enclosed(UInt8(ascii: "{"), UInt8(ascii: "}"), members) }
+
+  mutating func array(_ elements: (inout JSONWriter) -> Void) { enclosed(UInt8(ascii: "["), UInt8(ascii: "]"), elements) }
+
+  private mutating func enclosed(_ open: UInt8, _ close: UInt8, _ content: (inout JSONWriter) -> Void) {
+    bytes.append(open)
+    isFirst = true
+    content(&self)
+    bytes.append(close)
+    isFirst = false
+  }
+
+  mutating func member(_ name: StaticString, _ value: (inout JSONWriter) -> Void) {
+    separate()
+    bytes.append(UInt8(ascii: "\""))
+    name.withUTF8Buffer { bytes.append(contentsOf: $0) }
+    bytes.append(UInt8(ascii: "\""))
+    bytes.append(UInt8(ascii: ":"))
+    value(&self)
+  }
+
+  mutating func member(_ name: String, _ value: (inout JSONWriter) -> Void) {
+    separate()
+    string(name)
+    bytes.append(UInt8(ascii: ":"))
+    value(&self)
+  }
+
+  mutating func element(_ value: (inout JSONWriter) -> Void) {
+    separate()
+    value(&self)
+  }
+
+  private mutating func separate() {
+    if !isFirst { bytes.append(UInt8(ascii: ",")) }
+    isFirst = false
+  }
+
+  // MARK: Values
+
+  mutating func integer(_ value: some BinaryInteger) { bytes.append(contentsOf: String(value).utf8) }
+
+  mutating func boolean(_ value: Bool) { bytes.append(contentsOf: (value ? "true" : "false").utf8) }
+
+  /// JSON that is written already.
+  mutating func raw(_ json: [UInt8]) { bytes.append(contentsOf: json) }
+
+  mutating func string(_ text: String) {
+    var text = text
+    text.withUTF8 { utf8 in
+      bytes.append(UInt8(ascii: "\""))
+      if utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+        bytes.append(contentsOf: utf8)
+      } else {
+        for byte in utf8 { escaped(byte) }
+      }
+      bytes.append(UInt8(ascii: "\""))
+    }
+  }
+
+  private mutating func escaped(_ byte: UInt8) {
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+      bytes.append(UInt8(ascii: "\\"))
+      bytes.append(byte)
+    case 0..<0x20:
+      let digits = StaticString("0123456789abcdef").utf8Start
+      bytes.append(contentsOf: "\\u00".utf8)
+      bytes.append(digits[Int(byte >> 4)])
+      bytes.append(digits[Int(byte & 15)])
+    default: bytes.append(byte)
+    }
+  }
+}

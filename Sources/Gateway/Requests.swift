@@ -1,0 +1,62 @@
+internal import BlockModel
+internal import ServiceAPI
+
+/// The bodies of requests that are not documents of `ServiceAPI` as they stand. Members not named here are ignored.
+
+struct SignUpRequest: Decodable, Sendable {
+  var name: String
+  var password: String
+}
+
+struct LogInRequest: Decodable, Sendable {
+  var name: String
+  var password: String
+  /// What the device list shows; `unnamed` when not given.
+  var device: String?
+}
+
+struct FolderRequest: Decodable, Sendable {
+  var path: String
+  var parents: Bool?
+  var modifiedAt: FileTime?
+  private enum CodingKeys: String, CodingKey {
+    case path, parents
+    case modifiedAt = "modified_at"
+  }
+}
+
+struct SymlinkRequest: Decodable, Sendable {
+  var path: String
+  var target: String
+  var parents: Bool?
+  var modifiedAt: FileTime?
+  private enum CodingKeys: String, CodingKey {
+    case path, target, parents
+    case modifiedAt = "modified_at"
+  }
+}
+
+/// What is absent stays as it is.
+struct UpdateRequest: Decodable, Sendable {
+  /// The whole new path: moves, renames, or both.
+  var path: String?
+  var modifiedAt: FileTime?
+  var executable: Bool?
+  private enum CodingKeys: String, CodingKey {
+    case path, executable
+    case modifiedAt = "modified_at"
+  }
+}
+
+struct CopyRequest: Decodable, Sendable {
+  var path: String
+}
+
+struct DownloadBatchRequest: Decodable, Sendable {
+  /// Exactly one of the two.
+  struct Item: Decodable, Sendable {
+    var id: EntryID?
+    var path: String?
+  }
+  var entries: [Item]
+}

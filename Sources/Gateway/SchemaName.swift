@@ -1,0 +1,111 @@
+internal import BlockModel
+internal import ServiceAPI
+
+/// The documents of the API, by name; `schema` says what is in each.
+enum SchemaName: String, Sendable, CaseIterable {
+  case problem = "Problem"
+  case signUpRequest = "SignUpRequest", logInRequest = "LogInRequest", user = "User", session = "Session"
+  case device = "Device", devicePage = "DevicePage", usage = "Usage"
+  case file = "File", filePage = "FilePage", folderRequest = "FolderRequest", symlinkRequest = "SymlinkRequest"
+  case updateRequest = "UpdateRequest", copyRequest = "CopyRequest", version = "Version", versionPage = "VersionPage"
+  case block = "Block", signedTarget = "SignedTarget", missingBlock = "MissingBlock"
+  case uploadRequest = "UploadRequest", upload = "Upload", blocksRequest = "BlocksRequest", receiptsRequest = "ReceiptsRequest"
+  case completeRequest = "CompleteRequest"
+  case uploadBatchRequest = "UploadBatchRequest", uploadBatch = "UploadBatch", uploadResult = "UploadResult"
+  case completeBatchRequest = "CompleteBatchRequest", completeBatch = "CompleteBatch", fileResult = "FileResult"
+  case plannedBlock = "PlannedBlock", downloadPlan = "DownloadPlan"
+  case downloadBatchRequest = "DownloadBatchRequest", downloadBatch = "DownloadBatch", planResult = "PlanResult"
+  case change = "Change", changesPage = "ChangesPage", readiness = "Readiness"
+
+  var schema: Schema {
+    switch self {
+    case .problem: .object(problemMembers)
+    case .signUpRequest, .logInRequest, .user, .session, .device, .devicePage, .usage: accountSchema
+    case .uploadRequest, .upload, .blocksRequest, .receiptsRequest, .completeRequest, .uploadBatchRequest, .uploadBatch, .uploadResult,
+      .completeBatchRequest, .completeBatch, .fileResult, .missingBlock:
+      uploadSchema
+    case .block, .signedTarget, .plannedBlock, .downloadPlan, .downloadBatchRequest, .downloadBatch, .planResult: transferSchema
+    default: fileSchema
+    }
+  }
+
+  private var problemMembers: [Schema.Property] {
+    [
+      .must("type", .choice(Problem.Kind.allCases.map { "urn:cairn:problem:\($0.rawValue)" })),
+      .must("title", .string), .must("status", .integer(minimum: 400, maximum: 599)), .must("detail", .string),
+      .may("instance", .string, "The request's id."),
+      .may("current", .reference(.file), "With a conflict: what is there now."),
+      .may("base", .reference(.version), "With a conflict: the version that the request was based on."),
+      .may("missing", .array(.hash), "With missing blocks: their ids."),
+      .may("retry_after", .count, "Seconds after which trying again makes sense."),
+    ]
+  }
+
+  private var accountSchema: Schema {
+    switch self {
+    case .signUpRequest: .object([.must("name", .string), .must("password", .string, "8 characters or more.")])
+    case .logInRequest: .object([.must("name", .string), .must("password", .string), .may("device", .string)])
+    case .user: .object([.must("id", .identifier), .must("name", .string), .may("device", .string)])
+    case .session: .object([.must("token", .string), .must("expires_at", .time)])
+    case .device:
+      .object([
+        .must("id", .identifier), .must("name", .string), .must("created_at", .time), .may("last_seen_at", .time),
+        .must("current", .boolean, "Whether this request came from it."),
+      ])
+    case .devicePage: .page(of: .device)
+    default:
+      .object([
+        .must("used", .count, "Bytes."), .must("reserved", .count, "Bytes of uploads that are under way."),
+        .may("quota", .count, "Bytes; absent when unlimited."), .must("files", .count),
+      ])
+    }
+  }
+
+  private var fileSchema: Schema {
+    switch self {
+    case .file: .object(fileMembers)
+    case .filePage: .page(of: .file)
+    case .folderRequest: .object([.must("path", .string), .may("parents", .boolean, "Make missing parents."), .may("modified_at", .time)])
+    case .symlinkRequest:
+      .object([.must("path", .string), .must("target", .string), .may("parents", .boolean), .may("modified_at", .time)])
+    case .updateRequest: .object([.may("path", .string, "Where it moves to."), .may("modified_at", .time), .may("executable", .boolean)])
+    case .copyRequest: .object([.must("path", .string, "Where the copy goes.")])
+    case .version:
+      .object([
+        .must("version", .count), .must("size", .count), .must("content_hash", .hash), .must("modified_at", .time),
+        .must("committed_at", .time), .must("author", .string), .may("device", .string),
+      ])
+    case .versionPage: .page(of: .version)
+    case .change:
+      .object([
+        .must("sequence", .count), .must("action", .choice(["created", "modified", "moved", "deleted"])), .must("entry", .reference(.file)),
+        .may("old_path", .string), .must("at", .time),
+      ])
+    case .changesPage:
+      .object([
+        .must("changes", .array(.reference(.change))), .must("cursor", .string, "Where to go on; keep it after applying the page."),
+        .must("has_more", .boolean), .must("reset", .boolean, "The cursor cannot be continued: list everything anew."),
+      ])
+    default: .object([.must("ready", .boolean), .may("reason", .string)])
+    }
+  }
+
+  private var fileMembers: [Schema.Property] {
+    [
+      .must("id", .identifier), .must("path", .string), .must("name", .string), .must("kind", .choice(["file", "folder", "symlink"])),
+      .must("size", .count, "Bytes."), .may("content_hash", .hash), .must("version", .count, "Also the entity tag."),
+      .may("mime_type", .string),
+      .must("modified_at", .time), .must("executable", .boolean), .may("target", .string, "A symlink's."), .must("owner", .string),
+      .must("role", .choice(["read", "write", "admin", "owner"])),
+    ]
+  }
+}
+
+extension Schema {
+  static func page(of name: SchemaName) -> Schema {
+    .object([.must("items", .array(.reference(name))), .may("next", .string, "The cursor of the page after this.")])
+  }
+
+  /// Either `value` or `problem`.
+  static func result(of name: SchemaName) -> Schema { .object([.may("value", .reference(name)), .may("problem", .reference(.problem))]) }
+}

@@ -1,0 +1,96 @@
+internal import BlockModel
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+extension WriteTransaction {
+  func createUser(name: String, password: String, quota: Int64?) throws -> UserInfo {
+    let key = name.lowercased()
+    guard try db.first("SELECT 1 FROM users WHERE name_key = ?", .text(key), read: { _ in true }) == nil else {
+      throw Problem(.alreadyExists, "The name \(name) is taken.")
+    }
+    let id: UserID = .random()
+    try db.run(
+      "INSERT INTO users (id, name, name_key, password, created_at, quota) VALUES (?, ?, ?, ?, ?, ?)", .id(id), .text(name), .text(key),
+      .text(password), .time(now), .integer(quota))
+    let number = db.lastInsertedRow
+    let root: EntryID = context.orderedID(now)
+    let namespace: NamespaceID = .random()
+    try db.run(
+      """
+      INSERT INTO namespaces (id, owner, root, sequence, trimmed, last_time, used, reserved, files) VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0)
+      """, .id(namespace), .integer(number), .id(root))
+    try db.run(
+      "INSERT INTO entries (ns, id, parent, name, kind, version, size, modified_at, executable) VALUES (?, ?, x'', '', 1, 1, 0, ?, 0)",
+      .integer(db.lastInsertedRow), .id(root), .time(FileTime(now)))
+    try log(actor: name, action: "sign-up", subject: id.hex)
+    return UserInfo(id: id, name: name, device: nil)
+  }
+
+  func createDevice(_ device: NewDevice) throws {
+    let user = try db.first("SELECT number, name FROM users WHERE id = ?", .id(device.user)) { ($0.int64(0), $0.text(1)) }
+    guard let (number, name) = user else { throw Problem(.notFound, "There is no such user.") }
+    try db.run(
+      "INSERT INTO devices (id, user, name, token_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)", .id(device.id),
+      .integer(number), .text(device.name), .blob(device.tokenHash), .time(now), .time(device.expiresAt))
+    try log(actor: name, action: "log-in", subject: device.id.hex)
+  }
+
+  func revokeDevice(_ device: DeviceID, of principal: Principal) throws {
+    let gone = try db.run("DELETE FROM devices WHERE id = ? AND user = ?", .id(device), .integer(principal.userNumber))
+    guard gone > 0 else { throw Problem(.notFound, "There is no such device.") }
+    try log(actor: principal.userName, action: "revoke-device", subject: device.hex)
+  }
+
+  func noteSeen(_ device: DeviceID) throws {
+    try db.run("UPDATE devices SET last_seen_at = ? WHERE id = ?", .time(now), .id(device))
+  }
+
+  func log(actor: String, action: String, subject: String) throws {
+    try db.run(
+      "INSERT INTO audit_log (at, actor, action, subject) VALUES (?, ?, ?, ?)", .time(now), .text(actor), .text(action), .text(subject))
+  }
+}
+
+extension ReadTransaction {
+  func passwordRecord(ofUserNamed name: String) throws -> PasswordRecord? {
+    try db.first("SELECT id, name, password, is_disabled FROM users WHERE name_key = ?", .text(name.lowercased())) {
+      PasswordRecord(user: $0.id(0), name: $0.text(1), password: $0.text(2), isDisabled: $0.bool(3))
+    }
+  }
+
+  func principal(tokenHash: [UInt8]) throws -> Principal? {
+    try db.first(
+      """
+      SELECT u.id, u.name, d.id, d.name, d.expires_at, d.last_seen_at, n.id, u.number, n.number, n.root
+      FROM devices d JOIN users u ON u.number = d.user JOIN namespaces n ON n.owner = u.number
+      WHERE d.token_hash = ? AND u.is_disabled = 0
+      """, .blob(tokenHash)
+    ) {
+      Principal(
+        user: $0.id(0), userName: $0.text(1), device: $0.id(2), deviceName: $0.text(3), expiresAt: $0.time(4),
+        lastSeenAt: $0.optionalInt64(5).map { WallTime(microseconds: $0) }, namespace: $0.id(6), userNumber: $0.int64(7),
+        namespaceNumber: $0.int64(8), root: $0.id(9))
+    }
+  }
+
+  /// At most 1,000, oldest first.
+  func devices(of principal: Principal) throws -> [DeviceInfo] {
+    try db.all(
+      "SELECT id, name, created_at, last_seen_at FROM devices WHERE user = ? ORDER BY created_at LIMIT 1000", .integer(principal.userNumber)
+    ) {
+      let id: DeviceID = $0.id(0)
+      return DeviceInfo(
+        id: id, name: $0.text(1), createdAt: $0.time(2), lastSeenAt: $0.optionalInt64(3).map { WallTime(microseconds: $0) },
+        current: id == principal.device)
+    }
+  }
+
+  func usage(of principal: Principal) throws -> Usage {
+    let usage = try db.first(
+      "SELECT n.used, n.reserved, u.quota, n.files FROM namespaces n JOIN users u ON u.number = n.owner WHERE n.number = ?",
+      .integer(principal.namespaceNumber)
+    ) { Usage(used: $0.int64(0), reserved: $0.int64(1), quota: $0.optionalInt64(2), files: $0.int64(3)) }
+    guard let usage else { throw Problem(.notFound, "This user's files are no longer here.") }
+    return usage
+  }
+}

@@ -1,0 +1,178 @@
+internal import BlockModel
+internal import Platform
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+/// References from lists of blocks to blocks: counted per namespace, and per block as the number of namespaces that refer to it.
+///
+/// What must hold (invariant 12): `namespace_blocks.refs` is the number of places in short lists and in pages of the namespace,
+/// `block_pages.refs` the number of places in versions, `blocks.namespaces` the number of rows in `namespace_blocks`, and the namespace's
+/// `used` the sum of the sizes of its rows.
+extension NamespaceEditor {
+  /// Makes a list of blocks into what a version row keeps, and counts the references.
+  func store(_ blocks: [BlockRef]) throws -> BlockList {
+    if blocks.count <= BlockList.shortest {
+      try addReferences(blocks)
+      return .short(BlockList.pack(blocks))
+    }
+    var names: [UInt8] = []
+    var start = 0
+    while start < blocks.count {
+      let page = blocks[start..<min(start + Limits.blocksPerPage, blocks.count)]
+      names += try storePage(Array(page))
+      start += page.count
+    }
+    return .pages(names, count: blocks.count)
+  }
+
+  private func storePage(_ blocks: [BlockRef]) throws -> [UInt8] {
+    let packed = BlockList.pack(blocks)
+    let hash = SHA256Hasher.hash(packed)
+    if try addPageReference(hash) == 0 {
+      try db.run("INSERT INTO block_pages (ns, hash, refs, blocks) VALUES (?, ?, 1, ?)", .integer(namespace), .blob(hash), .blob(packed))
+      try addReferences(blocks)
+    }
+    return hash
+  }
+
+  private func addPageReference(_ hash: [UInt8]) throws -> Int {
+    try db.run("UPDATE block_pages SET refs = refs + 1 WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash))
+  }
+
+  /// One more version refers to a list that is stored already.
+  func retain(_ list: BlockList) throws {
+    switch list {
+    case .short(let packed): try addReferences(BlockList.unpack(packed))
+    case .pages(let names, _):
+      for hash in BlockPages.names(names) { _ = try addPageReference(hash) }
+    }
+  }
+
+  /// One version less refers to the list.
+  func release(_ list: BlockList) throws {
+    switch list {
+    case .short(let packed): try dropReferences(BlockList.unpack(packed))
+    case .pages(let names, _):
+      for hash in BlockPages.names(names) { try releasePage(hash) }
+    }
+  }
+
+  private func releasePage(_ hash: [UInt8]) throws {
+    let page = try db.first(
+      "SELECT rowid, refs, blocks FROM block_pages WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash)
+    ) { ($0.int64(0), $0.int64(1), $0.blob(2)) }
+    guard let (row, refs, packed) = page else { throw MetadataError(.unusable, "The database lacks a page of a version's blocks.") }
+    if refs > 1 {
+      try db.run("UPDATE block_pages SET refs = refs - 1 WHERE rowid = ?", .integer(row))
+    } else {
+      try db.run("DELETE FROM block_pages WHERE rowid = ?", .integer(row))
+      try dropReferences(BlockList.unpack(packed))
+    }
+  }
+
+  // MARK: - Blocks
+
+  /// Each block once, with its number of places, in the order of the first.
+  private func counted(_ blocks: [BlockRef]) -> [(block: BlockRef, places: Int)] {
+    if blocks.count == 1 { return [(blocks[0], 1)] }
+    var index: [BlockID: Int] = [:]
+    var list: [(block: BlockRef, places: Int)] = []
+    for block in blocks {
+      if let known = index[block.id] {
+        list[known].places += 1
+      } else {
+        index[block.id] = list.count
+        list.append((block, 1))
+      }
+    }
+    return list
+  }
+
+  private func addReferences(_ blocks: [BlockRef]) throws {
+    for (block, places) in counted(blocks) {
+      let changed = try db.run(
+        "UPDATE namespace_blocks SET refs = refs + ? WHERE ns = ? AND block = ?", .int(places), .integer(namespace), .block(block.id))
+      guard changed == 0 else { continue }
+      try db.run(
+        "INSERT INTO namespace_blocks (ns, block, refs) VALUES (?, ?, ?)", .integer(namespace), .block(block.id), .int(places))
+      state.used += Int64(block.size)
+      try addNamespace(block)
+    }
+  }
+
+  private func addNamespace(_ block: BlockRef) throws {
+    let before = try db.first(
+      """
+      INSERT INTO blocks (id, size, namespaces) VALUES (?, ?, 1)
+      ON CONFLICT (id) DO UPDATE SET namespaces = namespaces + 1, unreferenced_epoch = NULL RETURNING namespaces
+      """, .block(block.id), .int(block.size)
+    ) { $0.int64(0) }
+    if before == 1 { try transaction.countReferenced(block.id, by: 1) }
+  }
+
+  private func dropReferences(_ blocks: [BlockRef]) throws {
+    for (block, places) in counted(blocks) {
+      let left = try db.first(
+        "UPDATE namespace_blocks SET refs = refs - ? WHERE ns = ? AND block = ? RETURNING refs", .int(places), .integer(namespace),
+        .block(block.id)
+      ) { $0.int64(0) }
+      guard let left, left >= 0 else { throw MetadataError(.unusable, "The database counts fewer references to a block than it has.") }
+      guard left == 0 else { continue }
+      try db.run("DELETE FROM namespace_blocks WHERE ns = ? AND block = ?", .integer(namespace), .block(block.id))
+      state.used -= Int64(block.size)
+      try dropNamespace(block.id)
+    }
+  }
+
+  private func dropNamespace(_ block: BlockID) throws {
+    let left = try db.first(
+      "UPDATE blocks SET namespaces = namespaces - 1 WHERE id = ? RETURNING namespaces", .block(block)
+    ) { $0.int64(0) }
+    guard left == 0 else { return }
+    try transaction.countReferenced(block, by: -1)
+    // Nothing refers to it any more: repair leaves it alone, and collection finds it by its epoch.
+    try db.run(
+      "UPDATE blocks SET unreferenced_epoch = (SELECT value FROM settings WHERE key = 'gc-epoch') WHERE id = ?", .block(block))
+    try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
+    try db.run("DELETE FROM strays WHERE block = ?", .block(block))
+  }
+}
+
+extension WriteTransaction {
+  func countReferenced(_ block: BlockID, by difference: Int) throws {
+    try db.run(
+      """
+      INSERT INTO partition_blocks (partition, referenced) VALUES (?, ?)
+      ON CONFLICT (partition) DO UPDATE SET referenced = referenced + excluded.referenced
+      """, .int(block.partition(bits: context.settings.partitionBits)), .int(difference))
+  }
+}
+
+enum BlockPages {
+  static func names(_ packed: [UInt8]) -> [[UInt8]] {
+    stride(from: 0, to: packed.count, by: 32).map { Array(packed[$0..<min($0 + 32, packed.count)]) }
+  }
+}
+
+extension MetadataReading {
+  /// The blocks of a version from `first` on, at most `limit`.
+  func blocks(of list: BlockList, _ namespace: Int64, first: Int = 0, limit: Int = .max) throws -> [BlockRef] {
+    switch list {
+    case .short(let packed): return Array(BlockList.unpack(packed).dropFirst(first).prefix(limit))
+    case .pages(let names, let count):
+      let end = first + min(limit, max(0, count - first))
+      var blocks: [BlockRef] = []
+      for (index, hash) in BlockPages.names(names).enumerated() {
+        let start = index * Limits.blocksPerPage
+        guard start < end, start + Limits.blocksPerPage > first else { continue }
+        let packed = try db.first("SELECT blocks FROM block_pages WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash)) {
+          $0.blob(0)
+        }
+        guard let packed else { throw MetadataError(.unusable, "The database lacks a page of a version's blocks.") }
+        let page = BlockList.unpack(packed)
+        blocks += page[max(0, first - start)..<min(page.count, end - start)]
+      }
+      return blocks
+    }
+  }
+}

@@ -1,0 +1,98 @@
+internal import BlockModel
+internal import ClusterLogic
+internal import Platform
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+extension WriteTransaction {
+  func raiseGeneration() throws -> UInt64 {
+    try db.run("UPDATE settings SET value = value + 1 WHERE key = ?", .text(Settings.generation))
+    return UInt64(try Settings.number(db, Settings.generation))
+  }
+
+  func commitLayout(_ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition]) throws {
+    try checkLayoutVersion(expectedVersion)
+    guard layout.version == expectedVersion + 1, layout.partitionBits == context.settings.partitionBits else {
+      throw MetadataError(.conflict, "A layout follows the newest one by number, with as many partitions.")
+    }
+    try db.run(
+      "INSERT INTO layouts (version, document) VALUES (?, ?)", .integer(Int64(layout.version)), .blob(try JSONCoding.encode(layout)))
+    try db.run("DELETE FROM filling")
+    for row in filling { try saveFilling(row) }
+    try log(actor: "coordinator", action: "commit-layout", subject: "\(layout.version)")
+    context.forget()
+  }
+
+  func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) throws {
+    try checkLayoutVersion(layoutVersion)
+    for row in rows { try saveFilling(row) }
+  }
+
+  private func saveFilling(_ row: FillingPartition) throws {
+    guard !row.targets.isEmpty else {
+      try db.run("DELETE FROM filling WHERE partition = ?", .int(row.partition))
+      return
+    }
+    try db.run(
+      "INSERT OR REPLACE INTO filling (partition, targets, sources) VALUES (?, ?, ?)", .int(row.partition),
+      .text(NodeList.encode(row.targets)), .text(NodeList.encode(row.sources)))
+  }
+
+  private func checkLayoutVersion(_ expected: UInt64) throws {
+    let newest = try newestLayoutVersion()
+    guard newest == expected else {
+      throw MetadataError(.conflict, "The newest layout is version \(newest) and not \(expected).")
+    }
+  }
+
+  func saveNode(_ node: NodeRecord) throws {
+    try db.run(
+      "INSERT OR REPLACE INTO nodes (id, zone, weight, address, disks, is_out) VALUES (?, ?, ?, ?, ?, ?)", .text(node.id.text),
+      .text(node.zone.text), .real(node.weight), .text(node.address), .blob(node.disks.flatMap(\.bytes)), .flag(node.isOut))
+    context.forget()
+  }
+
+  /// Blocks that nothing refers to are left out: repair copies only what is live. How many copies are left is not known here.
+  func addRepairs(_ blocks: [BlockID]) throws {
+    for block in blocks {
+      try db.run(
+        """
+        INSERT INTO repairs (block, zones) SELECT id, NULL FROM blocks WHERE id = ? AND namespaces > 0
+        ON CONFLICT (block) DO UPDATE SET zones = NULL
+        """, .block(block))
+    }
+  }
+
+  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) throws {
+    try checkLayoutVersion(layoutVersion)
+    for block in blocks {
+      try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
+      try db.run("DELETE FROM strays WHERE block = ?", .block(block))
+    }
+  }
+
+  func saveDataKeyEpoch(_ record: DataKeyEpochRecord) throws -> DataKeyEpochRecord {
+    try db.run(
+      "INSERT OR IGNORE INTO data_key_epochs (epoch, founder, check_value) VALUES (?, ?, ?)", .int(Int(record.epoch)),
+      .text(record.founder.text), .text(record.check))
+    // The founder states the check value once; what stands stays.
+    try db.run(
+      "UPDATE data_key_epochs SET check_value = ? WHERE epoch = ? AND founder = ? AND check_value = ''", .text(record.check),
+      .int(Int(record.epoch)), .text(record.founder.text))
+    guard let kept = try dataKeyEpochs().first(where: { $0.epoch == record.epoch }) else {
+      throw MetadataError(.unusable, "The database lost a data-key epoch.")
+    }
+    return kept
+  }
+}
+
+extension MetadataReading {
+  func dataKeyEpochs() throws -> [DataKeyEpochRecord] {
+    try db.all("SELECT epoch, founder, check_value FROM data_key_epochs ORDER BY epoch") { row -> DataKeyEpochRecord in
+      guard let founder = NodeID(row.text(1)), let epoch = UInt32(exactly: row.int64(0)) else {
+        throw MetadataError(.unusable, "The database names a data-key epoch that cannot be one.")
+      }
+      return DataKeyEpochRecord(epoch: epoch, founder: founder, check: row.text(2))
+    }
+  }
+}

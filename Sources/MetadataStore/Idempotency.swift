@@ -1,0 +1,30 @@
+internal import BlockModel
+internal import Platform
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+extension WriteTransaction {
+  /// Runs `body` unless this key had its effect already; then answers what it answered. Refusals are not remembered: nothing happened.
+  ///
+  /// - Throws: `.keyReused` when the key came with another request before.
+  func once<T: Codable>(_ key: IdempotencyKey?, _ principal: Principal, _ body: () throws -> T) throws -> T {
+    guard let key else { return try body() }
+    let known = try db.first(
+      "SELECT operation, request_hash, response FROM idempotency_keys WHERE user = ? AND key = ? AND expires_at > ?",
+      .integer(principal.userNumber), .text(key.key), .time(now)
+    ) { (operation: $0.text(0), hash: $0.blob(1), response: $0.blob(2)) }
+    if let known {
+      guard known.operation == key.operation, known.hash == key.requestHash else {
+        throw Problem(.keyReused, "This Idempotency-Key was used for another request: choose a new one.")
+      }
+      return try JSONCoding.decode(T.self, from: known.response)
+    }
+    let value = try body()
+    try db.run(
+      """
+      INSERT OR REPLACE INTO idempotency_keys (user, key, operation, request_hash, response, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+      """, .integer(principal.userNumber), .text(key.key), .text(key.operation), .blob(key.requestHash),
+      .blob(try JSONCoding.encode(value)), .time(now + context.options.memory))
+    return value
+  }
+}

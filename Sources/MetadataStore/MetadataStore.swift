@@ -1,0 +1,167 @@
+package import BlockModel
+package import ServiceAPI
+
+/// All that the coordinator remembers: the cluster's keeping (`ClusterMetadata`) and what users store. One method, one transaction.
+///
+/// What must hold, whatever the engine: what a mutation acknowledged is durable; operations on one namespace are linearizable; a refused
+/// operation changed nothing; the change feed of a namespace is gapless and in commit order. `Tests/MetadataStoreTests` states these over
+/// this protocol.
+package protocol MetadataStore: ClusterMetadata {
+  // MARK: Accounts
+
+  /// - Throws: `.refused` with `.alreadyExists` when the name is taken, whatever its case.
+  func createUser(name: String, password: String, quota: Int64?) async throws(MetadataError) -> UserInfo
+  /// What to check a password against; nil when there is no such user.
+  func passwordRecord(ofUserNamed name: String) async throws(MetadataError) -> PasswordRecord?
+  func createDevice(_ device: NewDevice) async throws(MetadataError)
+  /// Who holds the token of this hash; nil when nobody does or the user is disabled. Expiry is the caller's to check.
+  func principal(tokenHash: [UInt8]) async throws(MetadataError) -> Principal?
+  /// Notes that a device was seen, for people's lists; losing this loses nothing.
+  func noteSeen(_ device: DeviceID) async throws(MetadataError)
+  func devices(of principal: Principal) async throws(MetadataError) -> [DeviceInfo]
+  /// - Throws: `.refused` with `.notFound` when the user has no such device.
+  func revokeDevice(_ device: DeviceID, of principal: Principal) async throws(MetadataError)
+  /// `used` counts each distinct block that the user's versions and trash refer to once.
+  func usage(of principal: Principal) async throws(MetadataError) -> Usage
+
+  // MARK: Uploads
+
+  func openUpload(_ request: UploadRequest, for principal: Principal, once: IdempotencyKey?) async throws(MetadataError) -> UploadState
+  func openUploads(
+    _ requests: [UploadRequest], for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> [ItemResult<UploadState>]
+  /// Announces a run of the block list; runs come in any order and may be repeated. `missing` answers for this run alone.
+  func addBlocks(_ request: BlocksRequest, to upload: UploadID, for principal: Principal) async throws(MetadataError) -> UploadState
+  /// Renews the lease.
+  func uploadState(_ upload: UploadID, cursor: String?, for principal: Principal) async throws(MetadataError) -> UploadState
+  /// - Parameter receipts: their signatures are verified already.
+  func addReceipts(_ receipts: [Receipt], to upload: UploadID, for principal: Principal) async throws(MetadataError)
+  func completeUpload(_ completion: Completion, for principal: Principal) async throws(MetadataError) -> FileEntry
+  func completeUploads(_ completions: [Completion], for principal: Principal) async throws(MetadataError) -> [ItemResult<FileEntry>]
+  func abortUpload(_ upload: UploadID, for principal: Principal) async throws(MetadataError)
+  /// Ends sessions whose lease ran out, forgets what is too old to matter, and goes on with deletions that were too large to do at once.
+  /// Call it every few seconds. Answers how many rows went; 0 when there was nothing to do.
+  func expire() async throws(MetadataError) -> Int
+
+  // MARK: The tree
+
+  func stat(_ entry: EntryReference, for principal: Principal) async throws(MetadataError) -> FileEntry
+  func list(
+    _ entry: EntryReference, recursive: Bool, limit: Int, cursor: String?, for principal: Principal
+  ) async throws(MetadataError) -> Page<FileEntry>
+  func createFolder(
+    _ operation: UserOperations.CreateFolder, for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> FileEntry
+  func createSymlink(
+    _ operation: UserOperations.CreateSymlink, for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> FileEntry
+  func updateEntry(_ operation: UserOperations.UpdateEntry, for principal: Principal) async throws(MetadataError) -> FileEntry
+  func deleteEntry(_ operation: UserOperations.DeleteEntry, for principal: Principal) async throws(MetadataError)
+  func copyEntry(
+    _ operation: UserOperations.CopyEntry, for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> FileEntry
+  func downloadPlan(
+    _ entry: EntryReference, version: Int64?, cursor: String?, limit: Int, for principal: Principal
+  ) async throws(MetadataError) -> DownloadPlan
+  func downloadPlans(_ entries: [EntryReference], for principal: Principal) async throws(MetadataError) -> [ItemResult<DownloadPlan>]
+  /// Newest first.
+  func versions(
+    of entry: EntryReference, limit: Int, cursor: String?, for principal: Principal
+  ) async throws(MetadataError) -> Page<VersionInfo>
+  func changes(since cursor: String?, limit: Int, for principal: Principal) async throws(MetadataError) -> ChangesPage
+
+  // MARK: Keeping
+
+  /// Writes a consistent copy of the whole database to a file, while work goes on.
+  func backUp(to path: String) async throws(MetadataError)
+  /// Lets what was begun finish and closes the database; later calls answer `.unavailable`.
+  func close() async
+}
+
+/// Whom a token stands for, and where that user's tree is.
+package struct Principal: Sendable, Equatable {
+  package var user: UserID
+  package var userName: String
+  package var device: DeviceID
+  package var deviceName: String
+  package var expiresAt: WallTime
+  package var lastSeenAt: WallTime?
+  package var namespace: NamespaceID
+  /// The engine's own short numbers for the user and the namespace.
+  package var userNumber: Int64
+  package var namespaceNumber: Int64
+  package var root: EntryID
+
+  package init(
+    user: UserID, userName: String, device: DeviceID, deviceName: String, expiresAt: WallTime, lastSeenAt: WallTime?,
+    namespace: NamespaceID, userNumber: Int64, namespaceNumber: Int64, root: EntryID
+  ) {
+    self.user = user
+    self.userName = userName
+    self.device = device
+    self.deviceName = deviceName
+    self.expiresAt = expiresAt
+    self.lastSeenAt = lastSeenAt
+    self.namespace = namespace
+    self.userNumber = userNumber
+    self.namespaceNumber = namespaceNumber
+    self.root = root
+  }
+}
+
+package struct PasswordRecord: Sendable, Equatable {
+  package var user: UserID
+  package var name: String
+  /// As `createUser` was given it.
+  package var password: String
+  package var isDisabled: Bool
+  package init(user: UserID, name: String, password: String, isDisabled: Bool) {
+    self.user = user
+    self.name = name
+    self.password = password
+    self.isDisabled = isDisabled
+  }
+}
+
+package struct NewDevice: Sendable {
+  package var id: DeviceID
+  package var user: UserID
+  package var name: String
+  /// SHA-256 of the token; the token itself is kept nowhere.
+  package var tokenHash: [UInt8]
+  package var expiresAt: WallTime
+  package init(id: DeviceID, user: UserID, name: String, tokenHash: [UInt8], expiresAt: WallTime) {
+    self.id = id
+    self.user = user
+    self.name = name
+    self.tokenHash = tokenHash
+    self.expiresAt = expiresAt
+  }
+}
+
+/// Makes a repeated request take effect once: the key that the client chose, and a hash of what it asked.
+package struct IdempotencyKey: Sendable, Equatable {
+  package static let longest = 255
+  package var key: String
+  package var operation: String
+  package var requestHash: [UInt8]
+  package init(key: String, operation: String, requestHash: [UInt8]) {
+    self.key = key
+    self.operation = operation
+    self.requestHash = requestHash
+  }
+}
+
+/// A request to commit an upload. The signatures of `receipts` are verified already.
+package struct Completion: Sendable {
+  package var upload: UploadID
+  package var size: Int64?
+  package var contentHash: String?
+  package var receipts: [Receipt]
+  package init(upload: UploadID, size: Int64? = nil, contentHash: String? = nil, receipts: [Receipt] = []) {
+    self.upload = upload
+    self.size = size
+    self.contentHash = contentHash
+    self.receipts = receipts
+  }
+}

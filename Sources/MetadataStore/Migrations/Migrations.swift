@@ -1,0 +1,6 @@
+internal import SQLiteDatabase
+
+/// The schema's steps in order. A step that was released is never edited.
+enum Migrations {
+  static let all = [migration0001]
+}

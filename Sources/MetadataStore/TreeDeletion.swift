@@ -1,0 +1,77 @@
+internal import BlockModel
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+extension NamespaceEditor {
+  /// Entries that one transaction deletes for good; more go in the background, so that no deletion holds up the writer.
+  static let purgeStep = 512
+
+  func deleteEntry(_ operation: UserOperations.DeleteEntry) throws {
+    let found = try locate(operation.entry, principal)
+    try check(operation.ifVersion, found)
+    guard found.row.parent != nil else { throw Problem(.forbidden, "The root cannot be deleted.") }
+    if found.row.kind == .folder, !operation.recursive, try hasChildren(namespace, found.row.id) {
+      throw Problem(.notEmpty, "\(found.path) is not empty: delete it recursively, or what is in it first.")
+    }
+    let at = try record(.deleted, found.row, path: found.path)
+    try db.run(
+      "UPDATE entries SET removed_at = ?, purging = ? WHERE ns = ? AND id = ?", .time(at), .flag(operation.forever), .integer(namespace),
+      .id(found.row.id))
+    if operation.forever { _ = try purge(limit: NamespaceEditor.purgeStep) }
+  }
+
+  /// Takes away about `limit` rows that were deleted for good, what is in a folder before the folder. Answers how many went.
+  func purge(limit: Int) throws -> Int {
+    var gone = 0
+    while gone < limit, let top = try nextToPurge() {
+      var stack = [top]
+      while gone < limit, let current = stack.last {
+        let children = current.kind == .folder ? try allChildren(of: current.id, limit: 64) : []
+        if children.isEmpty {
+          try remove(current)
+          stack.removeLast()
+          gone += 1
+        }
+        for child in children {
+          if child.kind == .folder {
+            stack.append(child)
+          } else {
+            try remove(child)
+            gone += 1
+          }
+        }
+      }
+    }
+    return gone
+  }
+
+  private func nextToPurge() throws -> EntryRow? {
+    try db.first("SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND purging = 1 LIMIT 1", .integer(namespace)) { EntryRow($0) }
+  }
+
+  /// Children of a folder, those in the trash too.
+  private func allChildren(of folder: EntryID, limit: Int) throws -> [EntryRow] {
+    let living = try db.all(
+      "SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND parent = ? AND removed_at IS NULL LIMIT ?", .integer(namespace),
+      .id(folder), .int(limit)
+    ) { EntryRow($0) }
+    guard living.isEmpty else { return living }
+    return try db.all(
+      "SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND parent = ? AND removed_at IS NOT NULL LIMIT ?", .integer(namespace),
+      .id(folder), .int(limit)
+    ) { EntryRow($0) }
+  }
+
+  /// One row with all its versions.
+  private func remove(_ row: EntryRow) throws {
+    if row.kind == .file {
+      let versions = try db.all(
+        "SELECT \(VersionRow.columns) FROM versions WHERE ns = ? AND entry = ?", .integer(namespace), .id(row.id)
+      ) { VersionRow($0) }
+      for version in versions { try release(version.list) }
+      try db.run("DELETE FROM versions WHERE ns = ? AND entry = ?", .integer(namespace), .id(row.id))
+      state.files -= 1
+    }
+    try db.run("DELETE FROM entries WHERE ns = ? AND id = ?", .integer(namespace), .id(row.id))
+  }
+}

@@ -1,0 +1,130 @@
+internal import BlockModel
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+/// An entry and where it is.
+struct Located {
+  var row: EntryRow
+  /// Absolute.
+  var path: String
+}
+
+extension RemotePath {
+  /// - Throws: `.invalidName`.
+  static func checked(_ text: String) throws(Problem) -> RemotePath {
+    do { return try RemotePath(text) } catch {
+      throw Problem(.invalidName, "“\(text.prefix(200))” cannot be a path: \(error.description).")
+    }
+  }
+}
+
+extension Problem {
+  static func nothingAt(_ path: String) -> Problem { Problem(.notFound, "There is nothing at \(path).") }
+  static let noSuchEntry = Problem(.notFound, "There is no such file or folder.")
+  static func noFolder(_ path: String) -> Problem { Problem(.wrongKindOfEntry, "\(path) is not a folder.") }
+}
+
+extension MetadataReading {
+  /// The living child of this name.
+  func child(_ namespace: Int64, _ parent: EntryID, _ name: String) throws -> EntryRow? {
+    try db.first(
+      "SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND parent = ? AND name = ? AND removed_at IS NULL",
+      .integer(namespace), .id(parent), .text(name)
+    ) { EntryRow($0) }
+  }
+
+  /// The row of this id, living or not.
+  func entry(_ namespace: Int64, _ id: EntryID) throws -> EntryRow? {
+    try db.first("SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND id = ?", .integer(namespace), .id(id)) { EntryRow($0) }
+  }
+
+  /// Nil when nothing is there; walks the unique index from the root.
+  func lookUp(_ path: RemotePath, _ principal: Principal) throws -> EntryRow? {
+    guard let last = path.components.last else { return try entry(principal.namespaceNumber, principal.root) }
+    guard let folder = try folderID(path.components.dropLast(), principal) else { return nil }
+    return try child(principal.namespaceNumber, folder, last.text)
+  }
+
+  /// The id of the folder at the end of these names; nil when one is missing or no folder.
+  func folderID(_ names: some Sequence<EntryName>, _ principal: Principal) throws -> EntryID? {
+    var folder = principal.root
+    for name in names {
+      let next: EntryID?? = try db.first(
+        "SELECT id, kind FROM entries WHERE ns = ? AND parent = ? AND name = ? AND removed_at IS NULL",
+        .integer(principal.namespaceNumber), .id(folder), .text(name.text)
+      ) { $0.int(1) == EntryType.folder.number ? $0.id(0) : nil }
+      guard let found = next, let found else { return nil }
+      folder = found
+    }
+    return folder
+  }
+
+  /// The folder that something shall be put into.
+  /// - Throws: `.notFound`, `.wrongKindOfEntry`.
+  func folder(_ path: RemotePath, _ principal: Principal) throws -> EntryRow {
+    guard let row = try lookUp(path, principal) else {
+      for length in 0..<path.components.count {
+        let above = RemotePath(components: Array(path.components.prefix(length)))
+        if let row = try lookUp(above, principal), row.kind != .folder { throw Problem.noFolder(above.text) }
+      }
+      throw Problem(.notFound, "There is no folder \(path.text).")
+    }
+    guard row.kind == .folder else { throw Problem.noFolder(path.text) }
+    return row
+  }
+
+  /// - Throws: `.notFound`, `.invalidName`.
+  func locate(_ reference: EntryReference, _ principal: Principal) throws -> Located {
+    switch reference {
+    case .path(let text):
+      let path = try RemotePath.checked(text)
+      guard let row = try lookUp(path, principal) else { throw Problem.nothingAt(path.text) }
+      return Located(row: row, path: path.text)
+    case .id(let id):
+      guard let row = try entry(principal.namespaceNumber, id), let path = try path(of: row, principal.namespaceNumber) else {
+        throw Problem.noSuchEntry
+      }
+      return Located(row: row, path: path)
+    }
+  }
+
+  /// Where a living entry is; nil when it or a folder above it was removed.
+  func path(of row: EntryRow, _ namespace: Int64) throws -> String? {
+    guard !row.isRemoved else { return nil }
+    guard var parent = row.parent else { return "/" }
+    var names = [row.name]
+    while true {
+      let above: (name: String, parent: EntryID?, isRemoved: Bool)? = try db.first(
+        "SELECT name, parent, removed_at IS NOT NULL FROM entries WHERE ns = ? AND id = ?", .integer(namespace), .id(parent)
+      ) { ($0.text(0), $0.withBlob(1) { $0.isEmpty } ? nil : $0.id(1), $0.bool(2)) }
+      guard let above, !above.isRemoved else { return nil }
+      guard let next = above.parent else { break }
+      names.append(above.name)
+      parent = next
+    }
+    return names.reversed().map { "/" + $0 }.joined()
+  }
+
+  func hasChildren(_ namespace: Int64, _ folder: EntryID) throws -> Bool {
+    try db.first(
+      "SELECT 1 FROM entries WHERE ns = ? AND parent = ? AND removed_at IS NULL LIMIT 1", .integer(namespace), .id(folder)
+    ) { _ in true } ?? false
+  }
+
+  func version(_ namespace: Int64, _ entry: EntryID, _ number: Int64) throws -> VersionRow? {
+    try db.first(
+      "SELECT \(VersionRow.columns) FROM versions WHERE ns = ? AND entry = ? AND version = ?", .integer(namespace), .id(entry),
+      .integer(number)
+    ) { VersionRow($0) }
+  }
+
+  func userName(_ number: Int64) throws -> String {
+    try db.first("SELECT name FROM users WHERE number = ?", .integer(number)) { $0.text(0) } ?? "?"
+  }
+
+  func document(of row: VersionRow) throws -> VersionInfo {
+    VersionInfo(
+      version: row.version, size: row.size, contentHash: HexDigits.encode(row.contentHash), modifiedAt: row.modifiedAt,
+      committedAt: row.committedAt, author: try userName(row.author), device: row.device)
+  }
+}

@@ -1,0 +1,180 @@
+internal import BlockModel
+internal import ClusterLogic
+internal import Platform
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+/// Turning a session into a version, in one transaction.
+///
+/// What must hold (invariant 2): a version refers only to blocks that the caller had, not known to be below the write quorum, or that have
+/// receipts of this upload for copies in enough zones. Blocks short of copies on the layout get their repair row with the version.
+extension NamespaceEditor {
+  /// A block of the upload that is not had, and what its receipts amount to.
+  private struct Arrival {
+    var block: BlockRef
+    var standing: BlockStanding?
+    var tally: ReceiptTally
+  }
+
+  /// Answers the file, or what is missing; then the receipts that came along are kept, so that they need not be sent again.
+  func complete(_ completion: Completion) throws -> ItemResult<FileEntry> {
+    guard let upload = try upload(completion.upload, principal) else { throw Problem.noSuchUpload }
+    if upload.status == .uploaded { return ItemResult(value: try result(of: upload)) }
+    try upload.checkOpen(at: now)
+    let blocks = try announcedBlocks(of: upload)
+    let content = try content(blocks, upload, completion)
+    let (arrivals, missing) = try weigh(blocks, upload, completion.receipts)
+    guard missing.isEmpty else {
+      try keep(completion.receipts, for: upload)
+      for block in missing { try unmark(block, upload) }
+      return ItemResult(
+        problem: Problem(
+          .missingBlocks, "\(missing.count) of the upload's blocks lack receipts for enough copies: put them and send the receipts.",
+          missing: Array(missing.prefix(Limits.blocksPerRequest))))
+    }
+    for arrival in arrivals { try settle(arrival) }
+    let (row, path) = try apply(place(content, upload), content, blocks, upload)
+    try end(upload, as: .uploaded, entry: row.id, version: row.version)
+    return ItemResult(value: row.document(path: path, owner: principal.userName))
+  }
+
+  /// The answer to a repeated request: what the first one committed.
+  private func result(of upload: UploadRow) throws -> FileEntry {
+    guard let id = upload.entry, let number = upload.version, var row = try entry(namespace, id) else {
+      throw Problem(.notFound, "This upload was committed, and the file was deleted since.")
+    }
+    if number != row.version, let version = try version(namespace, id, number) {
+      row.version = number
+      row.size = version.size
+      row.contentHash = version.contentHash
+      row.modifiedAt = version.modifiedAt
+    }
+    return row.document(path: try path(of: row, namespace) ?? upload.path, owner: principal.userName)
+  }
+
+  // MARK: - The content
+
+  struct Content {
+    var size: Int64
+    var hash: [UInt8]
+  }
+
+  func announcedBlocks(of upload: UploadRow) throws -> [BlockRef] {
+    var blocks: [BlockRef] = []
+    blocks.reserveCapacity(upload.positionCount)
+    try db.each(
+      "SELECT position, block, size FROM upload_positions WHERE upload = ? ORDER BY position", .integer(upload.number)
+    ) { row in
+      guard row.int(0) == blocks.count else {
+        throw Problem(.missingBlocks, "The upload's block list lacks block \(blocks.count).")
+      }
+      blocks.append(BlockRef(id: row.block(1), size: row.int(2)))
+      return true
+    }
+    return blocks
+  }
+
+  /// Checks the block list against what the client said of the file.
+  private func content(_ blocks: [BlockRef], _ upload: UploadRow, _ completion: Completion) throws -> Content {
+    let size = blocks.reduce(Int64(0)) { $0 + Int64($1.size) }
+    for declared in [upload.declaredSize, try UploadRow.checked(size: completion.size)].compactMap({ $0 }) where declared != size {
+      guard declared > size else {
+        throw Problem(.hashMismatch, "The blocks announced have \(size) bytes and the file \(declared).")
+      }
+      throw Problem(.missingBlocks, "The blocks announced have \(size) bytes of the file's \(declared): announce the others.")
+    }
+    let claims = [upload.contentHash, try UploadRow.checked(contentHash: completion.contentHash)].compactMap { $0 }
+    switch upload.chunker {
+    case .fixed:
+      guard blocks.dropLast().allSatisfy({ $0.size == Limits.blockBytes }) else {
+        throw Problem(.hashMismatch, "With fixed chunking each block but the last has \(Limits.blockBytes) bytes.")
+      }
+      let hash = ContentHash.ofFixedPieces(blocks)
+      guard claims.allSatisfy({ $0 == hash }) else {
+        throw Problem(.hashMismatch, "The blocks have the content hash \(HexDigits.encode(hash)) and not the one that was sent.")
+      }
+      return Content(size: size, hash: hash)
+    case .cdc:
+      guard let claim = claims.last, claims.allSatisfy({ $0 == claim }) else {
+        throw Problem(.malformed, "With content-defined chunking content_hash has to be sent, and the same each time.")
+      }
+      return Content(size: size, hash: claim)
+    }
+  }
+
+  // MARK: - The blocks
+
+  /// Looks at each distinct block: the ones that arrived, and the ones that a version may not refer to yet.
+  private func weigh(
+    _ blocks: [BlockRef], _ upload: UploadRow, _ receipts: [Receipt]
+  ) throws -> (arrivals: [Arrival], missing: [BlockID]) {
+    let layout = try context.layout(transaction)
+    let nodes = try context.nodes(transaction)
+    let given = Dictionary(grouping: receipts, by: \.block)
+    var seen: Set<BlockID> = []
+    var arrivals: [Arrival] = []
+    var missing: [BlockID] = []
+    for block in blocks where seen.insert(block.id).inserted {
+      let standing = try standing(block.id)
+      let isHad = standing?.isHad(layout) ?? false
+      // A block that is had and in full health needs nothing.
+      if isHad, standing?.hasRepair == false, given[block.id] == nil { continue }
+      var copies = try receiptsKept(of: block.id, upload)
+      for receipt in given[block.id] ?? [] {
+        try NamespaceEditor.check(receipt, of: upload.id, size: block.size)
+        guard counts(receipt) else { continue }
+        copies.removeAll { $0.node == receipt.node }
+        copies.append(CopyReceipt(node: receipt.node, disk: receipt.disk, isHashed: receipt.verification == .hashed))
+      }
+      let tally = ReceiptTally(copies, of: block.id, layout: layout, nodes: nodes)
+      if tally.suffices(layout) {
+        arrivals.append(Arrival(block: block, standing: standing, tally: tally))
+      } else if !isHad {
+        missing.append(block.id)
+      }
+    }
+    // In the order of the receipts, so that what is refused does not depend on a dictionary.
+    if let stranger = receipts.first(where: { !seen.contains($0.block) }) {
+      throw Problem(.invalidReceipt, "A receipt is for block \(stranger.block), which this upload did not announce.")
+    }
+    return (arrivals, missing)
+  }
+
+  /// A block that lost its standing since it was announced is listed as lacking again.
+  private func unmark(_ block: BlockID, _ upload: UploadRow) throws {
+    try db.run("UPDATE upload_blocks SET is_had = 0 WHERE upload = ? AND block = ?", .integer(upload.number), .block(block))
+  }
+
+  /// Writes the repair and stray rows that a newly arrived block calls for, or takes away those that its arrival made good.
+  private func settle(_ arrival: Arrival) throws {
+    let layout = try context.layout(transaction)
+    let block = arrival.block.id
+    let isComplete = arrival.tally.onLayout >= layout.targetCopies
+    let hasRepair = arrival.standing?.hasRepair ?? false
+    // A block that others refer to and that has no repair row has all its copies already.
+    guard hasRepair || arrival.standing?.namespaces ?? 0 == 0 else { return }
+    if isComplete {
+      guard hasRepair else { return }
+      try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
+      try db.run("DELETE FROM strays WHERE block = ?", .block(block))
+      return
+    }
+    try db.run(
+      "INSERT INTO repairs (block, zones) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET zones = max(coalesce(zones, 0), excluded.zones)",
+      .block(block), .int(arrival.tally.zones))
+    for node in arrival.tally.strays {
+      try db.run("INSERT OR IGNORE INTO strays (block, node) VALUES (?, ?)", .block(block), .text(node.text))
+    }
+  }
+}
+
+/// The public Dropbox content hash: SHA-256 over the concatenated SHA-256 of the 4 MiB pieces.
+enum ContentHash {
+  /// With fixed chunking the pieces are the blocks, so their names are all it takes.
+  static func ofFixedPieces(_ blocks: [BlockRef]) -> [UInt8] {
+    var names: [UInt8] = []
+    names.reserveCapacity(blocks.count * BlockID.byteCount)
+    for block in blocks { names += block.id.bytes }
+    return SHA256Hasher.hash(names)
+  }
+}

@@ -1,0 +1,141 @@
+internal import BlockModel
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+/// Where a commit's content goes: compare-and-swap on the base version, and what the request says for the case that somebody was first.
+///
+/// | there now | `fail` | `copy` | `overwrite` |
+/// |---|---|---|---|
+/// | nothing, base absent or 0 | new | new | new |
+/// | nothing, base above 0 (deleted or moved meanwhile) | conflict | new | new |
+/// | the base version | new version | new version | new version |
+/// | the same content | no conflict: the file, its metadata brought up to date | | |
+/// | anything else, also with no base or base 0 | conflict | a copy beside it | new version |
+/// | a folder or symlink | wrong kind | a copy beside it | wrong kind |
+extension NamespaceEditor {
+  enum Placement {
+    case new(parent: EntryID, name: String, path: String)
+    case revise(EntryRow, path: String)
+    case same(EntryRow, path: String)
+  }
+
+  func place(_ content: Content, _ upload: UploadRow) throws -> Placement {
+    let path = try RemotePath.checked(upload.path)
+    guard let name = path.name else { throw Problem(.wrongKindOfEntry, "The root is a folder and not a file.") }
+    let parent = try parentFolder(of: path, makeMissing: upload.parents)
+    guard let row = try child(namespace, parent, name.text) else {
+      if let base = upload.baseVersion, base > 0, upload.policy == .fail {
+        throw Problem(.conflict, "Version \(base) of \(path.text) is no longer there: it was deleted or moved meanwhile.")
+      }
+      return .new(parent: parent, name: name.text, path: path.text)
+    }
+    if row.kind == .file {
+      if try isSame(content, as: row, upload) { return .same(row, path: path.text) }
+      if row.version == upload.baseVersion { return .revise(row, path: path.text) }
+    }
+    switch upload.policy {
+    case .overwrite where row.kind == .file: return .revise(row, path: path.text)
+    case .copy: return try beside(name.text, parent, path)
+    case .fail where row.kind == .file: throw try conflict(with: row, path, upload)
+    default: throw Problem(.wrongKindOfEntry, "There is already a \(row.kind.rawValue) at \(path.text).", current: document(row, path))
+    }
+  }
+
+  private func conflict(with row: EntryRow, _ path: RemotePath, _ upload: UploadRow) throws -> Problem {
+    let base = try upload.baseVersion.flatMap { try version(namespace, row.id, $0) }
+    let sentence =
+      switch upload.baseVersion {
+      case nil, 0: "There is already a file at \(path.text), at version \(row.version)."
+      case .some(let number): "\(path.text) is at version \(row.version), and this upload is based on version \(number)."
+      }
+    return Problem(
+      .conflict, sentence + " Choose: overwrite it, keep a copy beside it, or start from its present version.",
+      current: document(row, path), base: try base.map { try document(of: $0) })
+  }
+
+  /// Equal content is never a conflict. A hash that a client only claimed decides nothing; then the block lists have to be equal.
+  private func isSame(_ content: Content, as row: EntryRow, _ upload: UploadRow) throws -> Bool {
+    guard row.size == content.size, row.contentHash == content.hash, let version = try version(namespace, row.id, row.version) else {
+      return false
+    }
+    if version.chunker == .fixed, upload.chunker == .fixed { return true }
+    guard version.chunker == upload.chunker else { return false }
+    return try blocks(of: version.list, namespace) == announcedBlocks(of: upload)
+  }
+
+  private func beside(_ name: String, _ parent: EntryID, _ path: RemotePath) throws -> Placement {
+    for attempt in 0..<100 {
+      let raw = ConflictedCopyName.make(for: name, device: principal.deviceName, at: now, attempt: attempt)
+      // A device's name is anything a user typed; if it cannot be part of a name, the copy does without it.
+      guard
+        let copy = (try? EntryName(raw))
+          ?? (try? EntryName(
+            ConflictedCopyName.make(for: name, device: "device", at: now, attempt: attempt)))
+      else { continue }
+      if try child(namespace, parent, copy.text) == nil {
+        return .new(parent: parent, name: copy.text, path: RemotePath(components: path.components.dropLast() + [copy]).text)
+      }
+    }
+    throw Problem(.conflict, "There are too many conflicted copies of \(path.text) from this second.")
+  }
+
+  func apply(
+    _ placement: Placement, _ content: Content, _ blocks: [BlockRef], _ upload: UploadRow
+  ) throws -> (EntryRow, path: String) {
+    switch placement {
+    case .same(var row, let path):
+      try bringUpToDate(&row, path: path, upload)
+      return (row, path)
+    case .revise(var row, let path):
+      let list = try storeWithinQuota(blocks, upload)
+      row.version += 1
+      row.size = content.size
+      row.contentHash = content.hash
+      row.mimeType = upload.mimeType ?? row.mimeType
+      row.modifiedAt = upload.modifiedAt ?? FileTime(now)
+      row.executable = upload.executable ?? row.executable
+      try update(row)
+      let at = try record(.modified, row, path: path)
+      try insert(versionRow(row, list, upload, at: at), of: row.id)
+      return (row, path)
+    case .new(let parent, let name, let path):
+      let list = try storeWithinQuota(blocks, upload)
+      let row = EntryRow(
+        id: context.orderedID(now), parent: parent, name: name, kind: .file, size: content.size, contentHash: content.hash,
+        mimeType: upload.mimeType, modifiedAt: upload.modifiedAt ?? FileTime(now), executable: upload.executable ?? false)
+      try insert(row)
+      let at = try record(.created, row, path: path)
+      try insert(versionRow(row, list, upload, at: at), of: row.id)
+      state.files += 1
+      return (row, path)
+    }
+  }
+
+  private func versionRow(_ row: EntryRow, _ list: BlockList, _ upload: UploadRow, at time: WallTime) -> VersionRow {
+    VersionRow(
+      version: row.version, size: row.size, contentHash: row.contentHash ?? [], chunker: upload.chunker, modifiedAt: row.modifiedAt,
+      committedAt: time, author: principal.userNumber, device: principal.deviceName, list: list)
+  }
+
+  /// Metadata that came with equal content: it never conflicts, and changes no version.
+  private func bringUpToDate(_ row: inout EntryRow, path: String, _ upload: UploadRow) throws {
+    let before = (row.mimeType, row.modifiedAt, row.executable)
+    row.mimeType = upload.mimeType ?? row.mimeType
+    row.modifiedAt = upload.modifiedAt ?? row.modifiedAt
+    row.executable = upload.executable ?? row.executable
+    guard before != (row.mimeType, row.modifiedAt, row.executable) else { return }
+    try update(row)
+    try record(.modified, row, path: path)
+  }
+
+  /// Counts the references, and turns the session's reservation into use. More than was reserved can be needed when blocks that the caller
+  /// had were deleted for good meanwhile.
+  private func storeWithinQuota(_ blocks: [BlockRef], _ upload: UploadRow) throws -> BlockList {
+    let before = state.used
+    let list = try store(blocks)
+    if let quota, state.used - before > upload.reserved, state.used + state.reserved - upload.reserved > quota {
+      throw Problem(.quota, "This needs more than is left of the quota of \(quota) bytes: make room first.")
+    }
+    return list
+  }
+}

@@ -1,0 +1,66 @@
+internal import BlockModel
+internal import ClusterLogic
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+extension NamespaceEditor {
+  func addReceipts(_ receipts: [Receipt], to id: UploadID) throws {
+    let upload = try openUpload(id, at: now, principal)
+    try keep(receipts, for: upload)
+    try db.run("UPDATE uploads SET expires_at = ? WHERE number = ?", .time(now + context.options.uploadLease), .integer(upload.number))
+  }
+
+  /// Records receipts, and pins the blocks that they are for. Those that do not count on this cluster are left out without a word: what is
+  /// missing at commit says enough.
+  func keep(_ receipts: [Receipt], for upload: UploadRow) throws {
+    let layout = try context.layout(transaction)
+    let nodes = try context.nodes(transaction)
+    var touched: [BlockID] = []
+    for receipt in receipts {
+      guard let size = try announcedSize(of: receipt.block, in: upload) else {
+        throw Problem(.invalidReceipt, "A receipt is for block \(receipt.block), which this upload did not announce.")
+      }
+      try NamespaceEditor.check(receipt, of: upload.id, size: size)
+      guard counts(receipt) else { continue }
+      try db.run(
+        "INSERT OR REPLACE INTO upload_receipts (upload, block, node, disk, hashed) VALUES (?, ?, ?, ?, ?)", .integer(upload.number),
+        .block(receipt.block), .text(receipt.node.text), .id(receipt.disk), .flag(receipt.verification == .hashed))
+      try db.run(
+        """
+        INSERT OR IGNORE INTO blocks (id, size, namespaces, unreferenced_epoch)
+        VALUES (?, ?, 0, (SELECT value FROM settings WHERE key = 'gc-epoch'))
+        """, .block(receipt.block), .int(size))
+      if touched.last != receipt.block { touched.append(receipt.block) }
+    }
+    for block in touched {
+      let tally = ReceiptTally(try receiptsKept(of: block, upload), of: block, layout: layout, nodes: nodes)
+      try db.run(
+        "UPDATE upload_blocks SET is_pinned = 1, is_had = max(is_had, ?) WHERE upload = ? AND block = ?",
+        .flag(tally.suffices(layout)), .integer(upload.number), .block(block))
+    }
+  }
+
+  /// - Throws: `.invalidReceipt` for a receipt that is genuine but of something else.
+  static func check(_ receipt: Receipt, of upload: UploadID, size: Int) throws(Problem) {
+    guard receipt.upload == upload else {
+      throw Problem(.invalidReceipt, "A receipt for block \(receipt.block) belongs to another upload.")
+    }
+    guard receipt.plainBytes == size else {
+      throw Problem(.invalidReceipt, "Block \(receipt.block) was announced with \(size) bytes and stored with \(receipt.plainBytes).")
+    }
+  }
+
+  func counts(_ receipt: Receipt) -> Bool { receipt.durability == .strict || context.options.countsRelaxedReceipts }
+
+  func receiptsKept(of block: BlockID, _ upload: UploadRow) throws -> [CopyReceipt] {
+    try db.all(
+      "SELECT node, disk, hashed FROM upload_receipts WHERE upload = ? AND block = ? ORDER BY node", .integer(upload.number), .block(block)
+    ) { row -> CopyReceipt? in
+      NodeID(row.text(0)).map { CopyReceipt(node: $0, disk: row.id(1), isHashed: row.bool(2)) }
+    }.compactMap { $0 }
+  }
+
+  private func announcedSize(of block: BlockID, in upload: UploadRow) throws -> Int? {
+    try db.first("SELECT size FROM upload_blocks WHERE upload = ? AND block = ?", .integer(upload.number), .block(block)) { $0.int(0) }
+  }
+}

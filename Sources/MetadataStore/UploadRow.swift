@@ -1,0 +1,134 @@
+internal import BlockModel
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+/// A row of `uploads`.
+struct UploadRow {
+  static let columns = """
+    number, id, status, expires_at, path, declared_size, content_hash, base_version, on_conflict, mime_type,
+    modified_at, executable, chunker,
+    parents, announced_bytes, position_count, lacking_bytes, reserved, entry, version
+    """
+
+  var number: Int64
+  var id: UploadID
+  var status: UploadStatus
+  var expiresAt: WallTime
+  var path: String
+  var declaredSize: Int64?
+  var contentHash: [UInt8]?
+  var baseVersion: Int64?
+  var policy: ConflictPolicy
+  var mimeType: String?
+  var modifiedAt: FileTime?
+  var executable: Bool?
+  var chunker: Chunker
+  var parents: Bool
+  /// Sizes of all positions announced.
+  var announcedBytes: Int64
+  var positionCount: Int
+  /// Sizes of the distinct blocks that the caller did not have when they were announced.
+  var lackingBytes: Int64
+  var reserved: Int64
+  var entry: EntryID?
+  var version: Int64?
+
+  init(_ row: SQLiteStatement) {
+    number = row.int64(0)
+    id = row.id(1)
+    status = UploadStatus(number: row.int(2))
+    expiresAt = row.time(3)
+    path = row.text(4)
+    declaredSize = row.optionalInt64(5)
+    contentHash = row.optionalBlob(6)
+    baseVersion = row.optionalInt64(7)
+    policy = ConflictPolicy(number: row.int(8))
+    mimeType = row.optionalText(9)
+    modifiedAt = row.optionalInt64(10).map { FileTime(nanoseconds: $0) }
+    executable = row.optionalInt64(11).map { $0 != 0 }
+    chunker = Chunker(number: row.int(12))
+    parents = row.bool(13)
+    announcedBytes = row.int64(14)
+    positionCount = row.int(15)
+    lackingBytes = row.int64(16)
+    reserved = row.int64(17)
+    entry = row.isNull(18) ? nil : row.id(18)
+    version = row.optionalInt64(19)
+  }
+
+  /// Checks what a client says of its file.
+  /// - Throws: `.malformed`, `.tooLarge`.
+  init(_ request: UploadRequest, id: UploadID, path: RemotePath, expiresAt: WallTime) throws(Problem) {
+    number = 0
+    self.id = id
+    status = .uploading
+    self.expiresAt = expiresAt
+    self.path = path.text
+    declaredSize = try UploadRow.checked(size: request.size)
+    contentHash = try UploadRow.checked(contentHash: request.contentHash)
+    baseVersion = request.baseVersion
+    policy = request.onConflict ?? .fail
+    mimeType = request.mimeType
+    modifiedAt = request.modifiedAt
+    executable = request.executable
+    chunker = request.chunker ?? .fixed
+    parents = request.parents ?? false
+    announcedBytes = 0
+    positionCount = 0
+    lackingBytes = 0
+    reserved = 0
+    guard baseVersion ?? 0 >= 0 else { throw Problem(.malformed, "base_version is a version's number, or 0 for a file that is new.") }
+    if let mimeType {
+      guard (1...255).contains(mimeType.utf8.count), mimeType.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else {
+        throw Problem(.malformed, "mime_type is 1 to 255 printable ASCII characters.")
+      }
+    }
+  }
+
+  static func checked(size: Int64?) throws(Problem) -> Int64? {
+    guard let size else { return nil }
+    guard size >= 0 else { throw Problem(.malformed, "A file's size is not below zero.") }
+    guard size <= Limits.fileBytes else { throw Problem(.tooLarge, "A file has at most \(Limits.fileBytes) bytes.") }
+    return size
+  }
+
+  static func checked(contentHash: String?) throws(Problem) -> [UInt8]? {
+    guard let contentHash else { return nil }
+    guard let bytes = HexDigits.decode(contentHash), bytes.count == 32 else {
+      throw Problem(.malformed, "content_hash is 64 lower-case hexadecimal digits.")
+    }
+    return bytes
+  }
+
+  /// What the session holds of the quota: what it lacks of the blocks announced, and all of what is still to be announced.
+  var neededReservation: Int64 { lackingBytes + max(0, (declaredSize ?? 0) - announcedBytes) }
+}
+
+extension MetadataReading {
+  /// The session of this id of this user; nil for anybody else's.
+  func upload(_ id: UploadID, _ principal: Principal) throws -> UploadRow? {
+    try db.first(
+      "SELECT \(UploadRow.columns) FROM uploads WHERE id = ? AND ns = ?", .id(id), .integer(principal.namespaceNumber)
+    ) { UploadRow($0) }
+  }
+
+  /// - Throws: `.uploadNotFound` for a session that is not there or no longer open.
+  func openUpload(_ id: UploadID, at now: WallTime, _ principal: Principal) throws -> UploadRow {
+    guard let upload = try upload(id, principal) else { throw Problem.noSuchUpload }
+    try upload.checkOpen(at: now)
+    return upload
+  }
+}
+
+extension UploadRow {
+  func checkOpen(at now: WallTime) throws(Problem) {
+    guard status == .uploading, expiresAt > now else {
+      let state: UploadStatus = status == .uploading ? .expired : status
+      throw Problem(.uploadNotFound, "This upload is \(state.rawValue): open a new one.")
+    }
+  }
+}
+
+extension Problem {
+  static let noSuchUpload = Problem(.uploadNotFound, "There is no such upload.")
+}

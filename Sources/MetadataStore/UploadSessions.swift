@@ -1,0 +1,179 @@
+internal import BlockModel
+internal import ClusterLogic
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+/// How one block stands, for one namespace and for all.
+struct BlockStanding {
+  var size: Int
+  /// Namespaces that refer to it.
+  var namespaces: Int64
+  /// This namespace refers to it.
+  var isMine: Bool
+  var hasRepair: Bool
+  /// Zones known to hold a copy, where a repair is due.
+  var zones: Int?
+
+  /// Whether a version may refer to the block without new receipts: the caller has it, and it is not known to be below the write quorum.
+  func isHad(_ layout: Layout) -> Bool { isMine && (!hasRepair || (zones ?? 0) >= layout.zonesForCommit) }
+}
+
+extension NamespaceEditor {
+  /// Positions that a file's block list may have.
+  static let positionLimit = 1 << 24
+
+  func openUpload(_ request: UploadRequest) throws -> UploadState {
+    let path = try RemotePath.checked(request.path)
+    guard let above = path.parent else { throw Problem(.wrongKindOfEntry, "The root is a folder and not a file.") }
+    var upload = try UploadRow(
+      request, id: .random(), path: path, expiresAt: now + context.options.uploadLease)
+    // What can be known to fail is refused before bytes travel. Conflicts are not: they are decided at commit, when all are known.
+    if try folderID(above.components, principal) == nil, !upload.parents { _ = try folder(above, principal) }
+    if upload.policy != .copy, let row = try lookUp(path, principal), row.kind != .file {
+      throw Problem(.wrongKindOfEntry, "There is already a \(row.kind.rawValue) at \(path.text).", current: document(row, path))
+    }
+    try db.run(
+      """
+      INSERT INTO uploads (id, ns, user, device, status, expires_at, path, declared_size, content_hash,
+      base_version, on_conflict, mime_type,
+        modified_at, executable, chunker, parents, announced_bytes, position_count, lacking_bytes, reserved)
+      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0)
+      """, .id(upload.id), .integer(namespace), .integer(principal.userNumber), .text(principal.deviceName), .time(upload.expiresAt),
+      .text(upload.path), .integer(upload.declaredSize), .blob(upload.contentHash), .integer(upload.baseVersion),
+      .int(upload.policy.number), .text(upload.mimeType), .integer(upload.modifiedAt?.nanoseconds),
+      .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunker.number), .flag(upload.parents))
+    upload.number = db.lastInsertedRow
+    let missing = try announce(request.blocks ?? [], start: 0, to: &upload)
+    return upload.document(missing: missing, next: nil)
+  }
+
+  func addBlocks(_ request: BlocksRequest, to id: UploadID) throws -> UploadState {
+    var upload = try openUpload(id, at: now, principal)
+    upload.expiresAt = now + context.options.uploadLease
+    let missing = try announce(request.blocks, start: request.start, to: &upload)
+    return upload.document(missing: missing, next: nil)
+  }
+
+  /// Records a run of the block list, reserves what it lacks, pins what it has, and answers the blocks of the run that are to be put.
+  private func announce(_ blocks: [BlockRef], start: Int, to upload: inout UploadRow) throws -> [MissingBlock] {
+    guard blocks.count <= Limits.blocksPerRequest else {
+      throw Problem(.malformed, "At most \(Limits.blocksPerRequest) blocks are announced at once.")
+    }
+    guard start >= 0, start <= NamespaceEditor.positionLimit - blocks.count else {
+      throw Problem(.tooLarge, "A file has at most \(NamespaceEditor.positionLimit) blocks.")
+    }
+    let layout = try context.layout(transaction)
+    var missing: [MissingBlock] = []
+    for (offset, block) in blocks.enumerated() {
+      guard (1...Limits.blockBytes).contains(block.size) else {
+        throw Problem(.malformed, "A block has 1 to \(Limits.blockBytes) bytes.")
+      }
+      let position = start + offset
+      try place(block, at: position, in: &upload)
+      let (first, isHad) = try require(block, at: position, in: &upload, layout)
+      if !isHad, first == position { missing.append(MissingBlock(index: position, id: block.id, size: block.size)) }
+    }
+    try reserve(&upload)
+    return missing
+  }
+
+  private func place(_ block: BlockRef, at position: Int, in upload: inout UploadRow) throws {
+    let added = try db.run(
+      "INSERT OR IGNORE INTO upload_positions (upload, position, block, size) VALUES (?, ?, ?, ?)", .integer(upload.number),
+      .int(position), .block(block.id), .int(block.size))
+    guard added == 0 else {
+      upload.announcedBytes += Int64(block.size)
+      upload.positionCount += 1
+      guard upload.announcedBytes <= Limits.fileBytes else { throw Problem(.tooLarge, "A file has at most \(Limits.fileBytes) bytes.") }
+      return
+    }
+    let known = try db.first(
+      "SELECT block, size FROM upload_positions WHERE upload = ? AND position = ?", .integer(upload.number), .int(position)
+    ) { BlockRef(id: $0.block(0), size: $0.int(1)) }
+    guard known == block else {
+      throw Problem(.malformed, "Block \(position) was announced as another one before: a file that changed needs a new upload.")
+    }
+  }
+
+  /// Notes that the upload needs the block. Answers its first position and whether it needs no putting.
+  private func require(
+    _ block: BlockRef, at position: Int, in upload: inout UploadRow, _ layout: Layout
+  ) throws -> (first: Int, isHad: Bool) {
+    let known = try db.first(
+      "SELECT first_position, is_had, size FROM upload_blocks WHERE upload = ? AND block = ?", .integer(upload.number), .block(block.id)
+    ) { (first: $0.int(0), isHad: $0.bool(1), size: $0.int(2)) }
+    if let known {
+      guard known.size == block.size else { throw Problem(.malformed, "Block \(block.id) is announced with two sizes.") }
+      guard position < known.first else { return (known.first, known.isHad) }
+      try db.run(
+        "UPDATE upload_blocks SET first_position = ? WHERE upload = ? AND block = ?", .int(position), .integer(upload.number),
+        .block(block.id))
+      return (position, known.isHad)
+    }
+    let standing = try standing(block.id)
+    if let standing, standing.isMine, standing.size != block.size {
+      throw Problem(.hashMismatch, "Block \(block.id) has \(standing.size) bytes and not \(block.size).")
+    }
+    let isHad = standing?.isHad(layout) ?? false
+    try db.run(
+      "INSERT INTO upload_blocks (upload, block, size, first_position, is_had, is_pinned) VALUES (?, ?, ?, ?, ?, ?)",
+      .integer(upload.number), .block(block.id), .int(block.size), .int(position), .flag(isHad), .flag(isHad))
+    if !isHad { upload.lackingBytes += Int64(block.size) }
+    return (position, isHad)
+  }
+
+  func standing(_ block: BlockID) throws -> BlockStanding? {
+    try db.first(
+      """
+      SELECT b.size, b.namespaces, n.refs IS NOT NULL, r.number IS NOT NULL, r.zones FROM blocks b
+      LEFT JOIN namespace_blocks n ON n.ns = ?1 AND n.block = b.id LEFT JOIN repairs r ON r.block = b.id WHERE b.id = ?2
+      """, .integer(namespace), .block(block)
+    ) {
+      BlockStanding(
+        size: $0.int(0), namespaces: $0.int64(1), isMine: $0.bool(2), hasRepair: $0.bool(3), zones: $0.optionalInt64(4).map { Int($0) })
+    }
+  }
+
+  /// Takes from the quota what the session needs now, renews the lease, and writes the session's counters.
+  private func reserve(_ upload: inout UploadRow) throws {
+    let needed = upload.neededReservation
+    let more = needed - upload.reserved
+    state.reserved += more
+    upload.reserved = needed
+    if let quota, more > 0, state.used + state.reserved > quota {
+      throw Problem(.quota, "This needs \(state.used + state.reserved - quota) bytes more than the quota of \(quota): make room first.")
+    }
+    try db.run(
+      """
+      UPDATE uploads SET expires_at = ?, announced_bytes = ?, position_count = ?, lacking_bytes = ?, reserved = ? WHERE number = ?
+      """, .time(upload.expiresAt), .integer(upload.announcedBytes), .int(upload.positionCount), .integer(upload.lackingBytes),
+      .integer(upload.reserved), .integer(upload.number))
+  }
+
+  func abortUpload(_ id: UploadID) throws {
+    guard let upload = try upload(id, principal) else { throw Problem.noSuchUpload }
+    switch upload.status {
+    case .aborted, .expired: return
+    case .uploaded: throw Problem(.conflict, "This upload is committed: delete the file instead.")
+    case .uploading: try end(upload, as: .aborted)
+    }
+  }
+
+  /// Frees what an open session holds. Its row stays for a while, to say what became of it.
+  func end(_ upload: UploadRow, as status: UploadStatus, entry: EntryID? = nil, version: Int64? = nil) throws {
+    state.reserved -= upload.reserved
+    try db.run(
+      "UPDATE uploads SET status = ?, reserved = 0, expires_at = ?, entry = ?, version = ? WHERE number = ?", .int(status.number),
+      .time(now + context.options.memory), entry.map { .id($0) } ?? .null, .integer(version), .integer(upload.number))
+    try db.run("DELETE FROM upload_positions WHERE upload = ?", .integer(upload.number))
+    try db.run("DELETE FROM upload_blocks WHERE upload = ?", .integer(upload.number))
+    try db.run("DELETE FROM upload_receipts WHERE upload = ?", .integer(upload.number))
+  }
+}
+
+extension UploadRow {
+  func document(missing: [MissingBlock], next: String?, file: FileEntry? = nil) -> UploadState {
+    UploadState(
+      uploadID: id, status: status, expiresAt: expiresAt, blockCount: positionCount, missing: missing, next: next, file: file)
+  }
+}

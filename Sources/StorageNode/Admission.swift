@@ -1,0 +1,111 @@
+internal import BlockModel
+internal import BlockStore
+internal import Credentials
+internal import HTTPTransport
+internal import Platform
+internal import ServiceAPI
+
+/// A PUT that may come in: its capability is genuine and its declared lengths fit.
+struct AdmittedPut: Sendable {
+  var capability: Capability
+  var encoding: ContentEncoding
+  /// Bytes of the body: the stored payload of a `put`, the wire record of a `replicate`.
+  var bodyBytes: Int
+  var requestID: String
+}
+
+/// Decides over requests from their heads alone, in microseconds, so that a refusal costs no buffer.
+///
+/// What must hold: nothing that a request says is acted on before its signature was checked.
+struct Admission: Sendable {
+  let node: NodeID
+  let verifier: CapabilityVerifier
+  let knowledge: ClusterKnowledge
+  let disks: DiskSet
+  let time: any TimeSource
+  /// False until the node can seal records: with encryption on it needs a data key.
+  let isReady: @Sendable () -> Bool
+  let isStopping: @Sendable () -> Bool
+
+  func capability(
+    block: String, query: [(name: String, value: String)], operations: [CapabilityOperation]
+  ) throws(Problem) -> Capability {
+    do throws(CredentialError) {
+      return try verifier.verify(block: block, query: query, operations: operations, now: time.wall())
+    } catch { throw Problem(error) }
+  }
+
+  func put(_ head: HTTPRequestHead) throws(Problem) -> AdmittedPut {
+    let capability = try capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.put, .replicate])
+    return try put(
+      capability, encoding: Admission.encoding(head.headers["Content-Encoding"]), bodyBytes: head.contentLength ?? 0,
+      requestID: head.requestID)
+  }
+
+  func put(
+    _ capability: Capability, encoding: ContentEncoding, bodyBytes: Int, requestID: String
+  ) throws(Problem) -> AdmittedPut {
+    if capability.operation == .replicate {
+      try checkRecord(bodyBytes, capability)
+    } else {
+      try checkBlock(bodyBytes, encoding, capability)
+    }
+    try checkLayout(capability)
+    guard !isStopping() else { throw .stopping }
+    guard disks.hasRoom(forBytes: RecordLayout.recordBytes(storedBytes: capability.size)) || disks.status(of: capability.block) != nil
+    else {
+      throw Problem(.full, "This node has no room for the block; ask for a URL at another node.")
+    }
+    guard isReady() else {
+      throw Problem(.unavailable, "This node has no data key of the cluster yet; take another replica or try again.", retryAfter: 1)
+    }
+    return AdmittedPut(capability: capability, encoding: encoding, bodyBytes: bodyBytes, requestID: requestID)
+  }
+
+  static func encoding(_ header: String?) throws(Problem) -> ContentEncoding {
+    switch header?.lowercased() {
+    case nil, "", "identity": return .plain
+    case "zstd": return .zstd
+    default: throw Problem(.malformed, "The only Content-Encoding that a block may have is zstd.")
+    }
+  }
+
+  private func checkBlock(_ bytes: Int, _ encoding: ContentEncoding, _ capability: Capability) throws(Problem) {
+    guard bytes <= Limits.blockBytes else {
+      throw Problem(.tooLarge, "A block has at most \(Limits.blockBytes) bytes, and this body \(bytes).")
+    }
+    switch encoding {
+    case .plain:
+      guard bytes == capability.size else {
+        throw Problem(
+          .conflict, "The body has \(bytes) bytes, and this URL is signed for a block of \(capability.size): send exactly that block.")
+      }
+    case .zstd:
+      guard bytes > 0, bytes < capability.size else {
+        throw Problem(
+          .conflict,
+          "The compressed body has \(bytes) bytes, and the block \(capability.size): send the block plain when it does not shrink.")
+      }
+    }
+  }
+
+  private func checkRecord(_ bytes: Int, _ capability: Capability) throws(Problem) {
+    let longest = RecordLayout.wireRange(storedBytes: capability.size).count
+    guard bytes <= longest, bytes >= RecordLayout.wireRange(storedBytes: 0).count else {
+      throw Problem(.conflict, "The body has \(bytes) bytes, and the record of a block of \(capability.size) at most \(longest).")
+    }
+  }
+
+  /// A URL of an older layout is good as long as this node still has a part in the block; a newer one than this node knows is good too.
+  /// Records from other nodes are always good: a copy off the layout is a stray, which the commit writes down and repair clears up.
+  private func checkLayout(_ capability: Capability) throws(Problem) {
+    guard capability.operation == .put, case .stranger(let version) = knowledge.standing(of: node, towards: capability.block),
+      capability.layoutVersion < version
+    else {
+      return
+    }
+    throw Problem(
+      .staleLayout,
+      "This node no longer holds this block's partition (layout \(version), URL of \(capability.layoutVersion)): ask for a fresh URL.")
+  }
+}

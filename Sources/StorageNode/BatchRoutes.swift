@@ -1,0 +1,190 @@
+internal import BlockModel
+internal import BlockStore
+internal import HTTPTransport
+internal import Platform
+internal import ServiceAPI
+
+/// The routes that carry many small blocks at once, in the framing of `BlockBatch`.
+///
+/// What must hold: each item is admitted by its own capability and has its own outcome; a batch costs one buffer and as many small ones as
+/// items are under way; what a client sends and what a node sends never wait for each other's buffers.
+struct BatchRoutes: Sendable {
+  static let putPath = "/v1/blocks/batch"
+  static let getPath = "/v1/blocks/batch/get"
+  static let replicatePath = "/v1/blocks/batch/replicate"
+
+  let admission: Admission
+  let upload: BlockUpload
+  let replica: ReplicaIntake
+  let reading: BlockReading
+  let pools: BufferPools
+  let limits: NodeLimits
+
+  /// `POST /v1/blocks/batch`: blocks from a client.
+  func put(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
+    await store(head, body, .put, pools.client.large, limits.clientPatience)
+  }
+
+  /// `POST /v1/blocks/batch/replicate`: records from another node.
+  func replicate(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
+    await store(head, body, .replicate, pools.replica.large, limits.replicaPatience)
+  }
+
+  private func store(
+    _ head: HTTPRequestHead, _ body: any HTTPRequestBody, _ operation: CapabilityOperation, _ pool: BufferPool, _ patience: Duration
+  ) async -> HTTPResponse {
+    do throws(Problem) {
+      let (buffer, items) = try await receive(head, body, operation, pool, patience)
+      let outcomes = await each(items) { await store($0, in: buffer, operation, head.requestID) }
+      return HTTPResponse(status: 200, json: BatchPutReply(items: outcomes))
+    } catch { return HTTPResponse(error) }
+  }
+
+  /// Reads a batch into a buffer. The first item's capability is checked as soon as it is here, so that a stranger's batch is not read.
+  private func receive(
+    _ head: HTTPRequestHead, _ body: any HTTPRequestBody, _ operation: CapabilityOperation, _ pool: BufferPool, _ patience: Duration
+  ) async throws(Problem) -> (IOBuffer, [BlockBatch.Item]) {
+    let length = head.contentLength ?? 0
+    guard length <= BlockBatch.bodyBytes else { throw Problem(.tooLarge, "A batch has at most \(BlockBatch.bodyBytes) bytes.") }
+    let buffer: IOBuffer
+    do { buffer = try await pool.acquire(patience: patience) } catch { throw .noBuffer }
+    body.receive(into: buffer, placement: .contiguous, limit: length)
+    var taken = 0
+    var isKnown = false
+    while true {
+      let progress: (count: Int, ended: Bool)
+      do throws(HTTPBodyError) { progress = try await body.received(beyond: taken) } catch { throw Problem(error) }
+      taken = progress.count
+      if !isKnown, taken >= min(length, BlockBatch.magic.count + BlockBatch.itemHeaderBytes + Limits.capabilityCharacters) {
+        try checkFirst(buffer.bytes(0..<taken), operation)
+        isKnown = true
+      }
+      if progress.ended { break }
+    }
+    do throws(BlockBatch.Malformed) { return (buffer, try BlockBatch.parse(buffer.bytes(0..<taken))) } catch {
+      throw Problem(.malformed, "The batch is malformed: \(error).")
+    }
+  }
+
+  private func checkFirst(_ beginning: UnsafeRawBufferPointer, _ operation: CapabilityOperation) throws(Problem) {
+    let text: String?
+    do throws(BlockBatch.Malformed) { text = try BlockBatch.firstText(of: beginning) } catch {
+      throw Problem(.malformed, "The batch is malformed: \(error).")
+    }
+    if let text { _ = try capability(text, operation) }
+  }
+
+  /// The capability of an item's text, which is path and query of a signed URL.
+  private func capability(_ text: String, _ operation: CapabilityOperation) throws(Problem) -> Capability {
+    guard let (block, query) = BatchRoutes.split(text) else { throw Problem(.malformed, "An item's text is not the path of a signed URL.") }
+    return try admission.capability(block: block, query: query, operations: [operation])
+  }
+
+  /// Takes a signed URL's path and query apart. Values of capabilities have no character that needs escaping.
+  static func split(_ text: String) -> (block: String, query: [(name: String, value: String)])? {
+    let prefix = "/v1/blocks/"
+    guard text.hasPrefix(prefix), let mark = text.firstIndex(of: "?") else { return nil }
+    let block = String(text[text.index(text.startIndex, offsetBy: prefix.count)..<mark])
+    let query = text[text.index(after: mark)...].split(separator: "&", omittingEmptySubsequences: false).map { pair in
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      return (name: String(parts[0]), value: parts.count > 1 ? String(parts[1]) : "")
+    }
+    return (block, query)
+  }
+
+  private func store(
+    _ item: BlockBatch.Item, in buffer: IOBuffer, _ operation: CapabilityOperation, _ requestID: String
+  ) async -> BatchPutReply.Item {
+    do throws(Problem) {
+      guard item.data.count <= BlockBatch.itemDataBytes else {
+        throw Problem(.tooLarge, "A block in a batch has at most \(BlockBatch.itemDataBytes) bytes; send larger ones on their own.")
+      }
+      let capability = try capability(item.text, operation)
+      let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
+      upload.forwarding.metrics.received(put)
+      let receipts =
+        operation == .put
+        ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)
+      return BatchPutReply.Item(status: 201, receipts: receipts)
+    } catch { return BatchPutReply.Item(status: error.status, problem: error) }
+  }
+
+  /// `POST /v1/blocks/batch/get`: blocks to a client, compressed ones as they are when the client says so.
+  func get(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
+    do throws(Problem) {
+      let (_, items) = try await receive(head, body, .get, pools.client.large, limits.clientPatience)
+      let passThrough = BlockReading.acceptsZstandard(head.headers["Accept-Encoding"])
+      let admitted = try admit(items)
+      let found = await each(admitted) { await read($0, passThrough: passThrough) }
+      var answer = BlockBatch.begin(reserving: found.reduce(0) { $0 + $1.bytes.count + 64 })
+      for item in found {
+        BlockBatch.append(to: &answer, status: item.status, encoding: item.encoding, text: item.text, data: item.bytes)
+      }
+      return HTTPResponse(status: 200, headers: ["Content-Type": BlockBatch.contentType], body: .bytes(answer))
+    } catch { return HTTPResponse(error) }
+  }
+
+  private struct Found: Sendable {
+    var status: Int
+    var encoding = ContentEncoding.plain
+    var text = ""
+    var bytes: [UInt8]
+  }
+
+  /// Checks every capability before anything is read, so that the answer is known to fit its bound.
+  private func admit(_ items: [BlockBatch.Item]) throws(Problem) -> [Result<Capability, Problem>] {
+    var total = BlockBatch.magic.count
+    var admitted: [Result<Capability, Problem>] = []
+    for item in items {
+      do throws(Problem) {
+        let capability = try capability(item.text, .get)
+        total += BlockBatch.itemHeaderBytes + capability.size
+        admitted.append(.success(capability))
+      } catch {
+        total += BlockBatch.itemHeaderBytes + 300
+        admitted.append(.failure(error))
+      }
+    }
+    guard total <= BlockBatch.bodyBytes else {
+      throw Problem(.tooLarge, "The blocks of a batch have at most \(BlockBatch.bodyBytes) bytes together: ask for fewer.")
+    }
+    return admitted
+  }
+
+  private func read(_ admitted: Result<Capability, Problem>, passThrough: Bool) async -> Found {
+    let problem: Problem
+    do {
+      let capability = try admitted.get()
+      guard capability.size <= BlockBatch.itemDataBytes else { throw Problem(.tooLarge, "The block is too large for a batch.") }
+      let (bytes, encoding) = try await reading.small(capability, passThrough: passThrough)
+      return Found(status: 200, encoding: encoding, bytes: bytes)
+    } catch let error as Problem {
+      problem = error
+    } catch let error as BlockStoreError {
+      problem = Problem(error)
+    } catch { problem = Problem(.internalError, "The block could not be read.") }
+    return Found(status: problem.status, text: problem.kind.rawValue, bytes: Array(problem.detail.utf8.prefix(280)))
+  }
+
+  /// Does something with each item, a bounded number at a time, and answers in their order.
+  private func each<Item: Sendable, Outcome: Sendable>(
+    _ items: [Item], _ body: @escaping @Sendable (Item) async -> Outcome
+  ) async -> [Outcome] {
+    await withTaskGroup(of: (Int, Outcome).self) { group in
+      var next = 0
+      func add() {
+        guard next < items.count else { return }
+        let (index, item) = (next, items[next])
+        next += 1
+        group.addTask { (index, await body(item)) }
+      }
+      for _ in 0..<limits.parallelBatchItems { add() }
+      var outcomes = [Outcome?](repeating: nil, count: items.count)
+      while let (index, outcome) = await group.next() {
+        outcomes[index] = outcome
+        add()
+      }
+      return outcomes.compactMap { $0 }
+    }
+  }
+}

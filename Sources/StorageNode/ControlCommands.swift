@@ -1,0 +1,128 @@
+internal import BlockModel
+internal import BlockStore
+internal import ClusterLogic
+internal import HTTPTransport
+internal import Platform
+internal import ServiceAPI
+
+/// Answers the coordinator's commands: `POST /v1/control/{sha256 of the body}`.
+///
+/// What must hold: the body's hash is the signed name in the URL, so a signature covers the whole command; every list is bounded.
+struct ControlCommands: Sendable {
+  static let bodyLimit = 4 << 20
+  private static let partitionBits = 0...20
+
+  let node: NodeID
+  let admission: Admission
+  let disks: DiskSet
+  let pools: BufferPools
+  let copying: RecordCopying
+  let keys: DataKeyring?
+  let knowledge: ClusterKnowledge
+  let log: Logger
+
+  func handle(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
+    do throws(Problem) {
+      let capability = try admission.capability(block: head.parameters["hash"] ?? "", query: head.query, operations: [.control])
+      let bytes: [UInt8]
+      do throws(HTTPBodyError) { bytes = try await body.collect(limit: min(capability.size, ControlCommands.bodyLimit)) } catch {
+        throw Problem(error)
+      }
+      let hash = bytes.withUnsafeBytes { BlockID(words: SHA256Hasher.hash($0)) }
+      guard bytes.count == capability.size, hash == capability.block else {
+        throw Problem(.hashMismatch, "The body is not the command that this URL was signed for.")
+      }
+      let command: NodeCommand
+      do throws(JSONError) { command = try JSONCoding.decode(NodeCommand.self, from: bytes, limit: ControlCommands.bodyLimit) } catch {
+        throw Problem(.malformed, "The command cannot be read: \(error.message)")
+      }
+      return HTTPResponse(status: 200, json: try await perform(command, capability, head.requestID))
+    } catch { return HTTPResponse(error) }
+  }
+
+  private func perform(_ command: NodeCommand, _ capability: Capability, _ requestID: String) async throws(Problem) -> NodeCommandReply {
+    switch command {
+    case .exist(let blocks):
+      try check(blocks.count <= 10_000, "at most 10,000 blocks")
+      return .exist(
+        present: String(decoding: disks.status(of: blocks).map { $0 == nil ? UInt8(ascii: "0") : UInt8(ascii: "1") }, as: UTF8.self))
+    case .digest(let partitions, let bits):
+      try check(partitions.count <= 4096, "at most 4,096 partitions")
+      for partition in partitions { try checkPartition(partition, bits) }
+      let digests = partitions.map { disks.digest(ofPartition: $0, bits: bits) }
+      return .digest(counts: digests.map(\.count), words: digests.map(\.words))
+    case .list(let partition, let bits, let after, let limit):
+      try checkPartition(partition, bits)
+      try check(limit > 0, "a limit above 0")
+      let limit = min(limit, 10_000)
+      let page = disks.blocks(inPartition: partition, bits: bits, after: after, limit: limit)
+      return .list(blocks: page.map { BlockRef(id: $0.id, size: $0.plainBytes) }, next: page.count == limit ? page.last?.id : nil)
+    case .copy(let items):
+      try check(items.count <= 256, "at most 256 items")
+      return .copy(outcomes: await copying.copy(items, gcEpoch: capability.gcEpoch, requestID: requestID))
+    case .verify(let blocks):
+      try check(blocks.count <= 256, "at most 256 blocks")
+      return .verify(outcomes: await verify(blocks))
+    case .delete(let blocks):
+      try check(blocks.count <= 1000, "at most 1,000 blocks")
+      return .delete(deleted: try await delete(blocks, capability))
+    case .dataKey(let epoch, let requester, let publicKey):
+      return try dataKey(epoch, requester, publicKey)
+    }
+  }
+
+  private func check(_ condition: Bool, _ words: String) throws(Problem) {
+    guard condition else { throw Problem(.malformed, "The command takes \(words).") }
+  }
+
+  private func checkPartition(_ partition: Int, _ bits: Int) throws(Problem) {
+    try check(
+      ControlCommands.partitionBits.contains(bits) && (0..<(1 << max(0, min(bits, 20)))).contains(partition), "a partition that exists")
+  }
+
+  private func verify(_ blocks: [BlockID]) async -> [VerifyOutcome] {
+    var outcomes: [VerifyOutcome] = []
+    for block in blocks {
+      guard let stored = disks.status(of: block) else {
+        outcomes.append(.missing)
+        continue
+      }
+      do throws(BlockStoreError) {
+        try await disks.verify(block, using: pools.read.pool(storedBytes: stored.storedBytes))
+        outcomes.append(.valid)
+      } catch {
+        switch error.code {
+        case .notFound: outcomes.append(.missing)
+        case .rotten: outcomes.append(.rotten)
+        default: outcomes.append(.unreadable)
+        }
+        log.warning("a copy did not verify", ["block": .string(block.hex), "reason": .string(error.message)])
+      }
+    }
+    return outcomes
+  }
+
+  /// A coordinator that acts on an older layout than this node's is a past one: it deletes nothing here.
+  private func delete(_ blocks: [BlockID], _ capability: Capability) async throws(Problem) -> Int {
+    if let view = knowledge.view, capability.layoutVersion < view.layout.version || capability.gcEpoch < view.gcEpoch {
+      throw Problem(.fenced, "The command is of layout \(capability.layoutVersion); this node has seen \(view.layout.version).")
+    }
+    var deleted = 0
+    for block in blocks {
+      do throws(BlockStoreError) {
+        if try await disks.delete(block, ifEpochBelow: capability.gcEpoch) { deleted += 1 }
+      } catch { throw Problem(error) }
+    }
+    return deleted
+  }
+
+  private func dataKey(_ epoch: UInt32, _ requester: NodeID, _ publicKey: String) throws(Problem) -> NodeCommandReply {
+    guard let key = keys?.key(epoch) else { throw Problem(.notFound, "This node does not hold the data key of epoch \(epoch).") }
+    guard let bytes = HexDigits.decode(publicKey) else { throw Problem(.malformed, "The public key is not hexadecimal.") }
+    do throws(CryptoError) {
+      let reply = try DataKeyExchange.answer(key: key, epoch: epoch, requester: requester, publicKey: bytes, holder: node)
+      log.info("a data key was given to a node", ["epoch": .int(epoch), "node": .string(requester.text)])
+      return reply
+    } catch { throw Problem(.malformed, "The public key is not usable.") }
+  }
+}

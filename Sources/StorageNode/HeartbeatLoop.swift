@@ -1,0 +1,172 @@
+internal import BlockModel
+internal import BlockStore
+internal import HTTPTransport
+internal import Platform
+internal import ServiceAPI
+internal import Synchronization
+
+/// Tells the coordinator each second that the node lives and how its disks do, and takes what the coordinator answers.
+///
+/// What must hold: replies of a lower generation change nothing; a data key is durable before the node states it, and nothing is sealed
+/// before the coordinator said which epoch to use; with no coordinator in reach the node serves on with what it knows.
+final class HeartbeatLoop: Sendable {
+  private static let firstInterval: Duration = .seconds(1)
+  private static let intervals: ClosedRange<Int> = 50...60_000
+
+  private let identity: NodeIdentity
+  private let control: [any ControlPlane]
+  private let client: any HTTPRequesting
+  private let disks: DiskSet
+  private let keys: DataKeyring?
+  private let knowledge: ClusterKnowledge
+  private let rot: RotReports
+  private let pool: BlockingPool
+  private let metrics: NodeMetrics
+  private let log: Logger
+  private let processID: UInt64
+  private let isStopping: @Sendable () -> Bool
+  /// Which coordinator answered last; the others are asked when it does not.
+  private let turn = Mutex(0)
+
+  init(
+    identity: NodeIdentity, control: [any ControlPlane], client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
+    knowledge: ClusterKnowledge, rot: RotReports, pool: BlockingPool, metrics: NodeMetrics, log: Logger,
+    isStopping: @escaping @Sendable () -> Bool
+  ) {
+    self.identity = identity
+    self.control = control
+    self.client = client
+    self.disks = disks
+    self.keys = keys
+    self.knowledge = knowledge
+    self.rot = rot
+    self.pool = pool
+    self.metrics = metrics
+    self.log = log
+    self.isStopping = isStopping
+    processID = UInt64.random(in: 1...UInt64.max)
+  }
+
+  /// Beats until the task is cancelled.
+  func run() async {
+    var interval = HeartbeatLoop.firstInterval
+    var wasReached = true
+    while !Task.isCancelled {
+      do {
+        interval = try await beat()
+        metrics.heartbeats("answered").increment()
+        if !wasReached { log.info("the coordinator is back in reach") }
+        wasReached = true
+      } catch {
+        metrics.heartbeats("failed").increment()
+        if wasReached { log.warning("no coordinator took a heartbeat; serving on with what is known", ["reason": .error(error)]) }
+        wasReached = false
+      }
+      try? await Task.sleep(for: interval)
+    }
+  }
+
+  /// One heartbeat; answers how long to wait for the next.
+  func beat() async throws -> Duration {
+    let rotten = rot.next
+    let heartbeat = ClusterOperations.Heartbeat(
+      node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
+      viewRevision: knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(), processID: processID,
+      rottenBlocks: rotten)
+    let reply = try await perform(heartbeat)
+    var sealing: UInt32?
+    if case .use(let epoch) = reply.dataKeys { sealing = epoch }
+    try await knowledge.apply(generation: reply.generation, view: reply.view, dataKeyEpoch: sealing)
+    rot.acknowledge(rotten)
+    await obey(reply.dataKeys)
+    return .milliseconds(min(max(reply.intervalMilliseconds, HeartbeatLoop.intervals.lowerBound), HeartbeatLoop.intervals.upperBound))
+  }
+
+  /// Asks the coordinator that answered last, then the others.
+  private func perform<Operation: ControlOperation>(_ operation: Operation) async throws -> Operation.Response {
+    var failure: any Error = Problem(.unavailable, "The node has no coordinator to ask.")
+    let first = turn.withLock { $0 }
+    for offset in control.indices {
+      let index = (first + offset) % control.count
+      do {
+        let response = try await control[index].perform(
+          operation, context: ControlContext(requestID: RequestID.make(), node: identity.node))
+        turn.withLock { $0 = index }
+        return response
+      } catch { failure = error }
+    }
+    throw failure
+  }
+
+  private func reports() -> [DiskReport] {
+    disks.disks.map { disk in
+      let space = disk.space()
+      let (state, reason): (DiskState, String?) =
+        switch disk.health() {
+        case .healthy: isStopping() ? (.readOnly, "the node is stopping") : (.healthy, nil)
+        case .readOnly(let reason): (.readOnly, reason)
+        case .fenced(let reason): (.fenced, reason)
+        }
+      return DiskReport(
+        id: disk.disk, state: state, reason: reason, capacityBytes: space.capacityBytes, usedBytes: space.usedBytes,
+        blockCount: space.blockCount)
+    }
+  }
+
+  private func statements() -> [DataKeyStatement] {
+    guard let keys else { return [] }
+    return keys.epochs.compactMap { epoch in
+      keys.checkValue(epoch).map { DataKeyStatement(epoch: epoch, check: HexDigits.encode($0)) }
+    }
+  }
+
+  // MARK: Data keys
+
+  private func obey(_ order: DataKeyOrder) async {
+    do {
+      switch order {
+      case .use(let current):
+        if (current == 0) != (keys == nil) {
+          log.error("the node and its cluster do not agree whether blocks are encrypted", ["cluster_epoch": .int(current)])
+        }
+      case .create(let epoch):
+        guard let keys else { return }
+        if keys.key(epoch) == nil {
+          try await pool.run { try keys.add(epoch: epoch, key: SecretBytes(randomCount: KeyWrap.keySize)) }
+          log.info("made a data key", ["epoch": .int(epoch)])
+        }
+      case .fetch(let epoch): try await fetch(epoch)
+      case .wait: break
+      }
+    } catch {
+      log.warning("the order about data keys was not carried out; trying again", ["reason": .error(error)])
+    }
+  }
+
+  private func fetch(_ epoch: UInt32) async throws {
+    guard let keys, keys.key(epoch) == nil else { return }
+    let request = try DataKeyExchange.request(epoch: epoch, requester: identity.node)
+    let ticket = try await perform(
+      ClusterOperations.GetDataKeyTicket(epoch: epoch, body: request.bodyHash, bodyBytes: request.body.count))
+    let response = try await client.send(
+      HTTPClientRequest(
+        method: .post, url: ticket.url, headers: ["Content-Type": "application/json"], body: .bytes(request.body), deadline: .seconds(10),
+        responseLimit: 64 << 10))
+    guard response.status == 200 else { throw Problem(.unavailable, "Node \(ticket.holder) answered \(response.status).") }
+    let reply = try JSONCoding.decode(NodeCommandReply.self, from: response.bytes)
+    let key = try DataKeyExchange.key(from: reply, to: request, holder: ticket.holder)
+    guard DataKeyring(keys: [(epoch, key)]).checkValue(epoch).map({ HexDigits.encode($0) }) == ticket.check else {
+      throw Problem(.internalError, "Node \(ticket.holder) gave another key than the cluster's.")
+    }
+    try await pool.run { try keys.add(epoch: epoch, key: key) }
+    log.info("fetched a data key", ["epoch": .int(epoch), "holder": .string(ticket.holder.text)])
+  }
+}
+
+/// Who this node is, as it tells the coordinator.
+struct NodeIdentity: Sendable {
+  var node: NodeID
+  var zone: ZoneID
+  var address: String
+  var weight: Double
+}

@@ -1,0 +1,65 @@
+internal import BlockModel
+internal import BlockStore
+package import Platform
+
+/// What a node counts and shows on `/metrics`.
+package struct NodeMetrics: Sendable {
+  package let registry: Metrics
+
+  package init(_ registry: Metrics = Metrics()) { self.registry = registry }
+
+  /// Blocks and records that were let in, batched ones included.
+  func received(_ put: AdmittedPut) {
+    let labels: MetricLabels = ["operation": put.capability.operation.rawValue]
+    registry.counter("cairn_node_blocks_received_total", help: "Blocks and records let in.", labels: labels).increment()
+    registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels).increment(
+      by: put.bodyBytes)
+  }
+
+  /// Blocks and records that were read from disk to be sent.
+  func served(_ operation: String, bytes: Int) {
+    let labels: MetricLabels = ["operation": operation]
+    registry.counter("cairn_node_blocks_served_total", help: "Blocks and records served.", labels: labels).increment()
+    registry.counter("cairn_node_served_bytes_total", help: "Bytes of blocks and records served.", labels: labels).increment(by: bytes)
+  }
+
+  /// Records sent to replicas: `stored`, or why not.
+  func forwards(_ outcome: String) -> Counter {
+    registry.counter("cairn_node_forwards_total", help: "Records sent to other nodes, by outcome.", labels: ["outcome": outcome])
+  }
+
+  /// Records fetched for repair: a `CopyOutcome`.
+  func copies(_ outcome: String) -> Counter {
+    registry.counter("cairn_node_copies_total", help: "Records fetched from other nodes, by outcome.", labels: ["outcome": outcome])
+  }
+
+  func heartbeats(_ outcome: String) -> Counter {
+    registry.counter("cairn_node_heartbeats_total", help: "Heartbeats sent, by outcome.", labels: ["outcome": outcome])
+  }
+
+  var rottenCopies: Counter {
+    registry.counter("cairn_node_rotten_copies_total", help: "Copies whose check failed.")
+  }
+
+  /// Registers what is read when the metrics are asked for.
+  func watch(_ pools: BufferPools, _ disks: DiskSet) {
+    for (name, pool) in pools.all {
+      registry.gauge("cairn_node_buffers_lent", help: "Buffers in use.", labels: ["pool": name]) { Double(pool.lent) }
+      registry.gauge("cairn_node_buffers_limit", help: "Buffers that may be in use at once.", labels: ["pool": name]) { Double(pool.limit) }
+    }
+    for disk in disks.disks {
+      let id = disk.disk.hex
+      registry.gauge("cairn_node_disk_capacity_bytes", help: "Bytes that blocks may take.", labels: ["disk": id]) {
+        Double(disk.space().capacityBytes)
+      }
+      registry.gauge("cairn_node_disk_used_bytes", help: "Bytes that live blocks take.", labels: ["disk": id]) {
+        Double(disk.space().usedBytes)
+      }
+      registry.gauge("cairn_node_disk_blocks", help: "Blocks on the disk.", labels: ["disk": id]) { Double(disk.space().blockCount) }
+      registry.gauge("cairn_node_disk_healthy", help: "1 when the disk takes new blocks.", labels: ["disk": id]) {
+        disk.health() == .healthy ? 1 : 0
+      }
+    }
+    registry.gauge("cairn_node_resident_memory_bytes", help: "Memory of the process.") { Double(Machine.residentBytes) }
+  }
+}

@@ -1,0 +1,144 @@
+internal import BlockModel
+internal import BlockStore
+internal import ClusterLogic
+internal import HTTPTransport
+internal import Platform
+internal import ServiceAPI
+internal import Synchronization
+
+/// Carries small finished records to other nodes, as many in one request as wait for the same node.
+///
+/// The first leaves at once; those that come while it is under way go together in the next. So a lone record is not held up, and
+/// hundreds of small files cost a handful of requests.
+///
+/// What must hold: each parcel gets exactly one outcome. The line is as long as there are buffers behind it, and so is bounded.
+final class RecordCourier: Sendable {
+  /// Wire bytes of the largest record that goes by courier.
+  static let parcelBytes = RecordLayout.wireRange(storedBytes: 64 << 10).count
+  /// Bytes that one request carries at most.
+  private static let loadBytes = 1 << 20
+  private static let loadParcels = 256
+  /// Requests to one node at once.
+  private static let tours = 2
+
+  private struct Parcel: Sendable {
+    let record: OutgoingRecord
+    let target: String
+    let requestID: String
+    let done: CheckedContinuation<Result<[String], ForwardFailure>, Never>
+
+    var bytes: Int { BlockBatch.itemBytes(text: target.utf8.count, data: record.length) }
+  }
+
+  private struct Line {
+    var waiting: [Parcel] = []
+    var underWay = 0
+
+    /// The next load, nil when nothing waits or enough is under way.
+    mutating func load() -> [Parcel]? {
+      guard underWay < RecordCourier.tours, !waiting.isEmpty else { return nil }
+      var bytes = 0
+      var count = 0
+      while count < min(waiting.count, RecordCourier.loadParcels), count == 0 || bytes + waiting[count].bytes <= RecordCourier.loadBytes {
+        bytes += waiting[count].bytes
+        count += 1
+      }
+      let load = Array(waiting.prefix(count))
+      waiting.removeFirst(count)
+      underWay += 1
+      return load
+    }
+  }
+
+  private let client: any HTTPRequesting
+  private let limits: NodeLimits
+  private let lines = Mutex<[NodeID: Line]>([:])
+
+  init(client: any HTTPRequesting, limits: NodeLimits) {
+    self.client = client
+    self.limits = limits
+  }
+
+  /// Sends a finished record.
+  /// - Parameter target: path and query of its URL at the node.
+  func send(
+    _ record: OutgoingRecord, target: String, to address: String, node: NodeID, requestID: String
+  ) async -> Result<[String], ForwardFailure> {
+    await withCheckedContinuation { done in
+      let parcel = Parcel(record: record, target: target, requestID: requestID, done: done)
+      let load = lines.withLock { lines in
+        lines[node, default: Line()].waiting.append(parcel)
+        return lines[node, default: Line()].load()
+      }
+      if let load { Task { await carry(load, to: address, node: node) } }
+    }
+  }
+
+  /// Carries loads until nothing waits for the node any more.
+  private func carry(_ first: [Parcel], to address: String, node: NodeID) async {
+    var load: [Parcel]? = first
+    while let parcels = load {
+      if parcels.count == 1 {
+        parcels[0].done.resume(returning: await single(parcels[0], address))
+      } else {
+        await together(parcels, address)
+      }
+      load = lines.withLock { lines in
+        var line = lines[node, default: Line()]
+        line.underWay -= 1
+        let next = line.load()
+        lines[node] = line.underWay == 0 && line.waiting.isEmpty ? nil : line
+        return next
+      }
+    }
+  }
+
+  private func single(_ parcel: Parcel, _ address: String) async -> Result<[String], ForwardFailure> {
+    let request = HTTPClientRequest(
+      method: .put, url: address + parcel.target,
+      headers: ["X-Request-Id": parcel.requestID, "Content-Type": "application/vnd.cairn.record"], body: .buffer(parcel.record.open()),
+      deadline: limits.forwardDeadline, connectTimeout: limits.forwardConnectTimeout, stallTimeout: nil, responseLimit: 64 << 10)
+    do throws(HTTPClientError) {
+      let response = try await client.send(request)
+      return Forwarding.receipts(status: response.status, response.bytes)
+    } catch { return .failure(ForwardFailure(.unreachable, error.message)) }
+  }
+
+  private func together(_ parcels: [Parcel], _ address: String) async {
+    let outcomes = await batch(parcels, address)
+    for (index, parcel) in parcels.enumerated() {
+      parcel.done.resume(returning: outcomes.flatMap { RecordCourier.outcome($0, index, of: parcels.count) })
+    }
+  }
+
+  private func batch(_ parcels: [Parcel], _ address: String) async -> Result<BatchPutReply, ForwardFailure> {
+    var body = BlockBatch.begin(reserving: parcels.reduce(0) { $0 + $1.bytes })
+    for parcel in parcels {
+      let wire = parcel.record.buffer.bytes(RecordLayout.localBytes..<(RecordLayout.localBytes + parcel.record.length))
+      BlockBatch.append(to: &body, text: parcel.target, data: wire)
+    }
+    let request = HTTPClientRequest(
+      method: .post, url: address + BatchRoutes.replicatePath,
+      headers: ["X-Request-Id": parcels[0].requestID, "Content-Type": BlockBatch.contentType], body: .bytes(body),
+      deadline: limits.forwardDeadline, connectTimeout: limits.forwardConnectTimeout, stallTimeout: nil, responseLimit: 4 << 20)
+    do throws(HTTPClientError) {
+      let response = try await client.send(request)
+      guard response.status == 200 else {
+        return .failure(ForwardFailure(status: response.status, String(decoding: response.bytes.prefix(300), as: UTF8.self)))
+      }
+      guard let reply = try? JSONCoding.decode(BatchPutReply.self, from: response.bytes) else {
+        return .failure(ForwardFailure(.refused, "its answer is not readable"))
+      }
+      return .success(reply)
+    } catch { return .failure(ForwardFailure(.unreachable, error.message)) }
+  }
+
+  private static func outcome(_ reply: BatchPutReply, _ index: Int, of count: Int) -> Result<[String], ForwardFailure> {
+    guard reply.items.count == count else { return .failure(ForwardFailure(.refused, "it answered for another number of records")) }
+    let item = reply.items[index]
+    guard item.status == 201, let receipts = item.receipts else {
+      return .failure(ForwardFailure(status: item.status, item.problem?.detail ?? ""))
+    }
+    return .success(receipts)
+  }
+}

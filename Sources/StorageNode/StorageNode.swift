@@ -1,0 +1,152 @@
+package import BlockModel
+package import BlockStore
+package import Credentials
+package import HTTPTransport
+package import Platform
+package import ServiceAPI
+internal import Synchronization
+
+/// One storage node, put together from its parts: its routes, its heartbeats, and its end. It opens no sockets and no disks itself, so
+/// tests run it over any store and any transport.
+///
+/// What must hold: every route but `/healthz`, `/readyz` and `/metrics` asks for a capability before it does anything.
+package final class StorageNode: Sendable {
+  /// What a node is made from.
+  package struct Parts: Sendable {
+    package var node: NodeID
+    package var zone: ZoneID
+    package var weight: Double
+    package var advertisedAddress: String
+    package var durability: Receipt.Durability
+    package var limits: NodeLimits
+    package var keys: NodeKeys
+    /// nil with encryption off.
+    package var dataKeys: DataKeyring?
+    package var disks: [any BlockStoring]
+    package var knowledge: ClusterKnowledge
+    package var client: any HTTPRequesting
+    /// The coordinators, asked in turn.
+    package var control: [any ControlPlane]
+    package var pool: BlockingPool
+    package var time: any TimeSource
+    package var metrics: NodeMetrics
+    package var log: Logger
+
+    package init(
+      node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
+      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, client: any HTTPRequesting,
+      control: [any ControlPlane], pool: BlockingPool, time: any TimeSource, metrics: NodeMetrics, log: Logger
+    ) {
+      self.node = node
+      self.zone = zone
+      self.weight = weight
+      self.advertisedAddress = advertisedAddress
+      self.durability = durability
+      self.limits = limits
+      self.keys = keys
+      self.dataKeys = dataKeys
+      self.disks = disks
+      self.knowledge = knowledge
+      self.client = client
+      self.control = control
+      self.pool = pool
+      self.time = time
+      self.metrics = metrics
+      self.log = log
+    }
+  }
+
+  package let pools: BufferPools
+  package let disks: DiskSet
+  package let knowledge: ClusterKnowledge
+  package let metrics: NodeMetrics
+  let admission: Admission
+  let upload: BlockUpload
+  let replica: ReplicaIntake
+  let reading: BlockReading
+  let batches: BatchRoutes
+  let commands: ControlCommands
+  let log: Logger
+  private let heartbeats: HeartbeatLoop
+  private let beating = Mutex<Task<Void, Never>?>(nil)
+  private let stopping: Flag
+
+  package init(_ parts: Parts) {
+    let (stopping, rot) = (Flag(), RotReports())
+    let (disks, pools) = (DiskSet(parts.disks), BufferPools(parts.limits))
+    let (knowledge, metrics, log) = (parts.knowledge, parts.metrics, parts.log)
+    let (dataKeys, keys) = (parts.dataKeys, parts.keys)
+    self.stopping = stopping
+    self.disks = disks
+    self.pools = pools
+    self.knowledge = knowledge
+    self.metrics = metrics
+    self.log = log
+    admission = Admission(
+      node: parts.node, verifier: CapabilityVerifier(keys: keys), knowledge: knowledge, disks: disks, time: parts.time,
+      isReady: { StorageNode.canSeal(knowledge, dataKeys) }, isStopping: { stopping.isUp })
+    let keeper = CopyKeeper(
+      node: parts.node, cluster: keys.cluster, disks: disks, signer: ReceiptSigner(keys: keys), durability: parts.durability)
+    let forwarding = Forwarding(
+      knowledge: knowledge, client: parts.client, courier: RecordCourier(client: parts.client, limits: parts.limits), limits: parts.limits,
+      metrics: metrics, log: log)
+    upload = BlockUpload(
+      node: parts.node, zone: parts.zone, pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, knowledge: knowledge,
+      forwarding: forwarding, time: parts.time, log: log)
+    replica = ReplicaIntake(pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, log: log)
+    reading = BlockReading(admission: admission, disks: disks, pools: pools, rot: rot, metrics: metrics, log: log)
+    batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
+    let copying = RecordCopying(
+      client: parts.client, disks: disks, pools: pools, limits: parts.limits, keys: dataKeys, metrics: metrics, log: log)
+    commands = ControlCommands(
+      node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge, log: log)
+    heartbeats = HeartbeatLoop(
+      identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
+      control: parts.control, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, pool: parts.pool,
+      metrics: metrics, log: log, isStopping: { stopping.isUp })
+    metrics.watch(pools, disks)
+  }
+
+  /// Whether records can be sealed: the coordinator has said under which epoch, and its key is here.
+  private static func canSeal(_ knowledge: ClusterKnowledge, _ keys: DataKeyring?) -> Bool {
+    guard let epoch = knowledge.dataKeyEpoch else { return false }
+    guard let keys else { return epoch == 0 }
+    return epoch != 0 && keys.key(epoch) != nil
+  }
+
+  /// Why the node is not ready to take and serve blocks; nil when it is.
+  package var notReady: String? {
+    if stopping.isUp { return "The node is stopping." }
+    if knowledge.view == nil { return "The node has not heard from a coordinator yet." }
+    if !admission.isReady() { return "The node has no data key of the cluster yet." }
+    if !disks.disks.contains(where: { $0.health() == .healthy }) { return "No disk of the node takes blocks." }
+    return nil
+  }
+
+  /// Starts the heartbeats.
+  package func start() {
+    beating.withLock { $0 = Task { [heartbeats] in await heartbeats.run() } }
+  }
+
+  /// Sends one heartbeat now and carries out what it answers; for tests and for the first one.
+  package func beat() async throws { _ = try await heartbeats.beat() }
+
+  /// From now on new blocks are refused; reads go on.
+  package func refuseWrites() { stopping.raise() }
+
+  /// Ends the heartbeats and lets go of the disks. Requests have ended before.
+  package func stop() async {
+    stopping.raise()
+    let task = beating.withLock { $0.take() }
+    task?.cancel()
+    await task?.value
+    await disks.close()
+  }
+}
+
+/// A flag that goes up once.
+final class Flag: Sendable {
+  private let value = Atomic<Bool>(false)
+  var isUp: Bool { value.load(ordering: .acquiring) }
+  func raise() { value.store(true, ordering: .releasing) }
+}

@@ -1,0 +1,360 @@
+import BlockModel
+import ClusterLogic
+import Coordinator
+import Credentials
+import HTTPTransport
+import MetadataStore
+import Platform
+import ServiceAPI
+import Synchronization
+
+func node(_ number: Int) -> NodeID { NodeID("node-\(number)")! }
+func zone(_ number: Int) -> ZoneID { ZoneID("zone-\(number)")! }
+
+/// `ClusterMetadata` in memory, with what a test wants to break.
+final class FakeMetadata: ClusterMetadata {
+  struct State {
+    var generation: UInt64 = 0
+    var layouts: [Layout] = []
+    var filling: [Int: FillingPartition] = [:]
+    var nodes: [NodeID: NodeRecord] = [:]
+    var live: [LiveBlock] = []
+    var repairs: [BlockID: RepairRow] = [:]
+    var epochs: [UInt32: DataKeyEpochRecord] = [:]
+    var findings: [RecountFinding] = []
+    var uses: [BlockID: BlockUses] = [:]
+    var isBroken = false
+    var countQueries = 0
+  }
+
+  let identity = ClusterIdentity(
+    cluster: ClusterID(high: 1, low: 2), partitionBits: 4, replicationFactor: 3, writeQuorum: 2)
+  let state = Mutex(State())
+
+  private func use<T: Sendable>(_ body: (inout State) throws(MetadataError) -> T) throws(MetadataError) -> T {
+    let result: Result<T, MetadataError> = state.withLock { state in
+      guard !state.isBroken else { return .failure(MetadataError(.unavailable, "the database is away")) }
+      do throws(MetadataError) { return .success(try body(&state)) } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+
+  func clusterIdentity() async throws(MetadataError) -> ClusterIdentity { identity }
+
+  func raiseGeneration() async throws(MetadataError) -> UInt64 {
+    try use { state in
+      state.generation += 1
+      return state.generation
+    }
+  }
+
+  func currentLayout() async throws(MetadataError) -> Layout {
+    try use { state in
+      state.layouts.last ?? .empty(partitionBits: 4, replicationFactor: 3, writeQuorum: 2)
+    }
+  }
+
+  func layoutHistory(limit: Int) async throws(MetadataError) -> [Layout] {
+    try use { state in Array(state.layouts.reversed().prefix(limit)) }
+  }
+
+  func commitLayout(_ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition]) async throws(MetadataError) {
+    try use { (state) throws(MetadataError) in
+      guard (state.layouts.last?.version ?? 0) == expectedVersion else { throw MetadataError(.conflict, "another layout is newer") }
+      state.layouts.append(layout)
+      state.filling = Dictionary(uniqueKeysWithValues: filling.map { ($0.partition, $0) })
+    }
+  }
+
+  func fillingPartitions() async throws(MetadataError) -> [FillingPartition] {
+    try use { state in state.filling.values.sorted { $0.partition < $1.partition } }
+  }
+
+  func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError) {
+    try use { (state) throws(MetadataError) in
+      guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
+      for row in rows { state.filling[row.partition] = row.targets.isEmpty ? nil : row }
+    }
+  }
+
+  func nodes() async throws(MetadataError) -> [NodeRecord] { try use { state in state.nodes.values.sorted { $0.id < $1.id } } }
+  func saveNode(_ node: NodeRecord) async throws(MetadataError) { try use { state in state.nodes[node.id] = node } }
+
+  func liveBlocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) async throws(MetadataError) -> [LiveBlock] {
+    try use { state in
+      Array(state.live.filter { $0.id.partition(bits: bits) == partition && (after == nil || $0.id > after!) }.prefix(limit))
+    }
+  }
+
+  func referencedBlockCounts() async throws(MetadataError) -> [Int] {
+    try use { state in
+      state.countQueries += 1
+      var counts = [Int](repeating: 0, count: 16)
+      for block in state.live where block.isReferenced { counts[block.id.partition(bits: 4)] += 1 }
+      return counts
+    }
+  }
+
+  func repairs(after: BlockID?, limit: Int) async throws(MetadataError) -> [RepairRow] {
+    try use { state in
+      Array(state.repairs.values.sorted { $0.block < $1.block }.filter { after == nil || $0.block > after! }.prefix(limit))
+    }
+  }
+
+  func repairCount() async throws(MetadataError) -> Int { try use { state in state.repairs.count } }
+
+  func addRepairs(_ blocks: [BlockID]) async throws(MetadataError) {
+    try use { state in
+      for block in blocks {
+        guard let live = state.live.first(where: { $0.id == block && $0.isReferenced }) else { continue }
+        if state.repairs[block] == nil { state.repairs[block] = RepairRow(block: block, size: live.size, strays: []) }
+      }
+    }
+  }
+
+  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+    try use { (state) throws(MetadataError) in
+      guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
+      for block in blocks { state.repairs[block] = nil }
+    }
+  }
+
+  func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]] {
+    try use { state in
+      var found: [BlockID: [NodeID]] = [:]
+      for block in blocks { if let row = state.repairs[block], !row.strays.isEmpty { found[block] = row.strays } }
+      return found
+    }
+  }
+
+  func dataKeyEpochs() async throws(MetadataError) -> [DataKeyEpochRecord] { try use { state in Array(state.epochs.values) } }
+
+  func saveDataKeyEpoch(_ record: DataKeyEpochRecord) async throws(MetadataError) -> DataKeyEpochRecord {
+    try use { state in
+      if let known = state.epochs[record.epoch], known.founder != record.founder || !known.check.isEmpty { return known }
+      state.epochs[record.epoch] = record
+      return record
+    }
+  }
+
+  func gcEpoch() async throws(MetadataError) -> UInt64 { 1 }
+
+  func uses(of block: BlockID, limit: Int) async throws(MetadataError) -> BlockUses {
+    try use { state in
+      if let uses = state.uses[block] { return uses }
+      guard let live = state.live.first(where: { $0.id == block }) else { return BlockUses(size: nil, uses: [], leases: []) }
+      return BlockUses(size: live.size, uses: [.init(owner: "ann", path: "/a", version: 1)], leases: [])
+    }
+  }
+
+  func recount() async throws(MetadataError) -> [RecountFinding] { try use { state in state.findings } }
+}
+
+/// Storage nodes behind a fake client: each checks that what it is asked is signed for it.
+final class FakeNodes: HTTPRequesting {
+  struct Node {
+    var blocks: Set<BlockID> = []
+    var rotten: Set<BlockID> = []
+    var isUp = true
+    /// Serves anybody: what an audit must find.
+    var isOpen = false
+    var copies = 0
+  }
+
+  private let verifiers: [NodeID: CapabilityVerifier]
+  private let wall: any TimeSource
+  let state: Mutex<[NodeID: Node]>
+  let refused = Atomic<Int>(0)
+
+  init(_ nodes: [NodeID], secret: ClusterSecret, cluster: ClusterID, time: any TimeSource) {
+    verifiers = Dictionary(uniqueKeysWithValues: nodes.map { ($0, CapabilityVerifier(keys: secret.nodeKeys($0, cluster: cluster))) })
+    state = Mutex(Dictionary(uniqueKeysWithValues: nodes.map { ($0, Node()) }))
+    wall = time
+  }
+
+  static func address(_ node: NodeID) -> String { "http://\(node.text).test:7000" }
+
+  func send(_ request: HTTPClientRequest) async throws(HTTPClientError) -> HTTPClientResponse {
+    let rest = request.url.dropFirst("http://".count)
+    let host = NodeID(String(rest.prefix { $0 != "." }))!
+    let pathAndQuery = rest.drop { $0 != "/" }
+    let path = String(pathAndQuery.prefix { $0 != "?" })
+    let query = pathAndQuery.drop { $0 != "?" }.dropFirst().split(separator: "&").map { pair in
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      return (name: String(parts[0]), value: parts.count > 1 ? String(parts[1]) : "")
+    }
+    guard state.withLock({ $0[host]?.isUp }) == true else { throw HTTPClientError(code: .cannotConnect, message: "connection refused") }
+    let id = String(path.split(separator: "/").last!)
+    guard let capability = try? verifiers[host]!.verify(block: id, query: query, operations: [.control, .get], now: wall.wall()) else {
+      refused.add(1, ordering: .relaxed)
+      let isOpen = state.withLock { $0[host]!.isOpen }
+      return HTTPClientResponse(status: isOpen ? 200 : 403, headers: [:], bytes: [], count: 0)
+    }
+    if capability.operation == .get { return HTTPClientResponse(status: 404, headers: [:], bytes: [], count: 0) }
+    guard case .bytes(let body) = request.body, body.count == capability.size,
+      body.withUnsafeBytes({ BlockID(words: SHA256Hasher.hash($0)) }) == capability.block,
+      let command = try? JSONCoding.decode(NodeCommand.self, from: body)
+    else { return HTTPClientResponse(status: 422, headers: [:], bytes: [], count: 0) }
+    let reply = answer(command, at: host)
+    let bytes = (try? JSONCoding.encode(reply)) ?? []
+    return HTTPClientResponse(status: 200, headers: [:], bytes: bytes, count: bytes.count)
+  }
+
+  func stream(
+    _ request: HTTPClientRequest, onHead: @escaping @Sendable (HTTPClientResponse) -> Void,
+    onBytes: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool
+  ) async throws(HTTPClientError) { throw HTTPClientError(code: .cannotConnect, message: "nothing streams here") }
+
+  private func answer(_ command: NodeCommand, at host: NodeID) -> NodeCommandReply {
+    state.withLock { nodes in
+      switch command {
+      case .exist(let blocks): return .exist(present: String(blocks.map { nodes[host]!.blocks.contains($0) ? "1" : "0" }))
+      case .verify(let blocks):
+        return .verify(
+          outcomes: blocks.map { block in
+            if nodes[host]!.rotten.remove(block) != nil {
+              nodes[host]!.blocks.remove(block)
+              return .rotten
+            }
+            return nodes[host]!.blocks.contains(block) ? .valid : .missing
+          })
+      case .copy(let items):
+        return .copy(
+          outcomes: items.map { item in
+            if nodes[host]!.blocks.contains(item.block) { return .present }
+            let up = item.sources.map(\.node).filter { nodes[$0]!.isUp }
+            guard up.contains(where: { nodes[$0]!.blocks.contains(item.block) && !nodes[$0]!.rotten.contains(item.block) }) else {
+              return up.count == item.sources.count ? .sourceMissing : .failed
+            }
+            nodes[host]!.blocks.insert(item.block)
+            nodes[host]!.copies += 1
+            return .copied
+          })
+      default: return .delete(deleted: 0)
+      }
+    }
+  }
+}
+
+/// A whole cluster around one `ClusterService`, on a clock that the test moves.
+final class FakeCluster: Sendable {
+  let time = ManualTime()
+  let metadata = FakeMetadata()
+  let secret = ClusterSecret.generate()
+  let nodes: FakeNodes
+  let names: [NodeID]
+  let dispatcher = ControlDispatcher()
+  private let current: Mutex<ClusterService>
+  private let configuration: ClusterConfiguration
+  private let beating: Mutex<Set<NodeID>>
+  let replies = Mutex<[NodeID: HeartbeatReply]>([:])
+
+  var service: ClusterService { current.withLock { $0 } }
+
+  init(nodes count: Int = 6, isEncrypted: Bool = false) {
+    names = (1...count).map(node)
+    nodes = FakeNodes(names, secret: secret, cluster: metadata.identity.cluster, time: time)
+    configuration = .dev(initialNodes: count, isEncrypted: isEncrypted)
+    current = Mutex(FakeCluster.make(metadata, secret, nodes, time, configuration))
+    beating = Mutex(Set(names))
+  }
+
+  private static func make(
+    _ metadata: FakeMetadata, _ secret: ClusterSecret, _ nodes: FakeNodes, _ time: ManualTime, _ configuration: ClusterConfiguration
+  ) -> ClusterService {
+    ClusterService(
+      metadata: metadata, signer: CapabilitySigner(root: secret.capabilityRoot), http: nodes, time: time, configuration: configuration,
+      logger: .none, metrics: Metrics())
+  }
+
+  func start() async throws {
+    try await service.start(runsLoop: false)
+    service.register(on: dispatcher)
+  }
+
+  /// The coordinator dies, and another process takes its place over the same database.
+  func restart() async throws {
+    await service.stop()
+    let next = FakeCluster.make(metadata, secret, nodes, time, configuration)
+    try await next.start(runsLoop: false)
+    current.withLock { $0 = next }
+  }
+
+  func heartbeat(_ name: NodeID, keys: [DataKeyStatement] = [], rotten: [BlockID] = []) -> ClusterOperations.Heartbeat {
+    let number = names.firstIndex(of: name)!
+    return ClusterOperations.Heartbeat(
+      node: name, zone: zone(number % 3), address: FakeNodes.address(name), weight: 1,
+      disks: [
+        DiskReport(
+          id: DiskID(high: 7, low: UInt64(number)), state: .healthy, reason: nil, capacityBytes: 1 << 40, usedBytes: 1 << 30, blockCount: 3)
+      ], viewRevision: 0, generation: 1, dataKeys: keys, processID: UInt64(number + 1), rottenBlocks: rotten)
+  }
+
+  func kill(_ name: NodeID) {
+    beating.withLock { _ = $0.remove(name) }
+    nodes.state.withLock { $0[name]!.isUp = false }
+  }
+
+  func revive(_ name: NodeID) {
+    beating.withLock { _ = $0.insert(name) }
+    nodes.state.withLock { $0[name]!.isUp = true }
+  }
+
+  /// One step of 100 ms: heartbeats, then a tick, then a moment for what it started.
+  func step() async throws {
+    time.advance(by: .milliseconds(100))
+    for name in names where beating.withLock({ $0.contains(name) }) {
+      let reply = try await dispatcher.performOn(service, heartbeat(name))
+      replies.withLock { $0[name] = reply }
+    }
+    await service.tick()
+    try await Task.sleep(for: .milliseconds(2))
+  }
+
+  /// Steps until it holds; false when it does not within so many steps.
+  func run(steps: Int = 3000, until condition: () async throws -> Bool) async throws -> Bool {
+    for _ in 0..<steps {
+      if try await condition() { return true }
+      try await step()
+    }
+    return false
+  }
+
+  /// Blocks as if they had been uploaded: on all replicas, and referenced.
+  func store(_ count: Int, seed: UInt64) -> [BlockID] {
+    var random = SeededRandom(seed: seed)
+    let layout = service.view!.layout
+    let blocks = (0..<count).map { _ in BlockID(words: (random.next(), random.next(), random.next(), random.next())) }.sorted()
+    nodes.state.withLock { nodes in
+      for block in blocks { for replica in layout.replicas(of: block) { nodes[replica]!.blocks.insert(block) } }
+    }
+    metadata.state.withLock { state in
+      state.live = (state.live + blocks.map { LiveBlock(id: $0, size: 1000, isReferenced: true) }).sorted { $0.id < $1.id }
+    }
+    return blocks
+  }
+
+  /// Live blocks that lack a copy on a replica of the present layout.
+  var lacking: [BlockID] {
+    let layout = service.view!.layout
+    let live = metadata.state.withLock { $0.live.map(\.id) }
+    return nodes.state.withLock { nodes in
+      live.filter { block in
+        layout.replicas(of: block).contains { !nodes[$0]!.blocks.contains(block) || nodes[$0]!.rotten.contains(block) }
+      }
+    }
+  }
+
+  func perform<Op: ControlOperation>(_ operation: Op) async throws -> Op.Response {
+    try await dispatcher.performOn(service, operation)
+  }
+}
+
+extension ControlDispatcher {
+  /// As through the door, to the service that runs now: a dispatcher cannot be told of another service.
+  func performOn<Op: ControlOperation>(_ service: ClusterService, _ operation: Op, node: NodeID? = nil) async throws -> Op.Response {
+    let dispatcher = ControlDispatcher()
+    service.register(on: dispatcher)
+    return try await dispatcher.perform(operation, context: ControlContext(requestID: "test", node: node))
+  }
+}

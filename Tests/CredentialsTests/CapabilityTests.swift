@@ -1,0 +1,128 @@
+import BlockModel
+import Credentials
+import Platform
+import TestSupport
+import Testing
+
+private let before = WallTime(seconds: 1_799_999_999)
+
+private func refusal(
+  _ path: String, node: String = "node-1", block: String = Vectors.blockHex, operations: [CapabilityOperation] = [.put, .get],
+  secret: ClusterSecret? = nil, now: WallTime = before
+) throws -> CredentialError.Code? {
+  let secret = try secret ?? Vectors.secret()
+  let verifier = CapabilityVerifier(keys: secret.nodeKeys(try Vectors.node(node), cluster: try Vectors.cluster()))
+  do {
+    _ = try verifier.verify(block: block, query: Vectors.query(path), operations: operations, now: now)
+    return nil
+  } catch { return error.code }
+}
+
+@Suite("Capabilities")
+struct CapabilityTests {
+  @Test("signing gives the published vectors")
+  func vectors() throws {
+    let signer = CapabilitySigner(root: try Vectors.secret().capabilityRoot)
+    let get = try Vectors.capability(.get, quorum: 0)
+    #expect(signer.sign(get) == Vectors.getSignature)
+    var put = try Vectors.capability(.put)
+    let replica = try Vectors.node("node-2")
+    put.forwards = [.init(node: replica, signature: signer.sign(put.replica(at: replica)))]
+    #expect(put.forwards[0].signature == Vectors.replicateSignature)
+    #expect(signer.url(put, address: "") == Vectors.putPath)
+  }
+
+  @Test("a genuine URL is accepted and read back whole")
+  func roundTrip() throws {
+    let keys = try Vectors.secret().nodeKeys(try Vectors.node(), cluster: try Vectors.cluster())
+    let capability = try CapabilityVerifier(keys: keys).verify(
+      block: Vectors.blockHex, query: Vectors.query(Vectors.putPath), operations: [.put], now: before)
+    #expect(capability.forwards.map(\.node.text) == ["node-2"])
+    #expect(capability.pathAndQuery(signature: Vectors.putSignature) == Vectors.putPath)
+  }
+
+  @Test("a URL opens nothing at another node, for another operation, under another cluster's keys, or after its time")
+  func refusals() throws {
+    #expect(try refusal(Vectors.putPath) == nil)
+    #expect(try refusal(Vectors.putPath, node: "node-2") == .wrongNode)
+    #expect(try refusal(Vectors.putPath, operations: [.get]) == .wrongOperation)
+    #expect(try refusal(Vectors.putPath, secret: .generate()) == .badSignature)
+    #expect(try refusal(Vectors.putPath, secret: .generate(epoch: 9)) == .unknownKey)
+    #expect(try refusal(Vectors.putPath, now: WallTime(seconds: 1_800_000_000)) == .expired)
+    #expect(try refusal(Vectors.putPath, block: String(Vectors.blockHex.reversed())) == .badSignature)
+  }
+
+  @Test(
+    "every signed field is protected",
+    arguments: [
+      ("size=3", "size=4"), ("lv=7", "lv=8"), ("ge=2", "ge=3"), ("w=2", "w=1"), ("exp=1800000000", "exp=1800000001"),
+      ("op=put", "op=replicate"),
+      ("up=0001", "up=0002"), ("fwd=node-2", "fwd=node-3"),
+    ])
+  func tampering(from: String, to: String) throws {
+    let path = Vectors.putPath.replacing(from, with: to)
+    #expect(path != Vectors.putPath)
+    let expected: CredentialError.Code = from == "op=put" ? .malformed : .badSignature
+    #expect(try refusal(path, operations: CapabilityOperation.allCases) == expected)
+  }
+
+  @Test(
+    "a missing, unknown, repeated or oddly spelled parameter is malformed",
+    arguments: [
+      ("&kid=1", ""), ("&kid=1", "&kid=1&x=1"), ("&kid=1", "&kid=1&kid=1"), ("size=3", "size=03"), ("size=3", "size=+3"),
+      ("size=3", "size=-1"),
+      ("size=3", "size=4194305"), ("v=1", "v=2"), ("w=2", "w=17"), ("lv=7", "lv=18446744073709551616"), ("kid=1", "kid=4294967296"),
+      ("fwd=node-2:", "fwd=node-2"), ("fwd=node-2:", "fwd=Node-2:"), ("op=put", "op=PUT"),
+    ])
+  func malformed(from: String, to: String) throws {
+    let path = Vectors.putPath.replacing(from, with: to)
+    #expect(path != Vectors.putPath)
+    #expect(try refusal(path) == .malformed)
+  }
+
+  @Test("two key epochs live at once, and the older one still opens until it is dropped")
+  func rotation() throws {
+    let old = SecretBytes(randomCount: 32)
+    let new = SecretBytes(randomCount: 32)
+    let before = ClusterSecret(keys: try EpochKeys([(1, old)]))
+    let both = ClusterSecret(keys: try EpochKeys([(2, new), (1, old)]))
+    let after = ClusterSecret(keys: try EpochKeys([(2, new)]))
+    let oldPath = CapabilitySigner(root: before.capabilityRoot).url(try Vectors.capability(.get), address: "")
+    var capability = try Vectors.capability(.get)
+    let signer = CapabilitySigner(root: both.capabilityRoot)
+    capability.keyEpoch = signer.currentEpoch
+    #expect(signer.currentEpoch == 2)
+    #expect(try refusal(oldPath, secret: both) == nil)
+    #expect(try refusal(signer.url(capability, address: ""), secret: both) == nil)
+    #expect(try refusal(oldPath, secret: after) == .unknownKey)
+  }
+
+  @Test("no mutation of a genuine URL is accepted, and none traps")
+  func fuzz() throws {
+    var random = Seeds.random()
+    let original = Array(Vectors.putPath.utf8)
+    for _ in 0..<5000 {
+      var bytes = original
+      for _ in 0..<Int.random(in: 1...4, using: &random) {
+        let place = Int.random(in: 76..<bytes.count, using: &random)
+        switch Int.random(in: 0..<4, using: &random) {
+        case 0: bytes[place] = UInt8.random(in: 32..<127, using: &random)
+        case 1: bytes.remove(at: place)
+        case 2: bytes.insert(UInt8.random(in: 32..<127, using: &random), at: place)
+        default: bytes.append(contentsOf: bytes[place...].prefix(9))
+        }
+      }
+      let path = String(decoding: bytes, as: UTF8.self)
+      guard path != Vectors.putPath else { continue }
+      let query = path.split(separator: "?", maxSplits: 1).dropFirst().flatMap { $0.split(separator: "&") }.map { part in
+        let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        return (name: String(pair[0]), value: pair.count > 1 ? String(pair[1]) : "")
+      }
+      if query.elementsEqual(Vectors.query(Vectors.putPath), by: { $0 == $1 }) { continue }
+      let keys = try Vectors.secret().nodeKeys(try Vectors.node(), cluster: try Vectors.cluster())
+      #expect(throws: CredentialError.self, "\(path)") {
+        try CapabilityVerifier(keys: keys).verify(block: Vectors.blockHex, query: query, operations: [.put], now: before)
+      }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import BlockModel
+import ClusterLogic
+import MetadataStore
+import ServiceAPI
+import Testing
+
+@Suite("The cluster's rows")
+struct ClusterConformanceTests {
+  @Test("layouts follow each other by number, and who is late is told", arguments: Engine.allCases)
+  func layouts(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let next = Fixture.layout(version: 2)
+    let filling = [FillingPartition(partition: 3, targets: [Fixture.node("n1")], sources: [Fixture.node("n4"), Fixture.node("n5")])]
+    try await fixture.store.commitLayout(next, expectedVersion: 1, filling: filling)
+    #expect(try await fixture.store.currentLayout() == next)
+    #expect(try await fixture.store.layoutHistory(limit: 5).map(\.version) == [2, 1])
+    #expect(try await fixture.store.fillingPartitions() == filling)
+    await expectConflict { try await fixture.store.commitLayout(Fixture.layout(version: 2), expectedVersion: 1, filling: []) }
+    await expectConflict { try await fixture.store.commitLayout(Fixture.layout(version: 9), expectedVersion: 2, filling: []) }
+    await expectConflict { try await fixture.store.updateFilling([], layoutVersion: 1) }
+    await expectConflict { try await fixture.store.clearRepairs([], layoutVersion: 1) }
+    try await fixture.store.updateFilling([FillingPartition(partition: 3, targets: [], sources: [])], layoutVersion: 2)
+    #expect(try await fixture.store.fillingPartitions().isEmpty)
+  }
+
+  private func expectConflict(_ body: () async throws -> Void) async {
+    do {
+      try await body()
+      Issue.record("not refused")
+    } catch { #expect((error as? MetadataError)?.code == .conflict) }
+  }
+
+  @Test("generations only grow, nodes and founders are remembered", arguments: Engine.allCases)
+  func keeping(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let first = try await fixture.store.raiseGeneration()
+    #expect(try await fixture.store.raiseGeneration() == first + 1)
+    var node = Fixture.record("n1")
+    node.isOut = true
+    node.disks = [DiskID(high: 1, low: 1), DiskID(high: 2, low: 2)]
+    try await fixture.store.saveNode(node)
+    #expect(try await fixture.store.nodes().first == node)
+    let (n1, n2) = (Fixture.node("n1"), Fixture.node("n2"))
+    #expect(try await fixture.store.saveDataKeyEpoch(.init(epoch: 1, founder: n1, check: "")).founder == n1)
+    #expect(try await fixture.store.saveDataKeyEpoch(.init(epoch: 1, founder: n2, check: "zz")) == .init(epoch: 1, founder: n1, check: ""))
+    #expect(try await fixture.store.saveDataKeyEpoch(.init(epoch: 1, founder: n1, check: "ab")).check == "ab")
+    #expect(try await fixture.store.saveDataKeyEpoch(.init(epoch: 1, founder: n1, check: "cd")).check == "ab")
+    #expect(try await fixture.store.dataKeyEpochs().count == 1)
+    #expect(try await fixture.store.clusterIdentity() == Fixture.identity())
+  }
+
+  @Test("live blocks come by partition, in order, page by page; counts say how many", arguments: Engine.allCases)
+  func liveBlocks(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let blocks = (1...40).map { Fixture.block(UInt64($0)) }
+    for (number, block) in blocks.enumerated() { try await fixture.put("/\(number)", [block], as: ada) }
+    var found: [BlockID] = []
+    for partition in 0..<16 {
+      var after: BlockID?
+      while true {
+        let page = try await fixture.store.liveBlocks(inPartition: partition, bits: 4, after: after, limit: 2)
+        #expect(page.allSatisfy { $0.id.partition(bits: 4) == partition && $0.isReferenced && $0.size == 1000 })
+        found += page.map(\.id)
+        guard page.count == 2 else { break }
+        after = page.last?.id
+      }
+    }
+    #expect(found == blocks.map(\.id).sorted())
+    #expect(try await fixture.store.liveBlocks(inPartition: 0, bits: 0, after: nil, limit: 100).count == 40)
+    let counts = try await fixture.store.referencedBlockCounts()
+    #expect(counts.count == 16 && counts.reduce(0, +) == 40)
+    #expect(counts.indices.allSatisfy { partition in counts[partition] == blocks.count { $0.id.partition(bits: 4) == partition } })
+  }
+
+  @Test("repairs page by age, also when the last row of a page was repaired meanwhile", arguments: Engine.allCases)
+  func repairPages(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let blocks = (1...5).map { Fixture.block(UInt64($0)) }
+    for (number, block) in blocks.enumerated() { try await fixture.put("/\(number)", [block], as: ada, copies: 2) }
+    let first = try await fixture.store.repairs(after: nil, limit: 2).map(\.block)
+    #expect(first == [blocks[0].id, blocks[1].id])
+    try await fixture.store.clearRepairs([blocks[1].id], layoutVersion: 1)
+    #expect(try await fixture.store.repairs(after: first.last, limit: 2).map(\.block) == [blocks[2].id, blocks[3].id])
+  }
+
+  @Test("a node's new disk takes the old one's receipts out of the count", arguments: Engine.allCases)
+  func newDisk(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let block = Fixture.block(1)
+    let state = try await fixture.store.openUpload(UploadRequest(path: "/f", blocks: [block]), for: ada, once: nil)
+    try await fixture.store.addReceipts(Fixture.receipts(state.uploadID, block), to: state.uploadID, for: ada)
+    #expect(try await fixture.store.uploadState(state.uploadID, cursor: nil, for: ada).missing.isEmpty)
+    for name in Fixture.replicas(block.id).prefix(2) {
+      try await fixture.store.saveNode(Fixture.record(name, disk: DiskID(high: 8, low: 8)))
+    }
+    let refusal = await problem { try await fixture.store.completeUpload(Completion(upload: state.uploadID), for: ada) }
+    #expect(refusal?.kind == .missingBlocks)
+  }
+}

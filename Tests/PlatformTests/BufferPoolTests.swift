@@ -1,0 +1,98 @@
+internal import BlockModel
+internal import Platform
+internal import TestSupport
+internal import Testing
+
+@Suite("Buffer pool")
+struct BufferPoolTests {
+  @Test("buffers are aligned for direct I/O and have the size asked for")
+  func alignment() throws {
+    let pool = BufferPool(bufferCapacity: 5000, limit: 3)
+    let buffers = (0..<3).compactMap { _ in pool.tryAcquire() }
+    #expect(buffers.count == 3)
+    for buffer in buffers {
+      #expect(Int(bitPattern: buffer.base) % 4096 == 0)
+      #expect(buffer.capacity == 5000 && buffer.bytes(0..<5000).count == 5000)
+    }
+  }
+
+  @Test("no more than the limit are lent, and one that comes back is lent again")
+  func limit() throws {
+    let pool = BufferPool(bufferCapacity: 10, limit: 2)
+    var first = pool.tryAcquire()
+    let second = pool.tryAcquire()
+    #expect(first != nil && second != nil && pool.tryAcquire() == nil)
+    #expect(pool.lent == 2)
+    first = nil
+    #expect(pool.lent == 1)
+    #expect(pool.tryAcquire() != nil)
+    _ = second
+  }
+
+  @Test("who waits gets a buffer in the order of asking")
+  func order() async throws {
+    let pool = BufferPool(bufferCapacity: 10, limit: 1)
+    var held = pool.tryAcquire()
+    let (order, report) = AsyncStream.makeStream(of: Int.self)
+    var tasks: [Task<Void, any Error>] = []
+    for index in 0..<5 {
+      tasks.append(
+        Task {
+          let buffer = try await pool.acquire(patience: .seconds(60))
+          report.yield(index)
+          withExtendedLifetime(buffer) {}
+        })
+      try await eventually { pool.waiting == index + 1 }
+    }
+    _ = held
+    held = nil
+    for task in tasks { try await task.value }
+    report.finish()
+    var served: [Int] = []
+    for await index in order { served.append(index) }
+    #expect(served == [0, 1, 2, 3, 4])
+    #expect(pool.lent == 0)
+  }
+
+  @Test("the line is bounded, and patience ends, also when it is none at all")
+  func refusals() async throws {
+    let pool = BufferPool(bufferCapacity: 10, limit: 1, waitingLimit: 1)
+    let held = pool.tryAcquire()
+    let waiter = Task { try await pool.acquire(patience: .seconds(60)) }
+    try await eventually { pool.waiting == 1 }
+    await #expect(throws: BufferPool.Exhausted.tooManyWaiting) { try await pool.acquire(patience: .seconds(60)) }
+    waiter.cancel()
+    await #expect(throws: CancellationError.self) { try await waiter.value }
+    #expect(pool.waiting == 0)
+    for patience in [Duration.zero, .nanoseconds(1), .milliseconds(5)] {
+      await #expect(throws: BufferPool.Exhausted.tooManyWaiting) { try await pool.acquire(patience: patience) }
+    }
+    #expect(pool.lent == 1)
+    withExtendedLifetime(held) {}
+  }
+
+  @Test("no buffer is lost or lent twice under many tasks that wait, give up and cancel")
+  func storm() async throws {
+    let pool = BufferPool(bufferCapacity: 64, limit: 3, waitingLimit: 20)
+    let seed = Seeds.next()
+    await withTaskGroup(of: Void.self) { group in
+      for index in 0..<400 {
+        group.addTask {
+          var random = SeededRandom(seed: seed &+ UInt64(index))
+          let patience = Duration.microseconds(Int64.random(in: 0...2000, using: &random))
+          let task = Task {
+            guard let buffer = try? await pool.acquire(patience: patience) else { return }
+            let mark = UInt8(truncatingIfNeeded: index)
+            for byte in 0..<64 { buffer.mutableBytes(0..<64)[byte] = mark }
+            await Task.yield()
+            #expect(buffer.bytes(0..<64).allSatisfy { $0 == mark })
+          }
+          if Int.random(in: 0..<4, using: &random) == 0 { task.cancel() }
+          await task.value
+        }
+      }
+    }
+    #expect(pool.lent == 0 && pool.waiting == 0)
+    #expect((0..<3).compactMap { _ in pool.tryAcquire() }.count <= 3)
+  }
+}
