@@ -8,21 +8,24 @@ extension SegmentStore {
   func checkpointIfDue() {
     let due = max(configuration.checkpointRecords, index.totals.shown / 8)
     let begins = state.withLock { state in
-      guard state.recordsSinceCheckpoint >= due, !state.isCheckpointing, state.failure == nil else { return false }
+      guard state.recordsSinceCheckpoint >= due, !state.isCheckpointing, !state.isClosing, state.failure == nil else { return false }
       state.isCheckpointing = true
       return true
     }
     guard begins else { return }
     let refusal = commitThreads.submit {
-      self.writeCheckpoint()
+      self.writeCheckpoint(isLast: false)
       self.state.withLock { $0.isCheckpointing = false }
     }
     if refusal != nil { state.withLock { $0.isCheckpointing = false } }
   }
 
   /// Writes a checkpoint; failing to leaves the one before, and only costs time at the next start. Blocks.
-  func writeCheckpoint() {
+  ///
+  /// - Parameter isLast: the store is closing; another checkpoint that has not begun by then gives way, because the disk is let go of afterwards.
+  func writeCheckpoint(isLast: Bool) {
     checkpointing.withLock { _ in
+      guard isLast || !state.withLock({ $0.isClosing }) else { return }
       guard let checkpoint = beginCheckpoint() else { return }
       do {
         try write(checkpoint)

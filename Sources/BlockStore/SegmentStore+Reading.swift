@@ -95,6 +95,8 @@ extension SegmentStore {
     of entry: IndexEntry, _ range: Range<Int>?, into buffer: IOBuffer, from source: RecordSource
   ) throws(BlockStoreError) -> Payload? {
     let asked = range ?? 0..<entry.storedBytes
+    // The block may have been deleted and come back in another encoding since the caller looked.
+    guard asked.upperBound <= entry.storedBytes, entry.recordBytes <= buffer.capacity else { throw .outside(asked, entry.stored) }
     let last = RecordLayout.frameCount(storedBytes: entry.storedBytes) - 1
     let frames =
       min(last, asked.lowerBound / Limits.frameBytes)...min(last, max(asked.lowerBound, asked.upperBound - 1) / Limits.frameBytes)
@@ -105,6 +107,7 @@ extension SegmentStore {
 
   /// Nil when the check fails.
   private func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
+    guard entry.recordBytes <= buffer.capacity else { throw .outside(0..<entry.recordBytes, entry.stored) }
     let whole = buffer.mutableBytes(0..<entry.recordBytes)
     guard try source.fetch([whole], from: 0), let header = source.header(UnsafeRawBufferPointer(whole), of: entry) else { return nil }
     let record = SealedRecord(header: header, buffer: buffer, gcEpoch: entry.gcEpoch)

@@ -38,8 +38,7 @@ extension SegmentStore {
     var last: UInt32?
     for batch in written where batch.slot != last {
       last = batch.slot
-      let segment = state.withLock { $0.segments[Int(batch.slot)] }
-      try files.file(batch.slot, segment).fdatasync()
+      try batch.file?.fdatasync()
     }
     return true
   }

@@ -69,9 +69,10 @@ extension SegmentStore {
   private func write(_ operations: [StoreOperation]) {
     retryIfFull()
     do throws(FileError) {
-      let (batch, left) = try plan(operations)
-      try write(batch)
-      state.withLock { $0.commit.wrote(batch, bytes: batch.byteCount, left: Array(left)) }
+      var (batch, left) = try plan(operations)
+      try write(&batch)
+      let (written, waiting) = (batch, Array(left))
+      state.withLock { $0.commit.wrote(written, bytes: written.byteCount, left: waiting) }
     } catch {
       failWriting(operations, error)
     }
@@ -92,24 +93,27 @@ extension SegmentStore {
     return (batch, operations[1...])
   }
 
-  private func write(_ batch: CommitBatch) throws(FileError) {
+  private func write(_ batch: inout CommitBatch) throws(FileError) {
     guard batch.byteCount > 0 else { return }
-    let segment = state.withLock { $0.segments[Int(batch.slot)] }
-    let file = try files.file(batch.slot, segment)
-    try writer.write(batch, to: file) { () throws(FileError) in try files.directFile(batch.slot, segment) }
-    state.withLock { $0.segments[Int(batch.slot)].endBytes = batch.offset + batch.byteCount }
+    let (slot, end) = (batch.slot, batch.offset + batch.byteCount)
+    let segment = state.withLock { $0.segments[Int(slot)] }
+    let file = try files.file(slot, segment)
+    batch.file = file
+    try writer.write(batch, to: file) { () throws(FileError) in try files.directFile(slot, segment) }
+    state.withLock { $0.segments[Int(slot)].endBytes = end }
   }
 
   /// Writes and syncs on this thread, before the store has callers.
   func commitNow(_ operations: [StoreOperation]) throws {
     var left = operations
     while !left.isEmpty {
-      let (batch, rest) = try plan(left)
+      var (batch, rest) = try plan(left)
       for (_, result) in batch.answers { _ = try result.get() }
-      try write(batch)
+      try write(&batch)
       _ = try syncFiles(of: [batch], evenIfRelaxed: true)
       _ = try apply([batch])
-      state.withLock { $0.ledger.forget(batch) }
+      let durable = batch
+      state.withLock { $0.ledger.forget(durable) }
       left = Array(rest)
     }
   }

@@ -163,7 +163,7 @@ package final class SegmentStore: BlockStoring {
     }
     await withCheckedContinuation { continuation in
       let refusal = commitThreads.submit {
-        self.writeCheckpoint()
+        self.writeCheckpoint(isLast: true)
         continuation.resume()
       }
       if refusal != nil { continuation.resume() }

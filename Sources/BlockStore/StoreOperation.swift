@@ -87,6 +87,8 @@ struct CommitBatch: Sendable {
   var pieces: [Piece] = []
   var changes: [IndexChange] = []
   var answers: [(StoreOperation.Answer, Result<StoreOperation.Outcome, BlockStoreError>)] = []
+  /// The file that it was written to. The sync takes the same: one opened later need not be told of an earlier failure.
+  var file: (any OpenFile)?
   /// Blocks whose state after this batch the ledger keeps until it is durable.
   var touched: [BlockID] = []
   var lastSequence: UInt64 = 0
