@@ -3,6 +3,9 @@ package import Platform
 
 /// One disk's blocks. Two implementations share one conformance suite: segments on a file system, and a model in memory.
 ///
+/// A copy that was found bad is **set aside**: it is not shown, `read` answers `.rotten`, raises and deletes answer false, and the next
+/// `append` of the block takes its place.
+///
 /// What must hold: a block that `append` or `raiseEpoch` acknowledged is returned, bit for bit, by every later read in this and every
 /// later process until it is deleted; a record whose check fails is never returned.
 package protocol BlockStoring: Sendable {
@@ -75,6 +78,10 @@ package struct AppendOutcome: Sendable, Equatable {
 
 /// A sealed record in a buffer: the space for the store's own local header, the portable header, and the frames, as `RecordLayout` places
 /// them.
+///
+/// While a store appends it, the store owns the bytes that do not travel: those before `RecordLayout.localBytes` and those behind the
+/// record. So one buffer is appended to one store at a time; others may read the wire form from it meanwhile. A buffer with room for the
+/// record rounded up to 4 KiB is written from where it is.
 package struct SealedRecord: Sendable {
   package let header: RecordHeader
   package let buffer: IOBuffer

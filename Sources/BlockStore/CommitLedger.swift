@@ -174,3 +174,26 @@ struct CommitLedger {
     capacityBytes.map { occupiedBytes + Int64(bytes) > $0 } ?? false
   }
 }
+
+extension CommitLedger {
+  /// Part of a segment that blocks leave to control records, so that deletes go on when the disk is full.
+  static func reserve(fileBytes: Int) -> Int { min(1 << 20, fileBytes / 16).roundedUp(to: Segment.pageBytes) }
+
+  /// Where block records stop in a segment.
+  static func blockLimit(fileBytes: Int) -> Int { fileBytes - reserve(fileBytes: fileBytes) }
+
+  /// Writes go to a new segment from now on.
+  mutating func begin(_ segment: Segment, slot: UInt32) {
+    active = Active(segment, slot: slot)
+    segmentNumbers.append(segment.number)
+    occupiedBytes += Int64(segment.endBytes)
+  }
+}
+
+extension CommitLedger.Active {
+  init(_ segment: Segment, slot: UInt32) {
+    self.init(
+      slot: slot, id: segment.id, end: segment.endBytes,
+      blockLimit: CommitLedger.blockLimit(fileBytes: segment.fileBytes), fileBytes: segment.fileBytes)
+  }
+}

@@ -19,7 +19,7 @@ package struct GroupCommit<Operation, Batch> {
     package var queued = 4096
     /// Operations and bytes of one batch.
     package var batchOperations = 1024
-    package var batchBytes = 16 << 20
+    package var batchBytes = 8 << 20
     /// Batches and bytes that may be written ahead of a sync.
     package var aheadBatches = 64
     package var aheadBytes = 32 << 20

@@ -41,13 +41,13 @@ final class SegmentFiles: Sendable {
     return keep(try fileSystem.open(path(of: segment), [.read, .write]), Key(slot: slot, isDirect: false))
   }
 
-  /// The file for reading past the page cache, where the file system can. Offsets, lengths and memory are multiples of 4 KiB.
+  /// The file for reading and writing past the page cache, where the file system can. Offsets, lengths and memory are multiples of 4 KiB.
   func directFile(_ slot: UInt32, _ segment: Segment) throws(FileError) -> any OpenFile {
     let key = Key(slot: slot, isDirect: true)
     if let file = cached(key) { return file }
-    do { return keep(try fileSystem.open(path(of: segment), [.read, .direct]), key) } catch {
+    do { return keep(try fileSystem.open(path(of: segment), [.read, .write, .direct]), key) } catch {
       guard error.isInvalidArgument else { throw error }
-      return keep(try fileSystem.open(path(of: segment), .read), key)
+      return keep(try fileSystem.open(path(of: segment), [.read, .write]), key)
     }
   }
 

@@ -47,7 +47,7 @@ extension SegmentStore {
   }
 
   /// Begins what the pipeline allows to begin.
-  private func advance() {
+  func advance() {
     let (effects, drained) = state.withLock { state in
       let effects = state.commit.effects()
       guard state.commit.isIdle else { return (effects, [CheckedContinuation<Void, Never>]()) }
@@ -65,8 +65,6 @@ extension SegmentStore {
       precondition(refusal == nil, "the store's threads take what the pipeline begins")
     }
   }
-
-  // MARK: Write
 
   private func write(_ operations: [StoreOperation]) {
     retryIfFull()
@@ -98,13 +96,7 @@ extension SegmentStore {
     guard batch.byteCount > 0 else { return }
     let segment = state.withLock { $0.segments[Int(batch.slot)] }
     let file = try files.file(batch.slot, segment)
-    let pieces = batch.pieces.map { piece in
-      switch piece {
-      case .bytes(let buffer, let range): return buffer.bytes(range)
-      case .zeros(let count): return SegmentStore.zeros.bytes(0..<count)
-      }
-    }
-    try file.pwritev(pieces, at: Int64(batch.offset))
+    try writer.write(batch, to: file) { () throws(FileError) in try files.directFile(batch.slot, segment) }
     state.withLock { $0.segments[Int(batch.slot)].endBytes = batch.offset + batch.byteCount }
   }
 
@@ -121,13 +113,6 @@ extension SegmentStore {
       left = Array(rest)
     }
   }
-
-  /// Padding is below one page.
-  private static let zeros: IOBuffer = {
-    let buffer = IOBuffer(capacity: Segment.pageBytes)
-    buffer.mutableBytes(0..<Segment.pageBytes).initializeMemory(as: UInt8.self, repeating: 0)
-    return buffer
-  }()
 
   /// Begins a new segment, or notes that there is no room for one.
   private func roll(forBlocks: Bool) throws(FileError) {
@@ -173,156 +158,5 @@ extension SegmentStore {
     state.withLock { state in
       if state.ledger.refusesBlocks, now >= state.retryWhenFull { state.ledger.refusesBlocks = false }
     }
-  }
-
-  // MARK: Sync
-
-  private func sync(_ batches: [CommitBatch]) {
-    var changed = false
-    do throws(FileError) {
-      changed = try syncFiles(of: batches)
-    } catch {
-      return failSyncing(batches, "A sync failed, so nothing more is acknowledged: \(error)")
-    }
-    if let failure = state.withLock({ $0.failure }) { return failSyncing(batches, failure) }
-    do throws(BlockStoreError) {
-      let gone = try apply(batches)
-      state.withLock { state in
-        for batch in batches {
-          state.ledger.forget(batch)
-          if changed { state.ledger.durableSequence = max(state.ledger.durableSequence, batch.lastSequence) }
-        }
-        state.commit.synced()
-      }
-      advance()
-      for batch in batches { for (answer, result) in batch.answers { answer(result) } }
-      for entry in gone { punch(entry.location, recordBytes: entry.recordBytes) }
-      checkpointIfDue()
-    } catch {
-      failSyncing(batches, error.message)
-    }
-  }
-
-  /// One `fdatasync` for each file that the batches are in; false when none was needed or wanted.
-  private func syncFiles(of batches: [CommitBatch], evenIfRelaxed: Bool = false) throws(FileError) -> Bool {
-    let written = batches.filter { $0.byteCount > 0 }
-    let isWanted = evenIfRelaxed || configuration.durability == .strict || written.contains(where: \.deletes)
-    guard !written.isEmpty, isWanted else { return false }
-    var last: UInt32?
-    for batch in written where batch.slot != last {
-      last = batch.slot
-      let segment = state.withLock { $0.segments[Int(batch.slot)] }
-      try files.file(batch.slot, segment).fdatasync()
-    }
-    return true
-  }
-
-  /// Brings the index up to the batches, in order; answers the records that are not referred to any more.
-  private func apply(_ batches: [CommitBatch]) throws(BlockStoreError) -> [IndexEntry] {
-    var gone: [IndexEntry] = []
-    var live: Int64 = 0
-    for batch in batches {
-      for change in batch.changes {
-        switch change {
-        case .set(let entry):
-          // A copy that was set aside stays on the disk: somebody may want to look at it.
-          if let old = try index.set(entry) { live -= Int64(old.recordBytes) }
-          live += Int64(entry.recordBytes)
-        case .raiseEpoch(let id, let epoch): try index.raiseEpoch(of: id, to: epoch)
-        case .setAside(let id, let location): _ = index.setAside(id, at: location)
-        case .remove(let id):
-          if let old = index.remove(id) {
-            live -= Int64(old.recordBytes)
-            gone.append(old)
-          }
-        }
-      }
-    }
-    state.withLock { state in
-      state.liveBytes += live
-      for batch in batches where batch.byteCount > 0 {
-        state.applied = AppliedPosition(slot: batch.slot, offset: batch.offset + batch.byteCount, sequence: batch.lastSequence)
-        state.recordsSinceCheckpoint += batch.recordCount
-      }
-    }
-    return gone
-  }
-
-  /// Punches a deleted record's pages out when nobody reads them any more. Failing to is a loss of space and nothing else.
-  func punch(_ location: RecordLocation, recordBytes: Int) {
-    guard let range = RecordPlacement.punchable(offset: Int(location.offset), recordBytes: recordBytes) else { return }
-    readers.whenFree(location) { [self] in
-      let segment = state.withLock { $0.segments[Int(location.slot)] }
-      guard let file = try? files.file(location.slot, segment),
-        (try? file.punchHole(offset: Int64(range.lowerBound), length: Int64(range.count))) != nil
-      else { return }
-      state.withLock { state in
-        state.segments[Int(location.slot)].punchedBytes += Int64(range.count)
-        state.ledger.giveBack(range.count)
-      }
-    }
-  }
-
-  // MARK: Failure
-
-  private func failWriting(_ operations: [StoreOperation], _ error: FileError) {
-    let reason = "A write failed, so nothing more is acknowledged: \(error)"
-    var batch = state.withLock { state in
-      state.failure = state.failure ?? reason
-      return state.ledger.plan([], index).batch
-    }
-    batch.answers = operations.map { ($0.answer, .failure(BlockStoreError(.fenced, reason))) }
-    // An empty batch keeps the pipeline's order; the sync stage sees the failure and refuses it.
-    state.withLock { $0.commit.wrote(batch, bytes: 0, left: []) }
-  }
-
-  private func failSyncing(_ batches: [CommitBatch], _ reason: String) {
-    let failure = state.withLock { state in
-      state.failure = state.failure ?? reason
-      state.commit.synced()
-      return state.failure ?? reason
-    }
-    refuse(batches, BlockStoreError(.fenced, failure))
-    refuseIfFailed()
-    advance()
-  }
-
-  /// After a failure: everything that waits is refused.
-  private func refuseIfFailed() {
-    let (queued, written, failure) = state.withLock { state in
-      guard let failure = state.failure else { return ([StoreOperation](), [CommitBatch](), "") }
-      let (queued, written) = state.commit.drain()
-      return (queued, written, failure)
-    }
-    let error = BlockStoreError(.fenced, failure)
-    for operation in queued { operation.answer(.failure(error)) }
-    refuse(written, error)
-  }
-
-  private func refuse(_ batches: [CommitBatch], _ error: BlockStoreError) {
-    for batch in batches { for (answer, _) in batch.answers { answer(.failure(error)) } }
-  }
-}
-
-extension CommitLedger {
-  /// Part of a segment that blocks leave to control records, so that deletes go on when the disk is full.
-  static func reserve(fileBytes: Int) -> Int { min(1 << 20, fileBytes / 16).roundedUp(to: Segment.pageBytes) }
-
-  /// Where block records stop in a segment.
-  static func blockLimit(fileBytes: Int) -> Int { fileBytes - reserve(fileBytes: fileBytes) }
-
-  /// Writes go to a new segment from now on.
-  mutating func begin(_ segment: Segment, slot: UInt32) {
-    active = Active(segment, slot: slot)
-    segmentNumbers.append(segment.number)
-    occupiedBytes += Int64(segment.endBytes)
-  }
-}
-
-extension CommitLedger.Active {
-  init(_ segment: Segment, slot: UInt32) {
-    self.init(
-      slot: slot, id: segment.id, end: segment.endBytes,
-      blockLimit: CommitLedger.blockLimit(fileBytes: segment.fileBytes), fileBytes: segment.fileBytes)
   }
 }

@@ -59,6 +59,7 @@ package final class SegmentStore: BlockStoring {
   let index: BlockIndex
   let files: SegmentFiles
   let maker: SegmentMaker
+  let writer = BatchWriter()
   let readers = ReaderRegistry()
   let state: Mutex<State>
   /// A writer, a syncer, and one for checkpoints.

@@ -113,6 +113,7 @@ extension ClusterService {
     _ = try? withState { state in
       state.layout = layout
       state.filling = rows
+      state.admitted.removeAll { layout.node($0) != nil }
       for node in coming where state.node(node)?.record.isOut == true {
         state.update(node) {
           $0.record.isOut = false

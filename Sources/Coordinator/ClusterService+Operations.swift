@@ -12,6 +12,7 @@ extension ClusterService {
     dispatcher.register(OperatorOperations.GetLayout.self) { [self] (_, _) async throws(Problem) in
       try withState { state in state.layout }
     }
+    dispatcher.register(OperatorOperations.AdmitNode.self) { [self] (request, _) async throws(Problem) in try await admit(request.node) }
     dispatcher.register(OperatorOperations.StartRepair.self) { [self] (request, _) async throws(Problem) in try await startRepair(request) }
     dispatcher.register(OperatorOperations.GetRepair.self) { [self] (_, _) async throws(Problem) in repairProgress() }
     dispatcher.register(OperatorOperations.StartAudit.self) { [self] (_, _) async throws(Problem) in try audit().start() }
@@ -24,6 +25,29 @@ extension ClusterService {
   private func audit() throws(Problem) -> AuditRunner {
     guard let audit = shared.withLock({ $0.audit }) else { throw Problem(.unavailable, "The coordinator is starting.", retryAfter: 1) }
     return audit
+  }
+
+  // MARK: Nodes
+
+  /// Lets a node that is heard into the next layout, and answers when that one is committed. A node that is in already is a success.
+  private func admit(_ node: NodeID) async throws(Problem) -> Layout {
+    try withState { state throws(Problem) in
+      guard state.node(node) != nil else {
+        throw Problem(.notFound, "No node \(node) has been heard: start it, and check its name and coordinators.")
+      }
+      guard state.liveness(node) == .alive else {
+        throw Problem(.conflict, "\(node) is silent: bring it back before it is let in.")
+      }
+      if state.layout.node(node) == nil, !state.admitted.contains(node) { state.admitted.append(node) }
+    }
+    await tick()
+    let layout = try withState { state in state.layout }
+    guard layout.node(node) != nil else {
+      throw Problem(
+        .unavailable, "The layout cannot change now (too many nodes seem down, or it was changed meanwhile); \(node) is let in when it can."
+      )
+    }
+    return layout
   }
 
   // MARK: Status

@@ -33,6 +33,8 @@ struct ClusterState: Sendable {
   var refills: [NodeID] = []
   /// Out, and not all of their blocks have their copies again.
   var unrestored: [NodeID] = []
+  /// New nodes that an operator has let in and no layout names yet.
+  var admitted: [NodeID] = []
   private var counter: UInt64 = 0
   private var cachedView: ClusterView?
 
@@ -136,7 +138,10 @@ struct ClusterState: Sendable {
     }
     guard !detector.isBraked else { return nil }
     let staying = layout.nodes.filter { liveness($0.id) != .out }
-    let returning = nodes.filter { $0.record.isOut && liveness($0.record.id) == .alive && layout.node($0.record.id) == nil }
+    let returning = nodes.filter { node in
+      let id = node.record.id
+      return (node.record.isOut || admitted.contains(id)) && liveness(id) == .alive && layout.node(id) == nil
+    }
     let desired = (staying + returning.map { LayoutNode($0.record) }).sorted { $0.id < $1.id }
     return desired.isEmpty || desired == layout.nodes ? nil : desired
   }

@@ -115,6 +115,15 @@ extension OperatorOperations {
     package init() {}
   }
 
+  /// Lets a new node into the layout; answers the committed one. What it is to hold is copied to it afterwards.
+  package struct AdmitNode: ControlOperation {
+    package typealias Response = Layout
+    package static let name = "admit-node"
+    package static let audience = ControlAudience.op
+    package var node: NodeID
+    package init(node: NodeID) { self.node = node }
+  }
+
   /// Starts a full recheck (no filter) or one of a part; answers the job at once. Polled by `GetRepair`.
   package struct StartRepair: ControlOperation {
     package typealias Response = RepairProgress

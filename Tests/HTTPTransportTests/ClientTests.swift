@@ -259,7 +259,7 @@ struct ClientTests {
 
   @Test("a kept connection that the server closed meanwhile is no error, and a restarted server gets its port back")
   func staleConnection() async throws {
-    var configuration = HTTPServer.Configuration()
+    var configuration = patientConfiguration()
     var router = HTTPRouter()
     Self.addRoutes(&router)
     try await withClient { client in

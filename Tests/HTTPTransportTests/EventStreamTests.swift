@@ -71,7 +71,7 @@ struct EventStreamTests {
   func stop() async throws {
     var router = HTTPRouter()
     router.add(.get, "/events") { _, _ in SSEWriter().response }
-    let server = HTTPServer(configuration: HTTPServer.Configuration(), router: router)
+    let server = HTTPServer(configuration: patientConfiguration(), router: router)
     try server.start()
     let url = server.base + "/events"
     try await withClient { client in

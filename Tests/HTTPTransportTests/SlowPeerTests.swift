@@ -221,7 +221,7 @@ struct SlowPeerTests {
   @Test("stopping lets a running request finish, refuses new connections, and closes idle ones")
   func drain() async throws {
     let door = Door()
-    var configuration = HTTPServer.Configuration()
+    var configuration = patientConfiguration()
     configuration.threads = 2
     var router = HTTPRouter()
     router.add(.get, "/wait") { _, _ in
@@ -259,7 +259,7 @@ struct SlowPeerTests {
   func hardStop(threads: Int) async throws {
     let started = Shared(0)
     let cancelled = Shared<[String]>([])
-    var configuration = HTTPServer.Configuration()
+    var configuration = patientConfiguration()
     configuration.threads = threads
     var router = HTTPRouter()
     router.add(.get, "/wait") { _, _ in

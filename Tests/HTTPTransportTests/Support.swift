@@ -12,7 +12,7 @@ func withServer<Value>(
   _ change: (inout HTTPServer.Configuration) -> Void = { _ in }, routes: (inout HTTPRouter) -> Void,
   body: (HTTPServer) async throws -> Value
 ) async throws -> Value {
-  var configuration = HTTPServer.Configuration()
+  var configuration = patientConfiguration()
   change(&configuration)
   var router = HTTPRouter()
   routes(&router)
@@ -26,6 +26,14 @@ func withServer<Value>(
     await server.shutdown(grace: .zero)
     throw error
   }
+}
+
+/// A server's settings under which no peer counts as slow, however slow the machine is.
+func patientConfiguration() -> HTTPServer.Configuration {
+  var configuration = HTTPServer.Configuration()
+  configuration.idleTimeout = .seconds(600)
+  configuration.minimumRateGrace = .seconds(600)
+  return configuration
 }
 
 /// A client whose threads end with the test.

@@ -1,3 +1,4 @@
+import Foundation
 import Platform
 import TestSupport
 import Testing
@@ -43,7 +44,28 @@ struct BadOperationTests {
     }
   }
 
-  @Test("with the disk of one node full, uploads go on; with all full they fail with status 6 and nothing acknowledged is lost")
+  @Test("with the disk of one node full, puts go on, and every block still gets its copies")
+  func oneFullDisk() async throws {
+    try await LocalCluster.with(["--segment-bytes", "16MiB"]) { cluster in
+      var random = Seeds.random()
+      let user = try await cluster.user()
+      try await cluster.command("kill", "node-1")
+      let configuration = cluster.folder.path("cluster/node-1/node-1.conf")
+      let small = try LocalCluster.text(configuration) + "disk-bytes = 32MiB\n"
+      try AtomicFile.write(configuration, Array(small.utf8))
+      try await cluster.command("start", "node-1")
+      let source = cluster.folder.path("large")
+      // Six nodes share three copies: about 120 MiB for each, far more than the small disk takes.
+      try FileTree.write(source, size: 240 << 20, random: &random)
+      try await user.cairn("put", source, "/large")
+      #expect(try await cluster.bytesStored(on: "node-1") <= 32 << 20)
+      try await user.cairn("get", "/large", cluster.folder.path("copy"))
+      #expect(try await FileTree.difference(source, cluster.folder.path("copy")) == "")
+      try await cluster.control("audit")
+    }
+  }
+
+  @Test("with every disk full, puts fail with status 6 and nothing acknowledged is lost")
   func fullDisks() async throws {
     try await LocalCluster.with(["--nodes", "3", "--disk-bytes", "64MiB", "--segment-bytes", "16MiB"]) { cluster in
       var random = Seeds.random()
@@ -79,5 +101,24 @@ struct BadOperationTests {
         #expect(try await user.status("ls", "/") == 0)
       }
     }
+  }
+}
+
+extension LocalCluster {
+  /// Bytes of blocks on one node, from its heartbeats.
+  func bytesStored(on node: String) async throws -> Int {
+    struct Status: Decodable {
+      struct Node: Decodable {
+        var name: String
+        var usedBytes: Int
+        enum CodingKeys: String, CodingKey {
+          case name
+          case usedBytes = "used_bytes"
+        }
+      }
+      var nodes: [Node]
+    }
+    let status = try JSONDecoder().decode(Status.self, from: Data(try await control("status", "--json").utf8))
+    return try #require(status.nodes.first { $0.name == node }).usedBytes
   }
 }

@@ -81,15 +81,18 @@ struct LoadGenerator: Sendable {
     }
   }
 
-  /// One PUT; anything but a 2xx is a failure.
+  /// One PUT. A node that says it is busy is asked again, as the SDK does; anything else but a 2xx is a failure.
   func put(_ url: String, _ body: IOBuffer, sizeBytes: Int) async throws -> Int {
-    let source = UploadSource(buffer: body, length: sizeBytes, ready: sizeBytes)
-    let response = try await client.send(
-      HTTPClientRequest(method: .put, url: url, body: .buffer(source), deadline: .seconds(120)))
-    guard (200..<300).contains(response.status) else {
-      throw RequestFailed(status: response.status, text: String(decoding: response.bytes.prefix(300), as: UTF8.self))
+    for attempt in 0..<200 {
+      let source = UploadSource(buffer: body, length: sizeBytes, ready: sizeBytes)
+      let response = try await client.send(HTTPClientRequest(method: .put, url: url, body: .buffer(source), deadline: .seconds(120)))
+      if (200..<300).contains(response.status) { return sizeBytes }
+      guard response.status == 503, attempt < 199 else {
+        throw RequestFailed(status: response.status, text: String(decoding: response.bytes.prefix(300), as: UTF8.self))
+      }
+      try await Task.sleep(for: .milliseconds(50))
     }
-    return sizeBytes
+    throw RequestFailed(status: 503, text: "")
   }
 
   /// One GET into `buffer`.

@@ -1,0 +1,40 @@
+# Shared by `up` and `add-node`: the configuration of a process. Sourced after lib.sh, with the cluster's options set as variables.
+# shellcheck disable=SC2154
+
+make_certificate() {
+  local name=$1
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/O=Cairn/CN=$name" \
+    -keyout "$CLUSTER/tls/$name.key" -out "$CLUSTER/tls/$name.csr" 2>/dev/null
+  openssl x509 -req -in "$CLUSTER/tls/$name.csr" -CA "$CLUSTER/tls/ca.pem" -CAkey "$CLUSTER/tls/ca.key" -CAcreateserial -days 825 \
+    -out "$CLUSTER/tls/$name.pem" -extfile <(printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n') 2>/dev/null
+  rm -f "$CLUSTER/tls/$name.csr"
+}
+
+# The lines that every daemon's configuration begins with.
+common_lines() {
+  local name=$1 port=$2 scheme=http
+  [ "$tls" = yes ] && scheme=https
+  printf 'name = %s\nlisten = 127.0.0.1:%s\nadvertise = %s://127.0.0.1:%s\n' "$name" "$port" "$scheme" "$port"
+  if [ "$tls" = yes ]; then
+    printf 'tls-certificate = %s\ntls-key = %s\ntls-ca = %s\n' "$CLUSTER/tls/$name.pem" "$CLUSTER/tls/$name.key" "$CLUSTER/tls/ca.pem"
+  fi
+}
+
+configure_node() {
+  local name=$1 zone=$2 port=$3 list='' disk
+  mkdir -p "$CLUSTER/$name"
+  for disk in $(seq "$disks"); do list+=${list:+,}$CLUSTER/$name/disk-$disk; done
+  [ "$tls" = no ] || make_certificate "$name"
+  cairnctl_offline issue node "$name" "$CLUSTER/keys/$name.keys"
+  (umask 077 && openssl rand -hex 32 >"$CLUSTER/keys/$name.master")
+  {
+    common_lines "$name" "$port"
+    printf 'zone = %s\ndata = %s\ndisks = %s\nkeys = %s\nmaster-key-file = %s\n' "$zone" "$CLUSTER/$name" "$list" \
+      "$CLUSTER/keys/$name.keys" "$CLUSTER/keys/$name.master"
+    printf 'coordinators = %s\ndurability = %s\nencryption = %s\n' "$(setting coordinator-1 advertise)" "$durability" "$encryption"
+    [ -z "$disk_bytes" ] || printf 'disk-bytes = %s\n' "$disk_bytes"
+    [ -z "$segment_bytes" ] || printf 'segment-bytes = %s\n' "$segment_bytes"
+  } >"$CLUSTER/$name/$name.conf"
+}
+
+cairnctl_offline() { "$BIN/cairnctl" "$@" --keys "$CLUSTER/keys/cluster.keys" >/dev/null; }
