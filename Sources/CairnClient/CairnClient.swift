@@ -24,8 +24,8 @@ public final class CairnClient: Sendable {
     http.connectionsPerHost = max(16, configuration.parallel * 2)
     http.threads = 2
     // A block is sent from and received into a buffer of its own; these only carry it to the socket.
-    http.uploadBufferBytes = 256 << 10
-    http.receiveBufferBytes = 256 << 10
+    http.uploadBufferBytes = 128 << 10
+    http.receiveBufferBytes = 128 << 10
     http.usesEnvironmentProxy = true
     if let path = configuration.caFile {
       do { http.caPEM = try AtomicFile.read(path, limit: 4 << 20) } catch { throw CairnError(error) }

@@ -57,7 +57,9 @@ extension ClientTests {
     func stalledNode() async throws {
       try await withCluster { cluster in
         var random = Seeds.random()
-        let bytes = random.bytes(2 * Limits.blockBytes)
+        // Its first replica is the node that says nothing.
+        var bytes: [UInt8]
+        repeat { bytes = random.bytes(Limits.blockBytes) } while BlockID(bytes: SHA256Hasher.hash(bytes))!.words.0 % 3 != 0
         cluster.nodes[0].fault.withLock { $0 = { _, _ in .stall(.seconds(40)) } }
         let client = try cluster.client()
         let clock = ContinuousClock()
@@ -67,6 +69,53 @@ extension ClientTests {
         try await client.download("/a", to: cluster.folder.path("copy"))
         #expect(try cluster.read(cluster.folder.path("copy")) == bytes)
         #expect(clock.now - start < .seconds(30))
+      }
+    }
+
+    @Test("a session that ends in the middle of an upload is begun anew")
+    func lostSession() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        let bytes = random.bytes(5 * Limits.blockBytes)
+        let isLost = Mutex(false)
+        cluster.gateway.fault.withLock {
+          $0 = { method, path in
+            guard path.hasSuffix("/complete"), !isLost.withLock({ $0 }) else { return nil }
+            isLost.withLock { $0 = true }
+            return .refusal(Problem(.uploadNotFound, "The upload has expired."))
+          }
+        }
+        let client = try cluster.client()
+        let entry = try await client.upload(try cluster.write("source", bytes), to: "/a")
+        #expect(entry.size == Int64(bytes.count))
+        #expect(cluster.gateway.count("POST /v1/uploads") == 2)
+      }
+    }
+
+    @Test("a file that changes while it is read is never stored as a mixture")
+    func changingSource() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        let source = try cluster.write("source", random.bytes(5 * Limits.blockBytes))
+        let changes = Mutex(0)
+        for node in cluster.nodes {
+          node.fault.withLock {
+            $0 = { _, _ in
+              // Whoever writes goes on for as long as blocks arrive.
+              let count = changes.withLock {
+                $0 += 1; return $0
+              }
+              try? File(source, [.write]).setModified(nanoseconds: Int64(count) * 1_000_000_000)
+              return nil
+            }
+          }
+        }
+        let client = try cluster.client()
+        let error = await #expect(throws: CairnError.self) { try await client.upload(source, to: "/a") }
+        #expect(error?.kind == .sourceChanged)
+        #expect(cluster.gateway.state.withLock { $0.entries["/a"] } == nil)
+        for node in cluster.nodes { node.fault.withLock { $0 = { _, _ in nil } } }
+        try await client.upload(source, to: "/a")
       }
     }
 

@@ -18,9 +18,13 @@ struct FileUpload: Sendable {
 
   // MARK: Files
 
+  /// - Throws: `CairnError` `sourceChanged` when the file keeps changing.
   func upload(_ localPath: String, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
     do { return try await uploadOnce(localPath, to: path, options) } catch let error as CairnError where error.kind == .sourceChanged {
       // Once more from the start: what writes to a file is often just finishing.
+      return try await uploadOnce(localPath, to: path, options)
+    } catch let problem as Problem where problem.kind == .uploadNotFound {
+      // The session ended meanwhile, as after a long sleep of this machine.
       return try await uploadOnce(localPath, to: path, options)
     }
   }
@@ -30,27 +34,33 @@ struct FileUpload: Sendable {
     guard source.identity.isRegular else { return try await upload(SourceStream(source.file), to: path, options) }
     let opened = try await openJournal(source, path, options)
     var session = makeSession(source, path, options, opened?.journal)
-    if let memory = opened?.memory, memory.blocks.count <= source.blockCount {
-      if try await session.resume(memory, sizes: source.size(ofBlock:)) {
-        try await finishFormerRun(source, session)
-      } else {
-        opened?.journal.forget()
-        session = makeSession(source, path, options, opened?.journal)
-      }
-    }
     do {
+      if let memory = opened?.memory, memory.blocks.count <= source.blockCount {
+        if try await session.resume(memory, sizes: source.size(ofBlock:)) {
+          // What a former run announced and no node has acknowledged.
+          try await sendLacking(source, session)
+        } else {
+          opened?.journal.forget()
+          session = makeSession(source, path, options, opened?.journal)
+        }
+      }
       let file = try await transfer(source, session)
       if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
       return file
     } catch {
-      let failure = CairnError(error)
-      if failure.kind == .sourceChanged || failure.kind == .conflict || failure.kind == .corrupted {
-        // Nothing of this session is of use to the next run.
-        opened?.journal.forget()
-        opened?.journal.remove()
+      if Self.isUseless(after: error) {
+        if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
         await session.abort()
       }
-      throw failure
+      throw error
+    }
+  }
+
+  /// Whether nothing of the session is of use to the next run.
+  private static func isUseless(after error: any Error) -> Bool {
+    switch CairnError(error).kind {
+    case .sourceChanged, .conflict, .corrupted, .notFound, .unexpected: true
+    default: false
     }
   }
 
@@ -105,11 +115,7 @@ struct FileUpload: Sendable {
     throw CairnError(.unavailable, "The cluster keeps losing copies of this upload; check “cairnctl status”, then try again.")
   }
 
-  /// Sends the blocks that a former run announced and no node has acknowledged.
-  private func finishFormerRun(_ source: SourceFile, _ session: UploadSession) async throws {
-    try await sendLacking(source, session)
-  }
-
+  /// Sends the announced blocks that no node has acknowledged.
   private func sendLacking(_ source: SourceFile, _ session: UploadSession) async throws {
     var cursor: String?
     repeat {

@@ -43,7 +43,11 @@ final class UploadJournal: Sendable {
   /// The gateway has the first `count` of the receipts that were not delivered before.
   func delivered(_ count: Int) throws(FileError) { try journal.append(["delivered \(count)"]) }
   func forget() { try? journal.reset() }
-  func remove() { try? journal.remove() }
+  func remove() {
+    // Emptied as well, because this run may still hold it open and begin anew.
+    forget()
+    try? journal.remove()
+  }
 
   private static func hash(_ text: String) -> (UInt64, UInt64, UInt64, UInt64) {
     Array(text.utf8).withUnsafeBytes { SHA256Hasher.hash($0) }

@@ -28,7 +28,8 @@ actor UploadSession {
   private(set) var blocks: [BlockRef] = []
   private var announced = 0
   private var arrived: [Int: (ref: BlockRef, waiter: CheckedContinuation<Need, any Error>)] = [:]
-  private var isAnnouncing = false
+  /// Set while announcing goes on.
+  private var announcing: Task<Void, Never>?
   private var failure: (any Error)?
   private var receipts: [String] = []
   private var isDelivering = false
@@ -71,9 +72,8 @@ actor UploadSession {
     if let failure { throw failure }
     return try await withCheckedThrowingContinuation { waiter in
       arrived[index] = (ref, waiter)
-      guard !isAnnouncing else { return }
-      isAnnouncing = true
-      Task { await announceArrived() }
+      guard announcing == nil else { return }
+      announcing = Task { await announceArrived() }
     }
   }
 
@@ -81,13 +81,14 @@ actor UploadSession {
   func fail(_ error: any Error) {
     guard failure == nil else { return }
     failure = error
+    announcing?.cancel()
     let waiting = arrived
     arrived = [:]
     for (_, entry) in waiting { entry.waiter.resume(throwing: error) }
   }
 
   private func announceArrived() async {
-    defer { isAnnouncing = false }
+    defer { announcing = nil }
     while failure == nil {
       var run: [(ref: BlockRef, waiter: CheckedContinuation<Need, any Error>)] = []
       while run.count < Limits.blocksPerRequest, let next = arrived.removeValue(forKey: blocks.count + run.count) { run.append(next) }
