@@ -109,3 +109,16 @@ let package = Package(
     tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
   ]
 )
+
+// CAIRN_ONLY=BlockStoreTests,PlatformTests builds these targets and what they import, nothing else: the inner loop on a small machine.
+if let only = Context.environment["CAIRN_ONLY"] {
+  let targets = Dictionary(uniqueKeysWithValues: package.targets.map { ($0.name, $0) })
+  var wanted: Set<String> = []
+  var left = only.split(separator: ",").map(String.init)
+  while let name = left.popLast() {
+    guard wanted.insert(name).inserted, let target = targets[name] else { continue }
+    for case .byNameItem(let dependency, _) in target.dependencies { left.append(dependency) }
+  }
+  package.targets.removeAll { !wanted.contains($0.name) }
+  package.products.removeAll { ($0 as? Product.Executable)?.targets.allSatisfy(wanted.contains) != true }
+}
