@@ -35,7 +35,8 @@ extension StorageNode {
     let path = "/v1/blocks/{id}"
     // The longest body is a record; what a client's block may have at most is for the gate to say, in words of its own.
     let longest = RecordLayout.wireRange(storedBytes: Limits.blockBytes).count
-    router.add(.put, path, maxBodyBytes: longest, gate: gate { head throws(Problem) in head.admission = try admission.put(head) }) { head, body in
+    router.add(.put, path, maxBodyBytes: longest, gate: gate { head throws(Problem) in head.admission = try admission.put(head) }) {
+      head, body in
       do throws(Problem) {
         let put = if let admitted = head.admission as? AdmittedPut { admitted } else { try admission.put(head) }
         metrics.received(put)
