@@ -65,6 +65,10 @@ package final class SegmentStore: BlockStoring {
   /// A writer, a syncer, and one for checkpoints.
   let commitThreads = BlockingPool(name: "store-commit", threads: 4, queueLimit: 64)
   let readThreads: BlockingPool
+  /// For the scrub: one, of lower weight than the others.
+  let scrubThread = BlockingPool(name: "store-scrub", threads: 1, queueLimit: 16)
+  /// Whether `State.dead` is set, for lookups, which take no lock.
+  let isDead = Atomic<Bool>(false)
   /// Held while a checkpoint is written.
   let checkpointing = Mutex(())
 
@@ -76,6 +80,8 @@ package final class SegmentStore: BlockStoring {
     var applied: AppliedPosition
     var liveBytes: Int64
     var failure: String?
+    /// Why nothing can be read: the disk does not answer.
+    var dead: String?
     var fullReason: String?
     var retryWhenFull = MonotonicTime.zero
     var isClosing = false
@@ -112,14 +118,15 @@ package final class SegmentStore: BlockStoring {
   }
 
   package func status(of block: BlockID) -> StoredBlock? {
-    index.entry(of: block).flatMap { $0.isSetAside ? nil : $0.stored }
+    guard !isDead.load(ordering: .relaxed) else { return nil }
+    return index.entry(of: block).flatMap { $0.isSetAside ? nil : $0.stored }
   }
 
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { status(of: $0) } }
 
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
     var found: [StoredBlock] = []
-    guard limit > 0 else { return found }
+    guard limit > 0, !isDead.load(ordering: .relaxed) else { return found }
     index.walk(partition: partition, bits: bits, after: after) { entry in
       if !entry.isSetAside { found.append(entry.stored) }
       return found.count < limit
@@ -127,7 +134,9 @@ package final class SegmentStore: BlockStoring {
     return found
   }
 
-  package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest { index.digest(partition: partition, bits: bits) }
+  package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest {
+    isDead.load(ordering: .relaxed) ? .empty : index.digest(partition: partition, bits: bits)
+  }
 
   /// Asks the file system, which answers from memory.
   package func space() -> DiskSpace {
@@ -145,6 +154,7 @@ package final class SegmentStore: BlockStoring {
 
   package func health() -> DiskHealth {
     state.withLock { state in
+      if let dead = state.dead { return .failed(reason: dead) }
       if let failure = state.failure { return .fenced(reason: failure) }
       if state.ledger.refusesBlocks { return .readOnly(reason: state.fullReason ?? "The disk is full.") }
       if state.ledger.isAtCapacity { return .readOnly(reason: "The disk has reached its configured capacity.") }

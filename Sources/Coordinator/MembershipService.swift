@@ -18,6 +18,7 @@ extension ClusterService {
       try ticket(request, context)
     }
     registerOperations(on: dispatcher)
+    registerNodeOperations(on: dispatcher)
   }
 
   // MARK: Heartbeats

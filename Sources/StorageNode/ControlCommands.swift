@@ -19,6 +19,7 @@ struct ControlCommands: Sendable {
   let copying: RecordCopying
   let keys: DataKeyring?
   let knowledge: ClusterKnowledge
+  let scrubs: ScrubService
   let log: Logger
 
   func handle(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
@@ -68,6 +69,9 @@ struct ControlCommands: Sendable {
       return .delete(deleted: try await delete(blocks, capability))
     case .dataKey(let epoch, let requester, let publicKey):
       return try dataKey(epoch, requester, publicKey)
+    case .scrub(let action):
+      scrubs.perform(action)
+      return .done
     }
   }
 

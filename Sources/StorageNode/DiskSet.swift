@@ -27,6 +27,9 @@ package struct DiskSet: Sendable {
     disks.count == 1 ? disks[0].status(of: blocks) : blocks.map { status(of: $0) }
   }
 
+  /// Whether a bad copy of the block is here, and no good one.
+  package func isSetAside(_ block: BlockID) -> Bool { status(of: block) == nil && disks.contains { $0.isSetAside(block) } }
+
   /// The disk that has the block.
   private func holder(of block: BlockID) -> (any BlockStoring)? {
     if disks.count == 1 { return disks[0] }
