@@ -47,6 +47,9 @@ package protocol BlockStoring: Sendable {
   /// A bad one is set aside; one that the disk cannot read although it can read others is too.
   /// - Throws: `.busy` when no buffer came free, `.closed`, `.fenced` when the whole disk has failed.
   func check(_ copies: [StoredCopy], using pool: BufferPool) async throws(BlockStoreError) -> [CopyCheck]
+  /// Whether the disk is still where it was opened: its folder may be unmounted or gone while its files are open. One that is not has failed
+  /// from then on.
+  func isPresent() async -> Bool
   /// Where the next new block will lie at the earliest.
   func tail() -> CopyPosition
   /// How far the scrub has come, as it was last saved; nil when it never was, or cannot be read.
@@ -157,6 +160,14 @@ package enum DiskHealth: Sendable, Equatable {
   case fenced(reason: String)
   /// The disk is not there or does not answer: nothing that it holds can be read.
   case failed(reason: String)
+
+  /// Whether what the disk holds can be read.
+  package var isThere: Bool {
+    switch self {
+    case .healthy, .readOnly, .fenced: true
+    case .failed: false
+    }
+  }
 
   /// Whether the copies on the disk count: on one that takes no more writes they are read, but are to have others beside them.
   package var isSound: Bool {

@@ -29,6 +29,7 @@ package struct FailedDisk: BlockStoring {
     CopyPage()
   }
   package func check(_ copies: [StoredCopy], using pool: BufferPool) async throws(BlockStoreError) -> [CopyCheck] { throw error }
+  package func isPresent() async -> Bool { false }
   package func tail() -> CopyPosition { .start }
   package func loadScrub() async -> ScrubProgress? { nil }
   package func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError) { throw error }

@@ -144,6 +144,7 @@ package final class MemoryStore: BlockStoring {
     return outcomes
   }
 
+  package func isPresent() async -> Bool { health().isThere }
   package func tail() -> CopyPosition { CopyPosition(segment: 1, unit: state.withLock { $0.appended } + 1) }
   package func loadScrub() async -> ScrubProgress? { state.withLock { $0.scrub } }
   package func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError) { state.withLock { $0.scrub = progress } }

@@ -87,14 +87,33 @@ extension SegmentStore {
       }
     }
     guard !segments.isEmpty else { return true }
-    let reason = "The disk does not answer: neither end of any of its newest segments can be read."
+    giveUp("The disk does not answer: neither end of any of its newest segments can be read.")
+    return false
+  }
+
+  package func isPresent() async -> Bool {
+    let reason = try? await onScrubThread { () throws(BlockStoreError) -> String? in
+      let (fileSystem, folder) = (self.configuration.fileSystem, self.configuration.folder)
+      do throws(BlockStoreError) {
+        guard let identity = try DiskIdentity.load(fileSystem, folder: folder) else { return "The disk is gone from \(folder)." }
+        return identity.disk == self.disk ? nil : "Another disk, \(identity.disk), is at \(folder) now."
+      } catch {
+        // Too many open files and the like say nothing of the disk; a page of it that is bad is the scrub's to judge.
+        return nil
+      }
+    }
+    guard let reason = reason ?? nil else { return health().isThere }
+    giveUp(reason)
+    return false
+  }
+
+  private func giveUp(_ reason: String) {
     state.withLock { state in
       state.dead = state.dead ?? reason
       state.failure = state.failure ?? reason
     }
     isDead.store(true, ordering: .relaxed)
     refuseIfFailed()
-    return false
   }
 
   // MARK: Progress

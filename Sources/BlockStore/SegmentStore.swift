@@ -15,6 +15,8 @@ package final class SegmentStore: BlockStoring {
     /// The disk's folder; made when it is not there.
     package var folder: String
     package var cluster: ClusterID
+    /// Whose disk it is: one that says it is another node's is refused, one that says nothing is claimed. Nil does not ask.
+    package var owner: NodeID?
     /// Nil when encryption is off.
     package var keys: DataKeyring?
     package var durability = Receipt.Durability.strict

@@ -17,6 +17,7 @@ final class DiskScrub: Sendable {
     var pass = Queue()
     var freshSince: MonotonicTime?
     var savedAt: MonotonicTime?
+    var lookedAt: MonotonicTime?
     /// An operator asked for something: saved without waiting for the time to save.
     var isUrgent = false
     var beginsPass = false
@@ -55,6 +56,7 @@ final class DiskScrub: Sendable {
 
   private static let pageCopies = 65_536
   private static let saveInterval: Duration = .seconds(60)
+  private static let presenceInterval: Duration = .seconds(3)
   private static let restAfterTrouble: Duration = .seconds(5)
 
   let disk: any BlockStoring
@@ -87,7 +89,10 @@ final class DiskScrub: Sendable {
   func run() async {
     await load()
     while !Task.isCancelled {
-      if case .failed = disk.health() { return }
+      guard await isThere() else {
+        log.error("a disk has failed", ["disk": .string(disk.disk.hex), "reason": .string("\(disk.health())")])
+        return
+      }
       do throws(BlockStoreError) {
         let wait = try await turn()
         await saveIfDue()
@@ -130,6 +135,18 @@ final class DiskScrub: Sendable {
   }
 
   // MARK: Work
+
+  /// Looks every few seconds whether the disk is still mounted, also while the scrub is paused.
+  private func isThere() async -> Bool {
+    guard disk.health().isThere else { return false }
+    let now = time.monotonic()
+    let isDue = state.withLock { state in
+      guard state.lookedAt.map({ now - $0 >= DiskScrub.presenceInterval }) ?? true else { return false }
+      state.lookedAt = now
+      return true
+    }
+    return isDue ? await disk.isPresent() : true
+  }
 
   private func load() async {
     let known = await disk.loadScrub()

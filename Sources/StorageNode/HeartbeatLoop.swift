@@ -7,7 +7,8 @@ internal import ServiceAPI
 /// Tells the coordinator each second that the node lives and how its disks do, and takes what the coordinator answers.
 ///
 /// What must hold: replies of a lower generation change nothing; a data key is durable before the node states it, and nothing is sealed
-/// before the coordinator said which epoch to use; with no coordinator in reach the node serves on with what it knows.
+/// before the coordinator said which epoch to use; with no coordinator in reach the node serves on with what it knows; with no disk that
+/// can be read it does not claim to live.
 final class HeartbeatLoop: Sendable {
   private static let firstInterval: Duration = .seconds(1)
   private static let intervals: ClosedRange<Int> = 50...60_000
@@ -20,15 +21,17 @@ final class HeartbeatLoop: Sendable {
   private let knowledge: ClusterKnowledge
   private let rot: RotReports
   private let scrubs: ScrubService
+  private let folders: [DiskID: String]
   private let pool: BlockingPool
   private let metrics: NodeMetrics
   private let log: Logger
   private let processID: UInt64
+  private let silent = Flag()
   private let isStopping: @Sendable () -> Bool
 
   init(
     identity: NodeIdentity, coordinators: CoordinatorTurn, client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
-    knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, pool: BlockingPool, metrics: NodeMetrics, log: Logger,
+    knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], pool: BlockingPool, metrics: NodeMetrics, log: Logger,
     isStopping: @escaping @Sendable () -> Bool
   ) {
     self.identity = identity
@@ -39,6 +42,7 @@ final class HeartbeatLoop: Sendable {
     self.knowledge = knowledge
     self.rot = rot
     self.scrubs = scrubs
+    self.folders = folders
     self.pool = pool
     self.metrics = metrics
     self.log = log
@@ -46,11 +50,18 @@ final class HeartbeatLoop: Sendable {
     processID = UInt64.random(in: 1...UInt64.max)
   }
 
+  var isSilent: Bool { silent.isUp }
+
   /// Beats until the task is cancelled.
   func run() async {
     var interval = HeartbeatLoop.firstInterval
     var wasReached = true
     while !Task.isCancelled {
+      // A node that can read nothing is as good as dead. Silent, it is taken for out, and what it held is copied elsewhere.
+      guard disks.disks.contains(where: { $0.health().isThere }) else {
+        log.error("no disk of this node can be read any more; it falls silent")
+        return silent.raise()
+      }
       do {
         interval = try await beat()
         metrics.heartbeats("answered").increment()
@@ -93,7 +104,7 @@ final class HeartbeatLoop: Sendable {
         }
       return DiskReport(
         id: disk.disk, state: state, reason: reason, capacityBytes: space.capacityBytes, usedBytes: space.usedBytes,
-        blockCount: space.blockCount, scrub: scrubs.report(disk.disk))
+        blockCount: space.blockCount, scrub: scrubs.report(disk.disk), folder: folders[disk.disk])
     }
   }
 

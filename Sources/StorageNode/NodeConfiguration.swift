@@ -37,6 +37,7 @@ package struct NodeConfiguration: Sendable {
   /// Origins whose pages may read from and write to this node by signed URL.
   package var corsOrigins: [String] = []
   package var limits = NodeLimits()
+  package var scrub = ScrubPacer.Configuration()
 
   package init(
     node: NodeID, zone: ZoneID, listenAddress: String, listenPort: Int, advertisedAddress: String, dataFolder: String,
@@ -88,7 +89,7 @@ extension NodeConfiguration {
   package static let keys = [
     "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "coordinators", "durability",
     "encryption", "disk-bytes", "segment-bytes", "tls-certificate", "tls-key", "tls-ca", "cors-origins", "client-buffers",
-    "replica-buffers", "read-buffers", "small-buffers",
+    "replica-buffers", "read-buffers", "small-buffers", "scrub-bytes-per-second", "scrub-interval-hours",
   ]
 
   /// Reads a configuration file. Blocks.
@@ -132,6 +133,8 @@ extension NodeConfiguration {
     }
     diskBytes = try file.size("disk-bytes")
     segmentBytes = try file.size("segment-bytes")
+    if let rate = try file.size("scrub-bytes-per-second") { scrub.fastestBytes = Double(max(64 << 10, rate)) }
+    if let hours = try file.int("scrub-interval-hours", in: 1...(20 * 24)) { scrub.passInterval = .seconds(hours * 3600) }
     corsOrigins = try file.typed("cors-origins", expected: "origins separated by commas") { NodeConfiguration.distinctList($0) } ?? []
     let (certificate, key, authority) = (file.string("tls-certificate"), file.string("tls-key"), file.string("tls-ca"))
     if let certificate, let key, let authority {

@@ -32,6 +32,8 @@ package final class StorageNode: Sendable {
     package var metrics: NodeMetrics
     package var log: Logger
     package var scrub = ScrubPacer.Configuration()
+    /// Where each disk is, for those who look after the cluster.
+    package var diskFolders: [DiskID: String] = [:]
 
     package init(
       node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
@@ -112,6 +114,7 @@ package final class StorageNode: Sendable {
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
       coordinators: coordinators, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, scrubs: scrubs,
+      folders: parts.diskFolders,
       pool: parts.pool, metrics: metrics, log: log, isStopping: { stopping.isUp })
     metrics.watch(pools, disks)
   }
@@ -140,6 +143,12 @@ package final class StorageNode: Sendable {
 
   /// Starts the scrub alone; for tests.
   package func startScrub() { scrubs.start() }
+
+  /// As the coordinator's command does; for tests.
+  package func copyRecords(_ items: [CopyItem]) async -> [CopyOutcome] { await commands.copying.copy(items, gcEpoch: 1, requestID: "test") }
+
+  /// Whether no heartbeats are sent any more, because no disk can be read.
+  package var isSilent: Bool { heartbeats.isSilent }
 
   /// As the coordinator's command does; for tests.
   package func performScrub(_ action: ScrubAction) { scrubs.perform(action) }

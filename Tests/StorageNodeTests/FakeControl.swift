@@ -21,6 +21,7 @@ final class FakeControl: ControlPlane {
   /// What the last heartbeats said of the first disk's scrub.
   var scrubs: [ScrubReport] { state.withLock { $0.disks.compactMap { $0.first?.scrub } } }
   var disks: [DiskReport] { state.withLock { $0.disks.last ?? [] } }
+  var beats: Int { state.withLock { $0.disks.count } }
   var sourcesAsked: Int { state.withLock { $0.sourcesAsked } }
 
   func giveSources(of cluster: TestCluster) {

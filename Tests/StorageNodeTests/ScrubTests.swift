@@ -65,7 +65,7 @@ import Testing
 
     disk = try await open()
     let coordinator = FakeControl()
-    let node = try TestNodes.node(disk, folder: folder, cluster: cluster, pool: pool, control: [coordinator], scrub: fast())
+    let node = try TestNodes.node([disk], folder: folder, cluster: cluster, control: [coordinator], scrub: fast())
     node.startScrub()
     try await eventually {
       try await node.beat()

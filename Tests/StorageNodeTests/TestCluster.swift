@@ -267,18 +267,20 @@ func withCluster(_ options: TestCluster.Options = .init(), _ body: (TestCluster)
 }
 
 enum TestNodes {
-  /// A node alone, over one disk.
+  /// A node alone.
   static func node(
-    _ disk: any BlockStoring, folder: TemporaryFolder, cluster: ClusterID, pool: BlockingPool, control: [any ControlPlane],
-    scrub: ScrubPacer.Configuration = .init()
+    _ disks: [any BlockStoring], folder: TemporaryFolder, cluster: ClusterID, control: [any ControlPlane],
+    scrub: ScrubPacer.Configuration = .init(), folders: [DiskID: String] = [:]
   ) throws -> StorageNode {
+    let pool = BlockingPool(name: "test", threads: 1)
     let id = NodeID("node-1")!
     var parts = StorageNode.Parts(
       node: id, zone: ZoneID("a")!, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: .forTests,
-      keys: ClusterSecret.generate().nodeKeys(id, cluster: cluster), dataKeys: nil, disks: [disk],
+      keys: ClusterSecret.generate().nodeKeys(id, cluster: cluster), dataKeys: nil, disks: disks,
       knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool), client: HTTPClient(), control: control, pool: pool,
       time: SystemTime(), metrics: NodeMetrics(), log: .none)
     parts.scrub = scrub
+    parts.diskFolders = folders
     return StorageNode(parts)
   }
 }
