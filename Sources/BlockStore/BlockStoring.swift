@@ -52,6 +52,12 @@ package protocol BlockStoring: Sendable {
   func isPresent() async -> Bool
   /// Where the next new block will lie at the earliest.
   func tail() -> CopyPosition
+  /// How much there is under the data keys of each epoch, in the order of epochs; none with encryption off.
+  ///
+  /// Counted by segments, as far as their epochs are known: nothing in a segment is sealed under an older key than the one that was current
+  /// when it was begun, but for what was on its way in that very moment.
+  func keyEpochs() -> [KeyEpochUse]
+
   /// How far the scrub has come, as it was last saved; nil when it never was, or cannot be read.
   func loadScrub() async -> ScrubProgress?
   /// Keeps it on the disk, durably.
@@ -126,6 +132,18 @@ package struct Payload: Sendable {
     self.block = block
     self.buffer = buffer
     self.range = range
+  }
+}
+
+/// How much of a disk is sealed under the data keys of one epoch.
+package struct KeyEpochUse: Sendable, Equatable {
+  package var epoch: UInt32
+  package var segments: Int
+  package var bytes: Int64
+  package init(epoch: UInt32, segments: Int, bytes: Int64) {
+    self.epoch = epoch
+    self.segments = segments
+    self.bytes = bytes
   }
 }
 

@@ -30,6 +30,7 @@ package struct FailedDisk: BlockStoring {
   }
   package func check(_ copies: [StoredCopy], using pool: BufferPool) async throws(BlockStoreError) -> [CopyCheck] { throw error }
   package func isPresent() async -> Bool { false }
+  package func keyEpochs() -> [KeyEpochUse] { [] }
   package func tail() -> CopyPosition { .start }
   package func loadScrub() async -> ScrubProgress? { nil }
   package func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError) { throw error }

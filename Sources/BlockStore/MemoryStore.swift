@@ -145,6 +145,15 @@ package final class MemoryStore: BlockStoring {
   }
 
   package func isPresent() async -> Bool { health().isThere }
+  /// As if every copy had a segment of its own.
+  package func keyEpochs() -> [KeyEpochUse] {
+    let copies = state.withLock { $0.copies.values.map { (epoch: $0.header.keyEpoch, bytes: Int64($0.bytes.count)) } }
+    return Set(copies.map(\.epoch)).subtracting([0]).sorted().map { epoch in
+      let under = copies.filter { $0.epoch == epoch }
+      return KeyEpochUse(epoch: epoch, segments: under.count, bytes: under.reduce(0) { $0 + $1.bytes })
+    }
+  }
+
   package func tail() -> CopyPosition { CopyPosition(segment: 1, unit: state.withLock { $0.appended } + 1) }
   package func loadScrub() async -> ScrubProgress? { state.withLock { $0.scrub } }
   package func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError) { state.withLock { $0.scrub = progress } }

@@ -120,6 +120,7 @@ extension SegmentStore {
 
   package func loadScrub() async -> ScrubProgress? {
     let progress = try? await onScrubThread { () throws(BlockStoreError) -> ScrubProgress? in
+      self.learnKeyEpochs()
       let path = self.configuration.folder + "/" + ScrubProgress.fileName
       guard let bytes = try? SmallFile.read(self.configuration.fileSystem, path, limit: ScrubProgress.limitBytes) else { return nil }
       return ScrubProgress(String(decoding: bytes, as: UTF8.self))

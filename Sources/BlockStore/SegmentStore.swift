@@ -90,6 +90,8 @@ package final class SegmentStore: BlockStoring {
     var drainWaiters: [CheckedContinuation<Void, Never>] = []
     var recordsSinceCheckpoint = 0
     var isCheckpointing = false
+    /// The data key's epoch when each segment was begun, by the segment's number, as far as it is known; 0 without encryption.
+    var keyEpochs: [UInt32: UInt32] = [:]
     /// Keeps other processes out for as long as it is open.
     var lock: (any OpenFile)?
   }

@@ -19,6 +19,7 @@ extension ClusterService {
     }
     registerOperations(on: dispatcher)
     registerNodeOperations(on: dispatcher)
+    registerKeyOperations(on: dispatcher)
   }
 
   // MARK: Heartbeats
@@ -176,7 +177,8 @@ extension ClusterService {
   private func decide(_ heartbeat: ClusterOperations.Heartbeat) throws(Problem) -> MembershipDataKeys.Decision {
     try withState { state in
       MembershipDataKeys.decide(
-        for: heartbeat.node, states: heartbeat.dataKeys, records: state.dataKeys, isAlive: { state.liveness($0) == .alive })
+        for: heartbeat.node, states: heartbeat.dataKeys, records: state.dataKeys, isAlive: { state.liveness($0) == .alive },
+        isHeld: { state.isHeldByAll($0) })
     }
   }
 

@@ -24,9 +24,11 @@ package struct DiskReport: Sendable, Codable, Equatable {
   package var scrub: ScrubReport?
   /// Where the node has it.
   package var folder: String?
+  /// How much is sealed under the data keys of each epoch.
+  package var keyEpochs: [KeyEpochBytes]?
   package init(
     id: DiskID, state: DiskState, reason: String?, capacityBytes: Int64, usedBytes: Int64, blockCount: Int, scrub: ScrubReport? = nil,
-    folder: String? = nil
+    folder: String? = nil, keyEpochs: [KeyEpochBytes]? = nil
   ) {
     self.id = id
     self.state = state
@@ -36,6 +38,7 @@ package struct DiskReport: Sendable, Codable, Equatable {
     self.blockCount = blockCount
     self.scrub = scrub
     self.folder = folder
+    self.keyEpochs = keyEpochs
   }
 }
 

@@ -104,7 +104,8 @@ final class HeartbeatLoop: Sendable {
         }
       return DiskReport(
         id: disk.disk, state: state, reason: reason, capacityBytes: space.capacityBytes, usedBytes: space.usedBytes,
-        blockCount: space.blockCount, scrub: scrubs.report(disk.disk), folder: folders[disk.disk])
+        blockCount: space.blockCount, scrub: scrubs.report(disk.disk), folder: folders[disk.disk],
+        keyEpochs: disk.keyEpochs().map { KeyEpochBytes(epoch: $0.epoch, segments: $0.segments, bytes: $0.bytes) })
     }
   }
 
@@ -121,6 +122,7 @@ final class HeartbeatLoop: Sendable {
     do {
       switch order {
       case .use(let current):
+        keys?.use(current)
         if (current == 0) != (keys == nil) {
           log.error("the node and its cluster do not agree whether blocks are encrypted", ["cluster_epoch": .int(current)])
         }

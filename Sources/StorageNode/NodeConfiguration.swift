@@ -26,6 +26,8 @@ package struct NodeConfiguration: Sendable {
   package var keyFile: String
   /// Holds the key that wraps the data keys at rest; nil only with encryption off.
   package var masterKeyFile: String?
+  /// In its place a command that prints it, such as one that asks a key service.
+  package var masterKeyCommand: String?
   /// Base URLs of the coordinators, asked in turn.
   package var coordinators: [String]
   package var durability = Receipt.Durability.strict
@@ -87,7 +89,7 @@ package struct NodeLimits: Sendable, Equatable {
 extension NodeConfiguration {
   /// Every key that the file may have.
   package static let keys = [
-    "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "coordinators", "durability",
+    "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "master-key-command", "coordinators", "durability",
     "encryption", "disk-bytes", "segment-bytes", "tls-certificate", "tls-key", "tls-ca", "cors-origins", "client-buffers",
     "replica-buffers", "read-buffers", "small-buffers", "scrub-bytes-per-second", "scrub-interval-hours",
   ]
@@ -127,9 +129,11 @@ extension NodeConfiguration {
     durability = try file.typed("durability", expected: "strict or relaxed") { Receipt.Durability(rawValue: $0) } ?? .strict
     encryption = try file.typed("encryption", expected: "on or off") { ["on": true, "off": false][$0] } ?? true
     masterKeyFile = file.string("master-key-file")
-    if encryption, masterKeyFile == nil {
+    masterKeyCommand = file.string("master-key-command")
+    if encryption, (masterKeyFile == nil) == (masterKeyCommand == nil) {
       throw ConfigurationError(
-        line: nil, message: "With encryption on, “master-key-file” has to name the file with this node's master key.")
+        line: nil,
+        message: "With encryption on, either “master-key-file” names the file with this node's master key, or “master-key-command” a command.")
     }
     diskBytes = try file.size("disk-bytes")
     segmentBytes = try file.size("segment-bytes")

@@ -97,7 +97,8 @@ struct RecordCopying: Sendable {
     let record = try verifier.finish(gcEpoch: gcEpoch)
     guard record.header.plainBytes == item.size else { throw BlockStoreError(.malformed, "The record is of a block of another size.") }
     try await checkHash(record)
-    return record
+    // What comes in anew comes under the current data key, so that old ones can be retired.
+    return try RecordRewrap.rewrap(record, keys: keys)
   }
 
   /// Opens a copy of the record, because opening overwrites it. A read buffer and then a decoder's are waited for, in this order.

@@ -80,6 +80,7 @@ package final class StorageNode: Sendable {
     let (disks, pools) = (DiskSet(parts.disks), BufferPools(parts.limits))
     let (knowledge, metrics, log) = (parts.knowledge, parts.metrics, parts.log)
     let (dataKeys, keys) = (parts.dataKeys, parts.keys)
+    if let epoch = knowledge.dataKeyEpoch { dataKeys?.use(epoch) }
     self.stopping = stopping
     self.disks = disks
     self.pools = pools

@@ -14,7 +14,7 @@ enum OperatorTool {
         """,
       flags: [.json, .quiet],
       subcommands: StatusCommands.commands + RepairCommands.commands + [AdmitCommand.command, WaitCommand.command]
-        + [ScrubCommands.command, DiskCommands.command] + KeyCommands.commands,
+        + [ScrubCommands.command, DiskCommands.command, RotationCommands.command] + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),
     version: CairnVersion.text, explain: { CommandFailure($0) })
 }

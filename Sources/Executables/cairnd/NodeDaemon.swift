@@ -17,6 +17,8 @@ enum NodeDaemon {
     let configuration = try NodeConfiguration(file)
     let settings = try DaemonSettings(file, component: "node")
     let signals = try ProcessSignals.stream()
+    try Directory.create(configuration.dataFolder)
+    let lock = try FolderLock(configuration.dataFolder)
     let (node, client) = try open(configuration, settings)
 
     let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
@@ -33,6 +35,7 @@ enum NodeDaemon {
     await http.shutdown(grace: shutdownGrace)
     await node.stop()
     client.shutdown()
+    lock.release()
   }
 
   private static func open(_ configuration: NodeConfiguration, _ settings: DaemonSettings) throws -> (StorageNode, HTTPClient) {
@@ -41,7 +44,6 @@ enum NodeDaemon {
       throw ConfigurationError(
         message: "“name” is \(configuration.node) and \(configuration.keyFile) holds the keys of \(keys.node); one of them is wrong.")
     }
-    try Directory.create(configuration.dataFolder)
     let dataKeys = try openDataKeys(configuration)
     let pool = BlockingPool(name: "node", threads: 4, queueLimit: 1024)
     let knowledge = try ClusterKnowledge(folder: configuration.dataFolder, cluster: keys.cluster, pool: pool)
@@ -64,8 +66,15 @@ enum NodeDaemon {
   }
 
   private static func openDataKeys(_ configuration: NodeConfiguration) throws -> DataKeyring? {
-    guard configuration.encryption, let masterKeyFile = configuration.masterKeyFile else { return nil }
-    return try DataKeyring.open(path: configuration.dataFolder + "/data-keys", master: try MasterKey.load(file: masterKeyFile))
+    guard configuration.encryption else { return nil }
+    return try DataKeyring.open(path: dataKeyPath(configuration), master: try masterKey(configuration))
+  }
+
+  static func dataKeyPath(_ configuration: NodeConfiguration) -> String { configuration.dataFolder + "/data-keys" }
+
+  static func masterKey(_ configuration: NodeConfiguration) throws -> MasterKey {
+    if let path = configuration.masterKeyFile { return try MasterKey.load(file: path) }
+    return try MasterKey.load(command: configuration.masterKeyCommand ?? "")
   }
 
   private static func openDisk(
