@@ -1,5 +1,5 @@
 internal import BlockModel
-package import Platform
+internal import Platform
 
 /// Brings a record's key under the current data key: the header's 128 bytes change, the frames stay as they are, because nothing in them
 /// depends on which data key wraps theirs.
