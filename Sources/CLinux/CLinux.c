@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -31,6 +32,10 @@ int cairn_punch_hole(int descriptor, int64_t offset, int64_t length) {
 
 int cairn_open_direct(const char *path, int flags, unsigned int mode) {
   return open(path, flags | O_DIRECT | O_CLOEXEC, mode);
+}
+
+int64_t cairn_preadv_nowait(int descriptor, const void *list, int count, int64_t offset) {
+  return preadv2(descriptor, (const struct iovec *)list, count, offset, RWF_NOWAIT);
 }
 
 int cairn_syncfs(int descriptor) { return syncfs(descriptor); }
