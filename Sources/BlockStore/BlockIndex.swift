@@ -141,6 +141,13 @@ package final class BlockIndex: Sendable {
     stripes[number].entries.withLock { stripe in (0..<stripe.count).map { stripe[$0].load(epoch: epoch) } }
   }
 
+  /// Shows the packed entries of one stripe, in id order, without unpacking them. `body` runs under the stripe's lock.
+  func visit(stripe number: Int, _ body: (PackedEntry) -> Void) {
+    stripes[number].entries.withLock { stripe in
+      for index in 0..<stripe.count { body(stripe[index]) }
+    }
+  }
+
   private static func stripe(of id: BlockID) -> Int { Int(id.words.0 >> UInt64(64 - stripeBits)) }
 
   /// From the first id that a partition may have to the last.

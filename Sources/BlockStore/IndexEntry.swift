@@ -111,6 +111,8 @@ struct PackedEntry {
 
   var epochSlot: UInt32 { UInt32(truncatingIfNeeded: place >> 42) }
   var isSetAside: Bool { lengths >> 47 & 1 == 1 }
+  var location: RecordLocation { RecordLocation(slot: UInt32(place & 0x3ffff), unit: UInt32((place >> 18) & 0xff_ffff)) }
+  var storedBytes: Int { Int((lengths >> 23) & 0x7f_ffff) }
 
   /// Only the GC epoch changes.
   func setEpochSlot(_ slot: UInt32) { put(place & ((1 << 42) - 1) | UInt64(slot) << 42, 32) }

@@ -149,6 +149,7 @@ extension ClusterService {
       log.warning("a lost disk could not be noted; trying again", ["node": .string(node.text), "reason": .string(error.message)])
       return
     }
+    let (now, outAfter) = (time.monotonic(), configuration.failure.outAfter)
     _ = try? withState { state in
       guard state.layout.version == version else { return }
       state.refills.removeAll { $0 == node }
@@ -157,7 +158,7 @@ extension ClusterService {
       }
       state.filling.sort { $0.partition < $1.partition }
       state.update(node) {
-        $0.record.disks = $0.disks.filter { $0.state != .missing }.map(\.id).sorted()
+        $0.record.disks = $0.countedDisks(outAfter: outAfter, now: now)
         $0.isSaved = false
       }
       state.touch()

@@ -159,6 +159,7 @@ final class FakeNodes: HTTPRequesting {
     /// Serves anybody: what an audit must find.
     var isOpen = false
     var copies = 0
+    var scrub: ScrubAction?
   }
 
   private let verifiers: [NodeID: CapabilityVerifier]
@@ -230,6 +231,9 @@ final class FakeNodes: HTTPRequesting {
             nodes[host]!.copies += 1
             return .copied
           })
+      case .scrub(let action):
+        nodes[host]!.scrub = action
+        return .done
       default: return .delete(deleted: 0)
       }
     }
