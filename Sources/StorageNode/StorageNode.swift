@@ -24,6 +24,7 @@ package final class StorageNode: Sendable {
     package var dataKeys: DataKeyring?
     package var disks: [any BlockStoring]
     package var knowledge: ClusterKnowledge
+    package var seals: PartitionSeals
     package var client: any HTTPRequesting
     /// The coordinators, asked in turn.
     package var control: [any ControlPlane]
@@ -34,7 +35,7 @@ package final class StorageNode: Sendable {
 
     package init(
       node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
-      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, client: any HTTPRequesting,
+      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, seals: PartitionSeals, client: any HTTPRequesting,
       control: [any ControlPlane], pool: BlockingPool, time: any TimeSource, metrics: NodeMetrics, log: Logger
     ) {
       self.node = node
@@ -47,6 +48,7 @@ package final class StorageNode: Sendable {
       self.dataKeys = dataKeys
       self.disks = disks
       self.knowledge = knowledge
+      self.seals = seals
       self.client = client
       self.control = control
       self.pool = pool
@@ -66,6 +68,8 @@ package final class StorageNode: Sendable {
   let reading: BlockReading
   let batches: BatchRoutes
   let commands: ControlCommands
+  let foreground = ForegroundMeter()
+  let time: any TimeSource
   let log: Logger
   private let heartbeats: HeartbeatLoop
   private let beating = Mutex<Task<Void, Never>?>(nil)
@@ -77,13 +81,15 @@ package final class StorageNode: Sendable {
     let (knowledge, metrics, log) = (parts.knowledge, parts.metrics, parts.log)
     let (dataKeys, keys) = (parts.dataKeys, parts.keys)
     self.stopping = stopping
+    time = parts.time
     self.disks = disks
     self.pools = pools
     self.knowledge = knowledge
     self.metrics = metrics
     self.log = log
     admission = Admission(
-      node: parts.node, verifier: CapabilityVerifier(keys: keys), knowledge: knowledge, disks: disks, time: parts.time,
+      node: parts.node, verifier: CapabilityVerifier(keys: keys), knowledge: knowledge, disks: disks, seals: parts.seals,
+      time: parts.time,
       isReady: { StorageNode.canSeal(knowledge, dataKeys) }, isStopping: { stopping.isUp })
     let keeper = CopyKeeper(
       node: parts.node, cluster: keys.cluster, disks: disks, signer: ReceiptSigner(keys: keys), durability: parts.durability)
@@ -92,17 +98,18 @@ package final class StorageNode: Sendable {
       metrics: metrics, log: log)
     upload = BlockUpload(
       node: parts.node, zone: parts.zone, pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, knowledge: knowledge,
-      forwarding: forwarding, time: parts.time, log: log)
+      forwarding: forwarding, foreground: foreground, time: parts.time, log: log)
     replica = ReplicaIntake(pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, log: log)
     reading = BlockReading(admission: admission, disks: disks, pools: pools, rot: rot, metrics: metrics, log: log)
     batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
     let copying = RecordCopying(
       client: parts.client, disks: disks, pools: pools, limits: parts.limits, keys: dataKeys, metrics: metrics, log: log)
     commands = ControlCommands(
-      node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge, log: log)
+      node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge,
+      seals: parts.seals, log: log)
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
-      control: parts.control, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, pool: parts.pool,
+      control: parts.control, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, foreground: foreground, pool: parts.pool,
       metrics: metrics, log: log, isStopping: { stopping.isUp })
     metrics.watch(pools, disks)
   }

@@ -114,11 +114,12 @@ final class TestCluster: Sendable {
     let disk = try await TestStores.open(
       options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity, pool: pool)
     let knowledge = try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool)
+    let seals = try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool)
     let node = StorageNode(
       StorageNode.Parts(
         node: id, zone: zone, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: options.limits,
-        keys: secret.nodeKeys(id, cluster: cluster), dataKeys: dataKeys, disks: [disk], knowledge: knowledge, client: client, control: [],
-        pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
+        keys: secret.nodeKeys(id, cluster: cluster), dataKeys: dataKeys, disks: [disk], knowledge: knowledge, seals: seals,
+        client: client, control: [], pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
     configuration.minimumRateGrace = options.minimumRateGrace
