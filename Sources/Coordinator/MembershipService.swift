@@ -18,6 +18,8 @@ extension ClusterService {
       try ticket(request, context)
     }
     registerOperations(on: dispatcher)
+    registerLayouts(on: dispatcher)
+    registerRebalance(on: dispatcher)
   }
 
   // MARK: Heartbeats
@@ -25,6 +27,8 @@ extension ClusterService {
   private static let addressLimit = 255
   private static let rottenLimit = 1000
   private static let diskLimit = 256
+  /// Taken once a second; a node sends one each second, or a few when timings are short.
+  private static let samplesKept = 65_536
 
   func beat(_ heartbeat: ClusterOperations.Heartbeat, _ context: ControlContext) async throws(Problem) -> HeartbeatReply {
     try check(heartbeat, context)
@@ -113,6 +117,7 @@ extension ClusterService {
           ["node": .string(heartbeat.node.text), "layout": .string(placed.zone.text), "node_says": .string(heartbeat.zone.text)])
       }
       node.record.zone = placed.zone
+      node.record.region = placed.region
       node.record.weight = placed.weight
     } else if !node.record.isOut {
       node.record.zone = heartbeat.zone
@@ -130,6 +135,9 @@ extension ClusterService {
     node.processID = heartbeat.processID
     node.keys = heartbeat.dataKeys
     node.wasHeard = true
+    if let load = heartbeat.foreground, state.foreground.count < ClusterService.samplesKept {
+      state.foreground.append(RebalancePacer.Sample(requests: load.requests, meanMilliseconds: load.meanMilliseconds))
+    }
   }
 
   private func noteRot(_ heartbeat: ClusterOperations.Heartbeat) async throws(Problem) {

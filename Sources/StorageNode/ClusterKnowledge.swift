@@ -67,6 +67,8 @@ package final class ClusterKnowledge: Sendable {
   package var view: ClusterView? { state.withLock { $0.view } }
   package var generation: UInt64 { state.withLock { $0.generation } }
   package var dataKeyEpoch: UInt32? { state.withLock { $0.dataKeyEpoch } }
+  /// 0 before the first view.
+  package var layoutVersion: UInt64 { state.withLock { $0.view?.layout.version ?? 0 } }
   /// Nil before the first view.
   package var partitionBits: Int? { state.withLock { $0.view?.layout.partitionBits } }
 

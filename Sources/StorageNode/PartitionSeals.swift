@@ -1,6 +1,6 @@
-package import BlockModel
+internal import BlockModel
 package import Platform
-internal import ServiceAPI
+package import ServiceAPI
 internal import Synchronization
 
 /// Which partitions this node has sealed against older layouts, the newest layout that a command spoke of, and the writes under way.

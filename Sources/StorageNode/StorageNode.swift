@@ -35,7 +35,8 @@ package final class StorageNode: Sendable {
 
     package init(
       node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
-      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, seals: PartitionSeals, client: any HTTPRequesting,
+      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, seals: PartitionSeals,
+      client: any HTTPRequesting,
       control: [any ControlPlane], pool: BlockingPool, time: any TimeSource, metrics: NodeMetrics, log: Logger
     ) {
       self.node = node
@@ -109,7 +110,8 @@ package final class StorageNode: Sendable {
       seals: parts.seals, log: log)
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
-      control: parts.control, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, foreground: foreground, pool: parts.pool,
+      control: parts.control, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, foreground: foreground,
+      pool: parts.pool,
       metrics: metrics, log: log, isStopping: { stopping.isUp })
     metrics.watch(pools, disks)
   }

@@ -111,7 +111,8 @@ import Testing
     }
   }
 
-  @Test("replicas spread over regions first, then over the zones within", arguments: [(2, 3, 3), (3, 2, 3), (2, 2, 4), (4, 2, 3), (2, 1, 3)])
+  @Test(
+    "replicas spread over regions first, then over the zones within", arguments: [(2, 3, 3), (3, 2, 3), (2, 2, 4), (4, 2, 3), (2, 1, 3)])
   func regions(regionCount: Int, zonesEach: Int, replicas: Int) throws {
     let regions = (0..<regionCount).map { RegionID("r-\($0)")! }
     var list = (0..<(regionCount * zonesEach * 3)).map { number in
@@ -158,7 +159,8 @@ import Testing
     }
   }
 
-  @Test("one node per zone, and zones of unequal size where a fair split exists", arguments: [[1, 1, 1, 1], [2, 3, 3, 4], [4, 5, 6, 3, 6]])
+  @Test(
+    "one node per zone, and zones of unequal size where a fair split exists", arguments: [[1, 1, 1, 1], [2, 3, 3, 4], [4, 5, 6, 3, 6]])
   func zoneSizes(sizes: [Int]) throws {
     var list: [LayoutNode] = []
     for (number, size) in sizes.enumerated() {

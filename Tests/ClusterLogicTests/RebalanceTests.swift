@@ -107,7 +107,8 @@ import Testing
     cluster.relayout(to: cluster.layout.nodes.filter { $0.id != node(0) })
     var hasDamaged = false
     let isDone = cluster.run(seconds: 300) { cluster in
-      if !hasDamaged, let row = cluster.filling.first(where: { !$0.arrivals.isEmpty && cluster.nodes[node(0)]!.seals[$0.partition] == nil }),
+      if !hasDamaged,
+        let row = cluster.filling.first(where: { !$0.arrivals.isEmpty && cluster.nodes[node(0)]!.seals[$0.partition] == nil }),
         let block = cluster.nodes[row.arrivals[0]]!.blocks.sorted().first(where: { $0.partition(bits: 4) == row.partition })
       {
         cluster.nodes[row.arrivals[0]]!.damaged.insert(block)

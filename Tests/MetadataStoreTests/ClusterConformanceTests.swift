@@ -50,7 +50,8 @@ struct ClusterConformanceTests {
     try await fixture.store.saveStagedRoles(roles)
     await expectConflict {
       try await fixture.store.commitLayout(
-        Fixture.layout(version: 2), expectedVersion: 1, filling: [], note: LayoutNote(cause: "late", clearsStaged: true, rebalance: .init()))
+        Fixture.layout(version: 2), expectedVersion: 1, filling: [], note: LayoutNote(cause: "late", clearsStaged: true, rebalance: .init())
+      )
     }
     #expect(try await fixture.store.stagedRoles() == roles)
     #expect(try await fixture.store.rebalance() == paused)

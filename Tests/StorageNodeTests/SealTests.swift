@@ -10,7 +10,7 @@ import Testing
 @Suite("Handing partitions on") struct SealTests {
   /// Layout 2 has its replicas on the last three of four nodes, so the first one is on its way out.
   private func moved(_ body: (TestCluster) async throws -> Void) async throws {
-    try await withCluster(.init(zones: ["a", "b", "c", "d"], writeQuorum: 2)) { cluster in
+    try await withCluster(.init(zones: ["a", "b", "c", "d"])) { cluster in
       try await body(cluster)
     }
   }

@@ -46,7 +46,7 @@ enum NodeDaemon {
     let pool = BlockingPool(name: "node", threads: 4, queueLimit: 1024)
     let knowledge = try ClusterKnowledge(folder: configuration.dataFolder, cluster: keys.cluster, pool: pool)
     let seals = try PartitionSeals(
-      folder: configuration.dataFolder, knownLayout: knowledge.view?.layout.version ?? 0, pool: pool)
+      folder: configuration.dataFolder, knownLayout: knowledge.layoutVersion, pool: pool)
     let disks = try configuration.diskFolders.map { try openDisk($0, configuration, keys.cluster, dataKeys, settings.logger) }
     let client = settings.client()
     let control = configuration.coordinators.map { RemoteControlPlane(http: client, url: $0, token: keys.token, timeout: .seconds(5)) }
@@ -54,7 +54,8 @@ enum NodeDaemon {
       StorageNode.Parts(
         node: configuration.node, zone: configuration.zone, weight: configuration.weight,
         advertisedAddress: configuration.advertisedAddress, durability: configuration.durability, limits: configuration.limits, keys: keys,
-        dataKeys: dataKeys, disks: disks, knowledge: knowledge, seals: seals, client: client, control: control, pool: pool, time: SystemTime(),
+        dataKeys: dataKeys, disks: disks, knowledge: knowledge, seals: seals, client: client, control: control, pool: pool,
+        time: SystemTime(),
         metrics: NodeMetrics(settings.metrics), log: settings.logger))
     return (node, client)
   }
