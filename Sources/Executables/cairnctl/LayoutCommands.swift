@@ -1,4 +1,5 @@
 import BlockModel
+import ClusterLogic
 import CommandLineKit
 import ServiceAPI
 
