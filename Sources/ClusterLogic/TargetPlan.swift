@@ -25,18 +25,34 @@ package struct PlanMember: Sendable, Equatable {
   }
 }
 
-/// A partition whose replicas are not all filled yet.
+/// A partition on its way to the replicas that the layout names: first its targets are filled, then its sources retire.
 package struct PlanFilling: Sendable, Equatable {
   package var partition: Int
   /// Replicas of the layout that lack some of it.
   package var targets: [NodeID]
-  /// Nodes beyond the layout's that hold it.
+  /// Nodes beyond the layout's that hold blocks of it: reads fall back to them, and they give their copies up when no target is left.
   package var sources: [NodeID]
-  package init(partition: Int, targets: [NodeID], sources: [NodeID]) {
+  /// Replicas that were filled on this way: their copies are read back before a source gives its own up.
+  package var arrivals: [NodeID]
+  package init(partition: Int, targets: [NodeID], sources: [NodeID], arrivals: [NodeID] = []) {
     self.partition = partition
     self.targets = targets
     self.sources = sources
+    self.arrivals = arrivals
   }
+
+  /// Nothing is left to be done.
+  package var isDone: Bool { targets.isEmpty && sources.isEmpty }
+
+  /// The target has every live block.
+  package mutating func fill(_ target: NodeID) {
+    guard targets.contains(target) else { return }
+    targets.removeAll { $0 == target }
+    if !sources.isEmpty && !arrivals.contains(target) { arrivals.append(target) }
+  }
+
+  /// The source holds nothing of it any more, or will not be asked again.
+  package mutating func retire(_ source: NodeID) { sources.removeAll { $0 == source } }
 }
 
 /// Where a block may be put: each candidate can be the first node of the PUT, with a forward list of its own.

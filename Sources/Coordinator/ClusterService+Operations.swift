@@ -88,7 +88,13 @@ extension ClusterService {
     var jobs: [JobStatus] = []
     guard let repair else { return jobs }
     let fills = repair.fills
-    if fills.left > 0 {
+    if let moving = try? rebalanceStatus(), moving.state != .idle, moving.stepsTotal > fills.done + fills.left || fills.left == 0 {
+      // Replicas go from node to node; of these, some may be repairs besides.
+      jobs.append(
+        JobStatus(
+          name: "rebalance", state: moving.state == .paused ? "paused" : "running", done: moving.stepsDone, total: moving.stepsTotal,
+          unit: "replicas", etaSeconds: moving.etaSeconds))
+    } else if fills.left > 0 {
       let elapsed = since.map { (now - $0).inSeconds }
       let eta = fills.done > 0 ? elapsed.map { $0 / Double(fills.done) * Double(fills.left) } : nil
       jobs.append(

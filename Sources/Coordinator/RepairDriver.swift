@@ -14,7 +14,7 @@ final class RepairDriver: Sendable {
     var tasks: [UInt64: (node: NodeID?, task: Task<Void, Never>)] = [:]
     var nextTask: UInt64 = 0
     var isStopped = false
-    var marks: [(request: RepairRequest, partition: Int, target: NodeID, version: UInt64)] = []
+    var marks: [(request: RepairRequest, mark: ClusterService.RowMark, version: UInt64)] = []
     var isMarking = false
   }
 
@@ -30,6 +30,8 @@ final class RepairDriver: Sendable {
   }
 
   var copied: (blocks: Int, bytes: Int64) { state.withLock { ($0.scheduler.copiedBlocks, $0.scheduler.copiedBytes) } }
+  /// Bytes that moved although nothing was missing, and blocks that former replicas gave up.
+  var moved: (bytes: Int64, blocks: Int) { state.withLock { ($0.scheduler.movedBytes, $0.scheduler.retiredBlocks) } }
   var recheck: RecheckProgress? { state.withLock { $0.scheduler.recheck } }
   var fills: (done: Int, left: Int) { state.withLock { ($0.scheduler.fillsDone, $0.scheduler.fillsLeft) } }
 
@@ -58,22 +60,32 @@ final class RepairDriver: Sendable {
   // MARK: Effects
 
   private func begin(_ effect: RepairScheduler.Effect, _ state: inout State) {
-    if case .markFilled(let request, let partition, let target, let version) = effect {
-      state.marks.append((request, partition, target, version))
-      guard !state.isMarking else { return }
-      state.isMarking = true
-      return spawn(nil, &state) { await self.mark() }
+    switch effect {
+    case .markFilled(let request, let partition, let target, let version):
+      return note(request, .filled(partition: partition, target: target), version, &state)
+    case .markRetired(let request, let partition, let source, let version):
+      return note(request, .retired(partition: partition, source: source), version, &state)
+    default: break
     }
     let node: NodeID? =
       switch effect {
       case .check(_, let node, _, _): node
       case .copy(_, let target, _): target
-      default: nil
+      case .seal(_, let source, _, _), .retire(_, let source, _, _, _): source
+      case .listHeld(_, let node, _, _, _): node
+      case .list, .listRepairs, .markFilled, .markRetired, .clearRepairs: nil
       }
     spawn(node, &state) {
       let event = await self.answer(effect)
       self.feed(event)
     }
+  }
+
+  private func note(_ request: RepairRequest, _ mark: ClusterService.RowMark, _ version: UInt64, _ state: inout State) {
+    state.marks.append((request, mark, version))
+    guard !state.isMarking else { return }
+    state.isMarking = true
+    spawn(nil, &state) { await self.mark() }
   }
 
   private func spawn(_ node: NodeID?, _ state: inout State, _ work: @escaping @Sendable () async -> Void) {
@@ -96,7 +108,12 @@ final class RepairDriver: Sendable {
       .checked(request, reading ? await verify(node, blocks) : await exist(node, blocks))
     case .copy(let request, let target, let items): .copied(request, await copy(target, items))
     case .clearRepairs(let request, let blocks, let version): .settled(request, await clear(blocks, version))
-    case .markFilled(let request, _, _, _): .settled(request, false)
+    case .markFilled(let request, _, _, _), .markRetired(let request, _, _, _): .settled(request, false)
+    case .seal(let request, let source, let partition, let version): .sealed(request, await seal(source, partition, version))
+    case .listHeld(let request, let node, let partition, let after, let limit):
+      .listed(request, await held(node, partition, after, limit))
+    case .retire(let request, let source, let partition, let blocks, let version):
+      .retired(request, await retire(source, partition, blocks, version))
     }
   }
 
@@ -148,9 +165,29 @@ final class RepairDriver: Sendable {
     while let version = rest.first?.version {
       let batch = rest.filter { $0.version == version }
       rest.removeAll { $0.version == version }
-      let isDone = await service.markFilled(batch.map { ($0.partition, $0.target) }, layoutVersion: version)
+      let isDone = await service.mark(batch.map(\.mark), layoutVersion: version)
       for mark in batch { feed(.settled(mark.request, isDone)) }
     }
+  }
+
+  // MARK: Retiring
+
+  private func seal(_ source: NodeID, _ partition: Int, _ version: UInt64) async -> Bool {
+    await service.ask(source, .seal(partitions: [partition], layoutVersion: version), ifLayout: version) == .sealed
+  }
+
+  private func held(_ node: NodeID, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> [RepairBlock]? {
+    let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
+    let command = NodeCommand.list(partition: partition, bits: bits, after: after, limit: limit)
+    guard case .list(let blocks, _)? = await service.ask(node, command) else { return nil }
+    return blocks.map { RepairBlock(id: $0.id, size: $0.size, isReferenced: false) }
+  }
+
+  private func retire(_ source: NodeID, _ partition: Int, _ blocks: [BlockID], _ version: UInt64) async -> Bool {
+    let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
+    let command = NodeCommand.retire(partition: partition, bits: bits, blocks: blocks)
+    guard case .retire? = await service.ask(source, command, deadline: .seconds(30), ifLayout: version) else { return false }
+    return true
   }
 
   // MARK: Nodes
@@ -211,8 +248,15 @@ final class RepairDriver: Sendable {
 
 extension ClusterService {
   /// A node's reply; nil when none came or it was no reply to this, which is logged.
-  func ask(_ node: NodeID, _ command: NodeCommand, deadline: Duration? = nil) async -> NodeCommandReply? {
-    guard let target = try? withState({ state in state.node(node).map { state.target($0.record) } }) ?? nil else { return nil }
+  /// - Parameter version: asks only while this is the layout, and signs under it.
+  func ask(
+    _ node: NodeID, _ command: NodeCommand, deadline: Duration? = nil, ifLayout version: UInt64? = nil
+  ) async -> NodeCommandReply? {
+    let found = try? withState { state -> ClusterNodeClient.Target? in
+      guard version == nil || version == state.layout.version else { return nil }
+      return state.node(node).map { state.target($0.record) }
+    }
+    guard let target = found ?? nil else { return nil }
     do throws(NodeClientError) {
       return try await client.send(command, to: target, deadline: deadline ?? configuration.commandDeadline)
     } catch {
