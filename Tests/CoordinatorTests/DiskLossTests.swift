@@ -42,7 +42,9 @@ import Testing
     let name = node(4)
     for _ in 0..<5 { try await step(cluster, [disk(1, .healthy), disk(2, .healthy)], of: name) }
     // The disk that the node had before is not reported any more: its partitions are looked at, and found to be whole.
-    for _ in 0..<300 where !cluster.service.view!.filling.isEmpty { try await step(cluster, [disk(1, .healthy), disk(2, .healthy)], of: name) }
+    for _ in 0..<300 where !cluster.service.view!.filling.isEmpty {
+      try await step(cluster, [disk(1, .healthy), disk(2, .healthy)], of: name)
+    }
     #expect(cluster.service.view!.filling.isEmpty && record(cluster, name) == [disk(1, .healthy).id, disk(2, .healthy).id])
     let blocks = cluster.store(100, seed: 8)
     let held = cluster.nodes.state.withLock { $0[name]!.blocks }

@@ -162,7 +162,8 @@ extension LocalCluster {
   /// The states of all disks, in the order of `cairnctl disks`.
   fileprivate func diskStates() async throws -> [String] {
     let disks = try await control("disks", "--json")
-    return disks.matches(of: try Regex("\"state\" ?: ?\"(healthy|read-only|fenced|missing)\"", as: (Substring, Substring).self)).map { String($0.1) }
+    let state = try Regex("\"state\" ?: ?\"(healthy|read-only|fenced|missing)\"", as: (Substring, Substring).self)
+    return disks.matches(of: state).map { String($0.1) }
   }
 
   /// Gets a tree into a fresh folder and compares it.

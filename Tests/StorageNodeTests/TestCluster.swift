@@ -277,8 +277,8 @@ enum TestNodes {
     var parts = StorageNode.Parts(
       node: id, zone: ZoneID("a")!, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: .forTests,
       keys: ClusterSecret.generate().nodeKeys(id, cluster: cluster), dataKeys: nil, disks: disks,
-      knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool), client: HTTPClient(), control: control, pool: pool,
-      time: SystemTime(), metrics: NodeMetrics(), log: .none)
+      knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool), client: HTTPClient(), control: control,
+      pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none)
     parts.scrub = scrub
     parts.diskFolders = folders
     return StorageNode(parts)
