@@ -54,8 +54,8 @@ extension ClusterState {
       let uses = nodes.flatMap { $0.disks.flatMap { $0.keyEpochs ?? [] } }.filter { $0.epoch == key.epoch }
       return KeyEpochStatus(
         epoch: key.epoch, founder: key.founder, holders: nodes.filter { $0.states(key) && !key.check.isEmpty }.map(\.record.id),
-        lacking: liveLayoutNodes.filter { !$0.states(key) || key.check.isEmpty }.map(\.record.id), segments: uses.reduce(0) { $0 + $1.segments },
-        bytes: uses.reduce(0) { $0 + $1.bytes })
+        lacking: liveLayoutNodes.filter { !$0.states(key) || key.check.isEmpty }.map(\.record.id),
+        segments: uses.reduce(0) { $0 + $1.segments }, bytes: uses.reduce(0) { $0 + $1.bytes })
     }
     let known = epochs.filter { !$0.check.isEmpty }
     return KeyStatus(current: MembershipDataKeys.current(known) { isHeldByAll($0) }, epochs: statuses)

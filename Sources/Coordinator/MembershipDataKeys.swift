@@ -32,7 +32,8 @@ enum MembershipDataKeys {
     if let last = epochs.last, last.check.isEmpty {
       let next = found(node, statements, last, isAlive)
       // While somebody else makes it, this node goes on as before.
-      if case .wait = next.order {} else if case .use = next.order {
+      if case .wait = next.order {
+      } else if case .use = next.order {
         return Decision(order: .use(current: current(known, isHeld)), record: next.record)
       } else {
         return next

@@ -31,7 +31,8 @@ final class HeartbeatLoop: Sendable {
 
   init(
     identity: NodeIdentity, coordinators: CoordinatorTurn, client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
-    knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], pool: BlockingPool, metrics: NodeMetrics, log: Logger,
+    knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], pool: BlockingPool, metrics: NodeMetrics,
+    log: Logger,
     isStopping: @escaping @Sendable () -> Bool
   ) {
     self.identity = identity

@@ -89,7 +89,8 @@ package struct NodeLimits: Sendable, Equatable {
 extension NodeConfiguration {
   /// Every key that the file may have.
   package static let keys = [
-    "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "master-key-command", "coordinators", "durability",
+    "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "master-key-command", "coordinators",
+    "durability",
     "encryption", "disk-bytes", "segment-bytes", "tls-certificate", "tls-key", "tls-ca", "cors-origins", "client-buffers",
     "replica-buffers", "read-buffers", "small-buffers", "scrub-bytes-per-second", "scrub-interval-hours",
   ]
@@ -133,7 +134,8 @@ extension NodeConfiguration {
     if encryption, (masterKeyFile == nil) == (masterKeyCommand == nil) {
       throw ConfigurationError(
         line: nil,
-        message: "With encryption on, either “master-key-file” names the file with this node's master key, or “master-key-command” a command.")
+        message:
+          "With encryption on, either “master-key-file” names the file with this node's master key, or “master-key-command” a command.")
     }
     diskBytes = try file.size("disk-bytes")
     segmentBytes = try file.size("segment-bytes")

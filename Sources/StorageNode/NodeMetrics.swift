@@ -62,7 +62,8 @@ package struct NodeMetrics: Sendable {
     registry.gauge("cairn_node_scrub_fresh_bytes", help: "Bytes that came and were not read back yet.", labels: labels) {
       Double(scrub.report?.freshBytes ?? 0)
     }
-    registry.gauge("cairn_node_scrub_finished_seconds", help: "When a walk last ended, in seconds since 1970; 0 for never.", labels: labels) {
+    registry.gauge("cairn_node_scrub_finished_seconds", help: "When a walk last ended, in seconds since 1970; 0 for never.", labels: labels)
+    {
       Double(scrub.report?.lastFinished?.seconds ?? 0)
     }
   }

@@ -139,7 +139,9 @@ package struct ScrubPacer: Sendable {
       return
     }
     // A percentile of a few reads says nothing: the rate stays until there are enough in both.
-    guard resting.total >= 20, working.total >= 20, let calm = resting.percentile(0.99), let under = working.percentile(0.99) else { return }
+    guard resting.total >= 20, working.total >= 20, let calm = resting.percentile(0.99), let under = working.percentile(0.99) else {
+      return
+    }
     if under.inSeconds > calm.inSeconds * configuration.growthLimit {
       allowedBytes = max(configuration.slowestBytes, allowedBytes / 2)
     } else {
