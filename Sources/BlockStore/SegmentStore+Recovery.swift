@@ -100,9 +100,8 @@ extension SegmentStore {
     }
     do {
       // The names that making a disk leaves when it is cut short.
-      let others = try fileSystem.list(folder).filter {
-        !["lock", "segments", "lost+found", DiskIdentity.fileName + ".tmp", DiskOwner.fileName, DiskOwner.fileName + ".tmp"].contains($0)
-      }
+      let unfinished = ["lock", "segments", "lost+found", DiskIdentity.fileName + ".tmp"]
+      let others = try fileSystem.list(folder).filter { !unfinished.contains($0) }
       guard configuration.formatsEmptyFolder, others.isEmpty,
         try fileSystem.attributes(folder + "/segments") == nil
           || fileSystem.list(folder + "/segments").isEmpty

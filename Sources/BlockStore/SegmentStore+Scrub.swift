@@ -87,7 +87,7 @@ extension SegmentStore {
       }
     }
     guard !segments.isEmpty else { return true }
-    giveUp("The disk does not answer: neither end of any of its newest segments can be read.")
+    giveUp("the disk does not answer: neither end of any of its newest segments can be read")
     return false
   }
 
@@ -95,8 +95,8 @@ extension SegmentStore {
     let reason = try? await onScrubThread { () throws(BlockStoreError) -> String? in
       let (fileSystem, folder) = (self.configuration.fileSystem, self.configuration.folder)
       do throws(BlockStoreError) {
-        guard let identity = try DiskIdentity.load(fileSystem, folder: folder) else { return "The disk is gone from \(folder)." }
-        return identity.disk == self.disk ? nil : "Another disk, \(identity.disk), is at \(folder) now."
+        guard let identity = try DiskIdentity.load(fileSystem, folder: folder) else { return "the disk is gone from \(folder)" }
+        return identity.disk == self.disk ? nil : "another disk, \(identity.disk), is at \(folder) now"
       } catch {
         // Too many open files and the like say nothing of the disk; a page of it that is bad is the scrub's to judge.
         return nil

@@ -55,8 +55,7 @@ extension ClusterState {
       return KeyEpochStatus(
         epoch: key.epoch, founder: key.founder, holders: nodes.filter { $0.states(key) && !key.check.isEmpty }.map(\.record.id),
         lacking: liveLayoutNodes.filter { !$0.states(key) || key.check.isEmpty }.map(\.record.id),
-        segments: uses.reduce(0) { $0 + $1.segments },
-        bytes: uses.reduce(0) { $0 + $1.bytes })
+        segments: uses.reduce(0) { $0 + $1.segments }, bytes: uses.reduce(0) { $0 + $1.bytes })
     }
     let known = epochs.filter { !$0.check.isEmpty }
     return KeyStatus(current: MembershipDataKeys.current(known) { isHeldByAll($0) }, epochs: statuses)

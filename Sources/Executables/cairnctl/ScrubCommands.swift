@@ -97,9 +97,8 @@ enum DiskCommands {
     }
     console.write(table.render(style: console.style))
     for line in disks where line.disk.state != .healthy {
-      console.print(
-        "\(line.node.text): \(line.disk.id.hex.prefix(8)) is \(line.disk.state.rawValue)\(line.disk.reason.map { ": \(TextWidth.sanitised($0))" } ?? "")"
-      )
+      let reason = line.disk.reason.map { ": " + TextWidth.sanitised($0) } ?? ""
+      console.print("\(line.node.text): \(line.disk.id.hex.prefix(8)) is \(line.disk.state.rawValue)\(reason)")
     }
   }
 }
