@@ -28,7 +28,7 @@ struct Pass: Sendable {
     }
   }
 
-  enum Stage: Sendable, Equatable { case starting, sealing, listing, checking, copying, searching, settling }
+  enum Stage: Sendable, Equatable { case starting, sealing, comparing, listing, checking, copying, searching, settling }
 
   var number: UInt64
   var kind: Kind
@@ -44,6 +44,8 @@ struct Pass: Sendable {
   var isStuck = false
   /// The source refuses older layouts for this partition.
   var isSealed = false
+  /// The target's digest was compared with a whole replica's, and they differ.
+  var isCompared = false
   /// A replica could not be asked on some page.
   var isUnseen = false
   /// Rows that stay, of all pages so far: how many, and how many of them nobody can repair for now.
@@ -102,6 +104,7 @@ struct RequestOwner: Sendable {
     case copy(target: NodeID, source: NodeID?, entries: [Int])
     case settle
     case seal
+    case compare
     case retire
   }
   var pass: UInt64

@@ -24,9 +24,45 @@ extension RepairScheduler {
       }
       pass.stage = .starting
       active.append(pass)
-      if case .retire = pass.kind, !pass.isSealed { seal(active.count - 1, &effects) } else { list(active.count - 1, now, &effects) }
+      begin(active.count - 1, now, &effects)
     }
     pending += passedOver.reversed()
+  }
+
+  private mutating func begin(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    let pass = active[index]
+    switch pass.kind {
+    case .retire where !pass.isSealed: seal(index, &effects)
+    case .fill(let target) where !pass.isCompared:
+      guard let reference = wholeReplica(of: pass.partition, but: target) else { return list(index, now, &effects) }
+      active[index].stage = .comparing
+      active[index].layoutVersion = view.layout.version
+      let request = open(index, .compare)
+      effects.append(.compare(request, target: target, reference: reference, partition: pass.partition))
+    default: list(index, now, &effects)
+    }
+  }
+
+  /// A live replica that has all of the partition; the partition decides which, so that many fills ask many nodes.
+  private func wholeReplica(of partition: Int, but target: NodeID) -> NodeID? {
+    let row = view.fillingRow(partition)
+    let whole = view.layout.replicas(ofPartition: partition).filter { node in
+      node != target && !(row?.targets.contains(node) ?? false) && view.liveness(node) == .alive
+    }
+    return whole.isEmpty ? nil : whole[partition % whole.count]
+  }
+
+  /// A node that comes back mostly has what it had: equal digests spare listing and asking. What a whole replica lacks has a repair row,
+  /// which looks at every replica.
+  mutating func compared(_ request: RepairRequest, _ isEqual: Bool?, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard let (index, _) = close(request), case .fill(let target) = active[index].kind else { return }
+    active[index].isCompared = true
+    guard isEqual == true else { return list(index, now, &effects) }
+    fillsByDigest += 1
+    active[index].stage = .settling
+    let request = open(index, .settle)
+    effects.append(
+      .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
   }
 
   /// Whether the nodes that the pass cannot do without are there.
@@ -171,7 +207,7 @@ extension RepairScheduler {
       if active[index].copies.isEmpty { advance(index, now, &effects) }
     case .copying:
       if !search(index, &effects) { settle(index, now, &effects) }
-    case .starting, .sealing, .listing, .settling: break
+    case .starting, .sealing, .comparing, .listing, .settling: break
     }
   }
 

@@ -8,7 +8,7 @@ package import BlockModel
 ///
 /// What must hold:
 /// - a partition is marked filled, and a row cleared, only when every block concerned was confirmed by the node itself in this pass: it
-///   said that the block is here, or acknowledged a verified copy;
+///   said that the block is here, or acknowledged a verified copy; or its digest of the partition is that of a whole replica;
 /// - no answer is never an answer: neither "missing" nor "done";
 /// - a copy is given up only by a node off the layout that has sealed the partition, only after every replica confirmed that block, and
 ///   those that took its place by reading it back; a replica's copy is never deleted;
@@ -38,6 +38,8 @@ package struct RepairScheduler: Sendable {
   var unseen: [Int] = []
   /// Fills finished since the last time that none was left, for progress.
   package private(set) var fillsDone = 0
+  /// Fills that a digest alone settled.
+  package var fillsByDigest = 0
   /// Sources that gave a partition up, of all that this scheduler has seen.
   package var retirementsDone = 0
   /// Bytes copied by moving, and blocks given up.
@@ -68,6 +70,7 @@ package struct RepairScheduler: Sendable {
     case .copied(let request, let outcomes): copied(request, outcomes, now, &effects)
     case .settled(let request, let isDone): settled(request, isDone, now, &effects)
     case .sealed(let request, let isDone): sealed(request, isDone, now, &effects)
+    case .compared(let request, let isEqual): compared(request, isEqual, now, &effects)
     case .retired(let request, let isDone): retired(request, isDone, now, &effects)
     case .rebalance(let isPaused, let bytesPerSecond): pace(isPaused, bytesPerSecond)
     case .timer: break

@@ -153,6 +153,8 @@ extension RepairScheduler {
     case settled(RepairRequest, Bool)
     /// The answer to `seal`: true when the source refuses older layouts for the partition, durably, and none of their writes is under way.
     case sealed(RepairRequest, Bool)
+    /// The answer to `compare`: whether both hold the same blocks of the partition; nil where one did not answer.
+    case compared(RepairRequest, Bool?)
     /// The answer to `retire`: true when none of the blocks is there any more.
     case retired(RepairRequest, Bool)
     /// How fast data may move that nothing is missing of; paused, none moves. Repair goes on.
@@ -168,6 +170,8 @@ extension RepairScheduler {
     /// `reading`: past the page cache, and re-hashed.
     case check(RepairRequest, node: NodeID, blocks: [BlockID], reading: Bool)
     case copy(RepairRequest, target: NodeID, items: [RepairCopy])
+    /// Whether the target holds the same blocks of the partition as a whole replica, by their digests.
+    case compare(RepairRequest, target: NodeID, reference: NodeID, partition: Int)
     /// The source shall refuse writes of layouts before this one for the partition.
     case seal(RepairRequest, source: NodeID, partition: Int, layoutVersion: UInt64)
     /// One page of what the node holds of the partition, referenced or not; answered by `listed`.

@@ -121,6 +121,7 @@ extension ClusterService {
 
   private func startRepair(_ request: OperatorOperations.StartRepair) async throws(Problem) -> RepairProgress {
     let scope = try await scope(of: request)
+    if request.overridesBrake == true { try releaseBrake() }
     let (repair, id) = shared.withLock { shared in
       shared.nextJob += 1
       return (shared.repair, shared.nextJob)
@@ -129,6 +130,19 @@ extension ClusterService {
     tellRepair(time.monotonic())
     repair.feed(.recheck(id: id, scope))
     return repairProgress()
+  }
+
+  private static let brakeRelease: Duration = .seconds(3600)
+
+  private func releaseBrake() throws(Problem) {
+    let now = time.monotonic()
+    let effects = try withState { state in
+      let effects = state.detector.step(.releaseBrake(until: now + ClusterService.brakeRelease), now: now)
+      if !effects.isEmpty { state.touch() }
+      return effects
+    }
+    log.warning("an operator says that all silent nodes are down; the brake is released for an hour")
+    for effect in effects { report(effect) }
   }
 
   private func scope(of request: OperatorOperations.StartRepair) async throws(Problem) -> RepairScope {

@@ -16,6 +16,8 @@ final class RepairDriver: Sendable {
     var isStopped = false
     var marks: [(request: RepairRequest, mark: ClusterService.RowMark, version: UInt64)] = []
     var isMarking = false
+    /// Seals that wait to be asked for together, by node.
+    var seals: [NodeID: [(request: RepairRequest, partition: Int, version: UInt64)]] = [:]
   }
 
   private static let blocksPerVerify = 32
@@ -65,15 +67,20 @@ final class RepairDriver: Sendable {
       return note(request, .filled(partition: partition, target: target), version, &state)
     case .markRetired(let request, let partition, let source, let version):
       return note(request, .retired(partition: partition, source: source), version, &state)
+    case .seal(let request, let source, let partition, let version):
+      let isFirst = state.seals[source] == nil
+      state.seals[source, default: []].append((request, partition, version))
+      return isFirst ? spawn(source, &state) { await self.seal(source) } : ()
     default: break
     }
     let node: NodeID? =
       switch effect {
       case .check(_, let node, _, _): node
       case .copy(_, let target, _): target
-      case .seal(_, let source, _, _), .retire(_, let source, _, _, _): source
+      case .retire(_, let source, _, _, _): source
+      case .compare(_, let target, _, _): target
       case .listHeld(_, let node, _, _, _): node
-      case .list, .listRepairs, .markFilled, .markRetired, .clearRepairs: nil
+      case .list, .listRepairs, .markFilled, .markRetired, .seal, .clearRepairs: nil
       }
     spawn(node, &state) {
       let event = await self.answer(effect)
@@ -109,7 +116,9 @@ final class RepairDriver: Sendable {
     case .copy(let request, let target, let items): .copied(request, await copy(target, items))
     case .clearRepairs(let request, let blocks, let version): .settled(request, await clear(blocks, version))
     case .markFilled(let request, _, _, _), .markRetired(let request, _, _, _): .settled(request, false)
-    case .seal(let request, let source, let partition, let version): .sealed(request, await seal(source, partition, version))
+    case .seal(let request, _, _, _): .sealed(request, false)
+    case .compare(let request, let target, let reference, let partition):
+      .compared(request, await compare(target, reference, partition))
     case .listHeld(let request, let node, let partition, let after, let limit):
       .listed(request, await held(node, partition, after, limit))
     case .retire(let request, let source, let partition, let blocks, let version):
@@ -172,8 +181,17 @@ final class RepairDriver: Sendable {
 
   // MARK: Retiring
 
-  private func seal(_ source: NodeID, _ partition: Int, _ version: UInt64) async -> Bool {
-    await service.ask(source, .seal(partitions: [partition], layoutVersion: version), ifLayout: version) == .sealed
+  /// Seals what has come together in a moment by one command: it costs the node a sync.
+  private func seal(_ source: NodeID) async {
+    try? await Task.sleep(for: .milliseconds(5))
+    var rest = state.withLock { $0.seals.removeValue(forKey: source) } ?? []
+    while let version = rest.first?.version {
+      let batch = rest.filter { $0.version == version }
+      rest.removeAll { $0.version == version }
+      let command = NodeCommand.seal(partitions: batch.map(\.partition), layoutVersion: version)
+      let isDone = await service.ask(source, command, ifLayout: version) == .sealed
+      for seal in batch { feed(.sealed(seal.request, isDone)) }
+    }
   }
 
   private func held(_ node: NodeID, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> [RepairBlock]? {
@@ -191,6 +209,22 @@ final class RepairDriver: Sendable {
   }
 
   // MARK: Nodes
+
+  /// Whether both hold the same blocks of the partition.
+  private func compare(_ target: NodeID, _ reference: NodeID, _ partition: Int) async -> Bool? {
+    async let first = digest(target, partition)
+    async let second = digest(reference, partition)
+    guard let ours = await first, let theirs = await second else { return nil }
+    return ours == theirs
+  }
+
+  private func digest(_ node: NodeID, _ partition: Int) async -> [UInt64]? {
+    let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
+    guard case .digest(let counts, let words)? = await service.ask(node, .digest(partitions: [partition], bits: bits)), counts.count == 1,
+      words.count == 1
+    else { return nil }
+    return [UInt64(clamping: counts[0])] + words[0]
+  }
 
   private func exist(_ node: NodeID, _ blocks: [BlockID]) async -> [RepairCheck]? {
     guard let reply = await service.ask(node, .exist(blocks: blocks)), case .exist(let present) = reply,

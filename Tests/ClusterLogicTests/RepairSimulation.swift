@@ -40,6 +40,7 @@ struct RepairSimulation {
   var isBraked = false
   var violations: [String] = []
   var copyCommands = 0
+  var lists = 0
   var copiedItems = 0
   var mostInFlight: [NodeID: Int] = [:]
   var firstCopied: [BlockID] = []
@@ -159,6 +160,7 @@ struct RepairSimulation {
   private mutating func perform(_ effect: RepairScheduler.Effect) {
     switch effect {
     case .list(let request, let partition, let after, let limit):
+      lists += 1
       let rest = live.filter { block in block.id.partition(bits: layout.partitionBits) == partition && (after == nil || block.id > after!) }
       answer(.listed(request, Array(rest.prefix(limit))), .listed(request, nil), isUp: true)
     case .listRepairs(let request, let after, let limit):
@@ -194,6 +196,12 @@ struct RepairSimulation {
     case .seal(let request, let source, let partition, let version):
       if nodes[source]!.isUp { nodes[source]!.seals[partition] = max(version, nodes[source]!.seals[partition] ?? 0) }
       answer(.sealed(request, true), .sealed(request, false), isUp: nodes[source]!.isUp)
+    case .compare(let request, let target, let reference, let partition):
+      func held(_ node: NodeID) -> [BlockID] {
+        nodes[node]!.blocks.filter { $0.partition(bits: layout.partitionBits) == partition }.sorted()
+      }
+      let isUp = nodes[target]!.isUp && nodes[reference]!.isUp
+      answer(.compared(request, isUp ? held(target) == held(reference) : nil), .compared(request, nil), isUp: isUp)
     case .listHeld(let request, let id, let partition, let after, let limit):
       let held = nodes[id]!.blocks.filter { $0.partition(bits: layout.partitionBits) == partition && (after == nil || $0 > after!) }
       let sizes = held.sorted().prefix(limit).map { block in

@@ -261,7 +261,10 @@ final class FakeNodes: HTTPRequesting {
         return .done
       case .digest(let partitions, let bits):
         let counts = partitions.map { partition in nodes[host]!.blocks.count { $0.partition(bits: bits) == partition } }
-        return .digest(counts: counts, words: counts.map { [UInt64($0)] })
+        let words = partitions.map { partition in
+          [nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition }.reduce(0) { $0 &+ $1.words.1 }]
+        }
+        return .digest(counts: counts, words: words)
       case .list(let partition, let bits, let after, let limit):
         let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
         return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil)
