@@ -141,7 +141,7 @@ struct SegmentScanner {
         local.recordBytes == RecordLayout.recordBytes(storedBytes: header.storedBytes)
       else { return nil }
       return .block(header)
-    case .tombstone, .epochRaise, .setAside:
+    case .tombstone, .epochRaise, .setAside, .quarantine, .restore:
       guard local.bodyBytes == ControlBody.byteCount else { return nil }
       return ControlBody(decoding: body).map { .control($0) }
     case .segment:

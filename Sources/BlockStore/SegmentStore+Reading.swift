@@ -5,7 +5,7 @@ internal import Synchronization
 /// Reads: find, scatter the frames into one piece, check and open them there.
 extension SegmentStore {
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     if let range, range.lowerBound < 0 || range.upperBound > entry.storedBytes { throw .outside(range, entry.stored) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     return try await onReadThread { () throws(BlockStoreError) in
@@ -16,7 +16,7 @@ extension SegmentStore {
   }
 
   package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     return try await onReadThread { () throws(BlockStoreError) in
       try self.withCopy(of: block) { (entry, source) throws(BlockStoreError) in
@@ -26,7 +26,7 @@ extension SegmentStore {
   }
 
   package func verify(_ block: BlockID, using pool: BufferPool) async throws(BlockStoreError) {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     try await onReadThread { () throws(BlockStoreError) in
       try self.withCopy(of: block, beginDirect: true) { (entry, source) throws(BlockStoreError) -> Void? in
@@ -43,8 +43,14 @@ extension SegmentStore {
     return index.entry(of: block)?.isSetAside == true ? .rotten(block) : .notFound(block)
   }
 
-  private func onReadThread<R: Sendable>(_ work: @Sendable @escaping () throws(BlockStoreError) -> R) async throws(BlockStoreError) -> R {
+  func onReadThread<R: Sendable>(_ work: @Sendable @escaping () throws(BlockStoreError) -> R) async throws(BlockStoreError) -> R {
     if state.withLock({ $0.isClosing }) { throw .closed }
+    return try await onReadThreadEvenIfClosing(work)
+  }
+
+  func onReadThreadEvenIfClosing<R: Sendable>(
+    _ work: @Sendable @escaping () throws(BlockStoreError) -> R
+  ) async throws(BlockStoreError) -> R {
     do { return try await readThreads.run(work) } catch let error as BlockStoreError { throw error } catch {
       throw BlockStoreError(.busy, "The read did not begin: \(error)")
     }
@@ -52,7 +58,7 @@ extension SegmentStore {
 
   /// Runs `body` on the block's copy until it answers: through the page cache, then, when the check failed and the copy is still where
   /// it was, past it. A copy that fails twice is set aside.
-  private func withCopy<R>(
+  func withCopy<R>(
     of block: BlockID, beginDirect: Bool = false, _ body: (IndexEntry, RecordSource) throws(BlockStoreError) -> R?
   ) throws(BlockStoreError) -> R {
     // The copy may move or go while it is read; each turn looks it up anew.
@@ -83,7 +89,7 @@ extension SegmentStore {
   }
 
   /// Takes the copy out of sight at once, and notes it durably in its turn.
-  private func setAside(_ entry: IndexEntry) -> BlockStoreError {
+  func setAside(_ entry: IndexEntry) -> BlockStoreError {
     if index.setAside(entry.id, at: entry.location) {
       submit(StoreOperation(request: .setAside(entry.id, entry.location)) { _ in })
     }
@@ -106,7 +112,7 @@ extension SegmentStore {
   }
 
   /// Nil when the check fails.
-  private func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
+  func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
     guard entry.recordBytes <= buffer.capacity else { throw .outside(0..<entry.recordBytes, entry.stored) }
     let whole = buffer.mutableBytes(0..<entry.recordBytes)
     guard try source.fetch([whole], from: 0), let header = source.header(UnsafeRawBufferPointer(whole), of: entry) else { return nil }
