@@ -21,7 +21,7 @@ package struct CompactionPolicy: Sendable, Equatable {
   }
 
   /// The most live that a segment may be, in thousandths, by how full the disk is.
-  package var mostLive: [SpaceLevel: Int] = [.normal: 500, .warning: 750, .noCopies: 850, .noBlocks: 950]
+  package var mostLive: [SpaceLevel: Int] = [.normal: 500, .warning: 600, .noCopies: 800, .noBlocks: 950]
   /// A segment that gives less back is left alone while it holds anything.
   package var leastGainBytes: Int64 = 256 << 10
 

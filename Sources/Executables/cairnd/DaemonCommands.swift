@@ -19,6 +19,7 @@ enum DaemonCommands {
         daemon("node", "keep blocks on this machine's disks", NodeDaemon.run),
         daemon("coordinator", "keep the metadata and the layout", CoordinatorDaemon.run),
         daemon("gateway", "serve clients", GatewayDaemon.run),
+        StoreCommands.command,
       ]),
     version: CairnVersion.text, explain: explain)
 
