@@ -73,6 +73,12 @@ extension SimulatedDisk {
     state.withLock { state in for inode in state.inodes.keys { state.inodes[inode]?.evict() } }
   }
 
+  /// Some part cannot be read.
+  package var hasUnreadableParts: Bool { state.withLock { $0.inodes.values.contains { !$0.unreadable.isEmpty } } }
+
+  /// Names in a folder, as a program lists them that nobody has stopped.
+  package func names(in directory: String) -> [String] { state.withLock { $0.names.list(directory) } }
+
   /// What is on the device, as a program reads it that nobody has stopped; nil when there is no such file.
   package func contents(_ path: String) -> [UInt8]? {
     state.withLock { state in

@@ -55,6 +55,9 @@ package final class SimulatedDisk: FileSystem {
   /// Bytes that files take.
   package var usedBytes: Int64 { state.withLock { $0.usedBytes } }
 
+  /// It was told to have less room than there could be.
+  package var isLimited: Bool { state.withLock { $0.faults.capacityBytes < .max } }
+
   /// Takes the disk away from its process: from now on every call fails, and what the process does is of no consequence.
   package func switchOff() { state.withLock { $0.isOff = true } }
 
