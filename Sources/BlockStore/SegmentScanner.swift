@@ -34,6 +34,8 @@ struct SegmentScanner {
   private(set) var debrisEnd = 0
   /// Bytes of pages that the disk could not read.
   private(set) var unreadableBytes = 0
+  /// Bytes that are neither records nor zeros.
+  private(set) var debrisBytes = 0
 
   /// - Parameters:
   ///   - start: a multiple of 64.
@@ -58,6 +60,7 @@ struct SegmentScanner {
       }
       position += LocalHeader.unitBytes
       debrisEnd = position
+      debrisBytes += LocalHeader.unitBytes
     }
     return nil
   }

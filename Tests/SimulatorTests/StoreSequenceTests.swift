@@ -33,4 +33,26 @@ import Testing
     let totals = try await SequencePlayer.play(first..<(first + 20)).totals
     #expect(try await SequencePlayer.play(first..<(first + 20)).totals == totals)
   }
+
+  @Test("a deliberate bug is found within 2,000 sequences", arguments: DeliberateBug.allCases)
+  func findsBugs(bug: DeliberateBug) async throws {
+    let first = Seeds.next()
+    let outcome = try await SequencePlayer.play(first..<(first + 2000)) { BuggyFileSystem(inner: $0, bug: bug) }
+    let failure = try #require(outcome.failure, "\(bug) was not found")
+    print("\(bug): found in sequence \(failure.seed - first + 1): \(failure.violation)")
+  }
+
+  @Test("a failure shrinks to a few steps, which fail the same way every time")
+  func shrinks() async throws {
+    let first = Seeds.next()
+    let wrap: SequencePlayer.Wrap = { BuggyFileSystem(inner: $0, bug: .swallowsDataSyncs) }
+    let failure = try #require(try await SequencePlayer.play(first..<(first + 2000), wrap: wrap).failure)
+    let (short, violation) = try await SequencePlayer.shrink(StoreSequence(seed: failure.seed), wrap: wrap)
+    // An append, and a power failure, which may be the one at the end of every sequence.
+    #expect(short.steps.count <= 4, "\(short)")
+    let fault = try #require(violation).description
+    for _ in 0..<3 { #expect(try await SequencePlayer.play(short, wrap: wrap)?.description == fault) }
+    let honest = try await SequencePlayer.play(short)
+    #expect(honest == nil, "without the bug nothing is wrong: \(short)")
+  }
 }

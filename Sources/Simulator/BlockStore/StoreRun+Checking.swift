@@ -85,9 +85,11 @@ extension StoreRun {
       note([SimulatedDisk.Damage(path: path, range: (place / 4096 * 4096)..<(place / 4096 * 4096 + 4096))])
       _ = disk.rollBack(path, page: place / 4096, sectors: sectors, isCached: isCached)
     default:
+      // A page of which a part cannot be read cannot be read at all.
+      let page = place / 4096 * 4096
+      note([SimulatedDisk.Damage(path: path, range: page..<(page + 4096))])
       let start = place / 512 * 512
-      note([SimulatedDisk.Damage(path: path, range: start..<(start + 4096))])
-      _ = disk.makeUnreadable(path, start..<(start + random.between(1, 4096)))
+      _ = disk.makeUnreadable(path, start..<random.between(start + 1, page + 4096))
       isUnreadable = true
     }
   }

@@ -1,4 +1,4 @@
-internal import BlockModel
+package import BlockModel
 internal import BlockStore
 package import Platform
 internal import Synchronization
@@ -40,7 +40,7 @@ package struct StoreRun {
   }
 
   /// What the store did that it may not do.
-  package struct Violation: Error, Sendable, CustomStringConvertible {
+  package struct Violation: Error, Sendable, Equatable, CustomStringConvertible {
     /// The step it was noticed at.
     package var step: Int
     package var what: String
@@ -59,7 +59,7 @@ package struct StoreRun {
   static let operationLimit = 96
   /// Every store's folder.
   static let folder = "/disk-1"
-  static let cluster = ClusterID(high: 1, low: 2)
+  package static let cluster = ClusterID(high: 1, low: 2)
 
   let sequence: StoreSequence
   let resources: Resources
