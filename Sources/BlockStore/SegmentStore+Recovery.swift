@@ -108,6 +108,8 @@ extension SegmentStore {
       else { throw BlockStoreError(.malformed, "The folder \(folder) is no disk of a store: it has no file \(DiskIdentity.fileName).") }
       try fileSystem.createDirectory(folder + "/segments")
       try fileSystem.syncDirectory(folder)
+      // A process that was killed may have made the folder itself a moment ago.
+      try fileSystem.syncDirectory(Directory.parent(of: folder))
     } catch let error as FileError {
       throw BlockStoreError.io(error)
     } catch let error as BlockStoreError {

@@ -157,7 +157,9 @@ package final class SegmentStore: BlockStoring {
 
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { status(of: $0) } }
 
-  package func existence(of blocks: [BlockID]) -> [Bool] { index.existence(of: blocks) }
+  package func existence(of blocks: [BlockID]) -> [Bool] {
+    isDead.load(ordering: .relaxed) ? blocks.map { _ in false } : index.existence(of: blocks)
+  }
 
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
     var found: [StoredBlock] = []
