@@ -17,6 +17,7 @@ package struct FailedDisk: BlockStoring {
 
   package func status(of block: BlockID) -> StoredBlock? { nil }
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { _ in nil } }
+  package func existence(of blocks: [BlockID]) -> [Bool] { blocks.map { _ in false } }
   package func append(_ record: SealedRecord) async throws(BlockStoreError) -> AppendOutcome { throw error }
   package func raiseEpoch(of block: BlockID, to epoch: UInt64) async throws(BlockStoreError) -> Bool { false }
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
@@ -35,6 +36,13 @@ package struct FailedDisk: BlockStoring {
   package func loadScrub() async -> ScrubProgress? { nil }
   package func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError) { throw error }
   package func delete(_ block: BlockID, ifEpochBelow epoch: UInt64) async throws(BlockStoreError) -> Bool { false }
+  package func quarantine(_ block: BlockID, ifEpochBelow epoch: UInt64, at time: WallTime) async throws(BlockStoreError) -> Bool {
+    false
+  }
+  package func restore(_ block: BlockID) async throws(BlockStoreError) -> Bool { false }
+  package func quarantined(after: BlockID?, limit: Int) -> [QuarantinedBlock] { [] }
+  package func purge(quarantinedBefore time: WallTime, limit: Int) async throws(BlockStoreError) -> Int { 0 }
+  package func compact(limitBytes: Int) async throws(BlockStoreError) -> CompactionReport? { nil }
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] { [] }
   package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest { .empty }
   package func space() -> DiskSpace { DiskSpace(capacityBytes: 0, usedBytes: 0, freeBytes: 0, blockCount: 0) }

@@ -39,8 +39,6 @@ struct SegmentScanner {
   private(set) var cutRecord: Int?
   /// Bytes of pages that the disk could not read.
   private(set) var unreadableBytes = 0
-  /// Bytes that are neither records nor zeros.
-  private(set) var debrisBytes = 0
 
   /// - Parameters:
   ///   - start: a multiple of 64.
@@ -66,7 +64,6 @@ struct SegmentScanner {
       noteDebris()
       position += LocalHeader.unitBytes
       debrisEnd = position
-      debrisBytes += LocalHeader.unitBytes
     }
     return nil
   }
