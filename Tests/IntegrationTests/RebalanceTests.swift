@@ -66,25 +66,31 @@ private final class Load: Sendable {
 struct RebalanceTests {
   private struct Drain: Decodable {
     var state: String
-    var blocks_left: Int
-    var may_be_unplugged: Bool
+    var blocksLeft: Int
+    var mayBeUnplugged: Bool
   }
 
   private struct Status: Decodable {
     struct Node: Decodable {
       var name: String
-      var block_count: Int
+      var blockCount: Int
     }
     var nodes: [Node]
   }
 
+  private static var decoder: JSONDecoder {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return decoder
+  }
+
   private func drainStatus(_ cluster: LocalCluster, _ node: String) async throws -> Drain {
-    try JSONDecoder().decode(Drain.self, from: Data(try await cluster.control("drain", node, "--json").utf8))
+    try Self.decoder.decode(Drain.self, from: Data(try await cluster.control("drain", node, "--json").utf8))
   }
 
   private func blocks(_ cluster: LocalCluster, _ node: String) async throws -> Int {
-    let status = try JSONDecoder().decode(Status.self, from: Data(try await cluster.control("status", "--json").utf8))
-    return status.nodes.first { $0.name == node }?.block_count ?? -1
+    let status = try Self.decoder.decode(Status.self, from: Data(try await cluster.control("status", "--json").utf8))
+    return status.nodes.first { $0.name == node }?.blockCount ?? -1
   }
 
   @Test("a node drained under load holds nothing in the end, although its coordinator and another node are killed meanwhile")
@@ -106,7 +112,7 @@ struct RebalanceTests {
       let said = try await waiting.value
       #expect(said.contains("may be unplugged"))
       let drained = try await drainStatus(cluster, "node-4")
-      #expect(drained.may_be_unplugged && drained.blocks_left == 0)
+      #expect(drained.mayBeUnplugged && drained.blocksLeft == 0)
       #expect(try await blocks(cluster, "node-4") == 0)
       #expect(load.count > 0)
       #expect(await load.stop() == [])
