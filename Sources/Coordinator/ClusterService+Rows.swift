@@ -100,10 +100,11 @@ extension ClusterService {
       LayoutTransition.refilling(node, in: state.layout, filling: state.filling)
     }
     guard isDone else { return }
+    let (now, outAfter) = (time.monotonic(), configuration.failure.outAfter)
     _ = try? withState { state in
       state.refills.removeAll { $0 == node }
       state.update(node) {
-        $0.record.disks = $0.disks.filter { $0.state != .missing }.map(\.id).sorted()
+        $0.record.disks = $0.countedDisks(outAfter: outAfter, now: now)
         $0.isSaved = false
       }
       state.touch()

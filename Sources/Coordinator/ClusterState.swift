@@ -8,6 +8,8 @@ struct ClusterState: Sendable {
   struct Node: Sendable {
     var record: NodeRecord
     var disks: [DiskReport] = []
+    /// Disks that the node says are fenced or missing, and since when: a while later they count as lost.
+    var ailing: [(disk: DiskID, since: MonotonicTime)] = []
     var processID: UInt64 = 0
     var keys: [DataKeyStatement] = []
     /// Whether this process has had a heartbeat of it.
@@ -20,6 +22,18 @@ struct ClusterState: Sendable {
     var blockCount: Int { disks.reduce(0) { $0 + $1.blockCount } }
 
     /// A node that was not heard yet gets the benefit of the doubt, so that a restart of the coordinator stops no writes.
+    /// Disks whose copies count: those that serve, and those that went wrong only a moment ago.
+    func countedDisks(outAfter: Duration, now: MonotonicTime) -> [DiskID] {
+      let counted = disks.filter { report in
+        switch report.state {
+        case .healthy, .readOnly: true
+        case .fenced, .missing:
+          record.disks.contains(report.id) && ailing.contains { $0.disk == report.id && now - $0.since < outAfter }
+        }
+      }
+      return counted.map(\.id).sorted()
+    }
+
     var hasRoom: Bool { !wasHeard || disks.contains { $0.state == .healthy } }
   }
 

@@ -21,13 +21,24 @@ package struct DiskReport: Sendable, Codable, Equatable {
   package var capacityBytes: Int64
   package var usedBytes: Int64
   package var blockCount: Int
-  package init(id: DiskID, state: DiskState, reason: String?, capacityBytes: Int64, usedBytes: Int64, blockCount: Int) {
+  package var scrub: ScrubReport?
+  /// Where the node has it.
+  package var folder: String?
+  /// How much is sealed under the data keys of each epoch.
+  package var keyEpochs: [KeyEpochBytes]?
+  package init(
+    id: DiskID, state: DiskState, reason: String?, capacityBytes: Int64, usedBytes: Int64, blockCount: Int, scrub: ScrubReport? = nil,
+    folder: String? = nil, keyEpochs: [KeyEpochBytes]? = nil
+  ) {
     self.id = id
     self.state = state
     self.reason = reason
     self.capacityBytes = capacityBytes
     self.usedBytes = usedBytes
     self.blockCount = blockCount
+    self.scrub = scrub
+    self.folder = folder
+    self.keyEpochs = keyEpochs
   }
 }
 

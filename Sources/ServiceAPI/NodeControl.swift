@@ -22,6 +22,8 @@ package enum NodeCommand: Sendable, Codable, Equatable {
   case delete(blocks: [BlockID])
   /// Send the data key of this epoch, sealed for the holder of this X25519 public key (hexadecimal).
   case dataKey(epoch: UInt32, requester: NodeID, publicKey: String)
+  /// Start or pause the scrub of all disks.
+  case scrub(ScrubAction)
 }
 
 package struct CopyItem: Sendable, Codable, Equatable {
@@ -50,6 +52,7 @@ package enum NodeCommandReply: Sendable, Codable, Equatable {
   case retire(retired: Int)
   /// The requester derives the wrapping key from its secret and `publicKey`; all hexadecimal.
   case dataKey(publicKey: String, wrapped: String)
+  case done
 }
 
 package enum CopyOutcome: String, Sendable, Codable { case copied, present, sourceMissing = "source-missing", failed, full }

@@ -19,6 +19,7 @@ struct ControlCommands: Sendable {
   let copying: RecordCopying
   let keys: DataKeyring?
   let knowledge: ClusterKnowledge
+  let scrubs: ScrubService
   let seals: PartitionSeals
   let log: Logger
 
@@ -48,7 +49,7 @@ struct ControlCommands: Sendable {
     case .exist(let blocks):
       try check(blocks.count <= 10_000, "at most 10,000 blocks")
       return .exist(
-        present: String(decoding: disks.status(of: blocks).map { $0 == nil ? UInt8(ascii: "0") : UInt8(ascii: "1") }, as: UTF8.self))
+        present: String(decoding: disks.holds(blocks).map { $0 ? UInt8(ascii: "1") : UInt8(ascii: "0") }, as: UTF8.self))
     case .digest(let partitions, let bits):
       try check(partitions.count <= 4096, "at most 4,096 partitions")
       for partition in partitions { try checkPartition(partition, bits) }
@@ -83,6 +84,9 @@ struct ControlCommands: Sendable {
       return .delete(deleted: try await delete(blocks, capability))
     case .dataKey(let epoch, let requester, let publicKey):
       return try dataKey(epoch, requester, publicKey)
+    case .scrub(let action):
+      scrubs.perform(action)
+      return .done
     }
   }
 

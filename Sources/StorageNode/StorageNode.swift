@@ -32,6 +32,9 @@ package final class StorageNode: Sendable {
     package var time: any TimeSource
     package var metrics: NodeMetrics
     package var log: Logger
+    package var scrub = ScrubPacer.Configuration()
+    /// Where each disk is, for those who look after the cluster.
+    package var diskFolders: [DiskID: String] = [:]
 
     package init(
       node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
@@ -73,6 +76,7 @@ package final class StorageNode: Sendable {
   let time: any TimeSource
   let log: Logger
   private let heartbeats: HeartbeatLoop
+  private let scrubs: ScrubService
   private let beating = Mutex<Task<Void, Never>?>(nil)
   private let stopping: Flag
 
@@ -81,6 +85,7 @@ package final class StorageNode: Sendable {
     let (disks, pools) = (DiskSet(parts.disks), BufferPools(parts.limits))
     let (knowledge, metrics, log) = (parts.knowledge, parts.metrics, parts.log)
     let (dataKeys, keys) = (parts.dataKeys, parts.keys)
+    if let epoch = knowledge.dataKeyEpoch { dataKeys?.use(epoch) }
     self.stopping = stopping
     time = parts.time
     self.disks = disks
@@ -101,18 +106,23 @@ package final class StorageNode: Sendable {
       node: parts.node, zone: parts.zone, pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, knowledge: knowledge,
       forwarding: forwarding, foreground: foreground, time: parts.time, log: log)
     replica = ReplicaIntake(pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, log: log)
-    reading = BlockReading(admission: admission, disks: disks, pools: pools, rot: rot, metrics: metrics, log: log)
-    batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
+    let scrubs = ScrubService(disks, rot: rot, metrics: metrics, time: parts.time, log: log, configuration: parts.scrub)
+    self.scrubs = scrubs
+    let coordinators = CoordinatorTurn(parts.control, node: parts.node)
     let copying = RecordCopying(
       client: parts.client, disks: disks, pools: pools, limits: parts.limits, keys: dataKeys, metrics: metrics, log: log)
+    let mending = ReadMending(coordinators: coordinators, copying: copying, knowledge: knowledge, metrics: metrics, log: log)
+    reading = BlockReading(
+      admission: admission, disks: disks, pools: pools, rot: rot, mending: mending, time: parts.time, metrics: metrics, log: log
+    ) { scrubs.noteRead($0) }
+    batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
     commands = ControlCommands(
       node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge,
-      seals: parts.seals, log: log)
+      scrubs: scrubs, seals: parts.seals, log: log)
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
-      control: parts.control, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, foreground: foreground,
-      pool: parts.pool,
-      metrics: metrics, log: log, isStopping: { stopping.isUp })
+      coordinators: coordinators, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, scrubs: scrubs,
+      folders: parts.diskFolders, foreground: foreground, pool: parts.pool, metrics: metrics, log: log, isStopping: { stopping.isUp })
     metrics.watch(pools, disks)
   }
 
@@ -132,10 +142,23 @@ package final class StorageNode: Sendable {
     return nil
   }
 
-  /// Starts the heartbeats.
+  /// Starts the heartbeats and the scrub.
   package func start() {
+    scrubs.start()
     beating.withLock { $0 = Task { [heartbeats] in await heartbeats.run() } }
   }
+
+  /// Starts the scrub alone; for tests.
+  package func startScrub() { scrubs.start() }
+
+  /// As the coordinator's command does; for tests.
+  package func copyRecords(_ items: [CopyItem]) async -> [CopyOutcome] { await commands.copying.copy(items, gcEpoch: 1, requestID: "test") }
+
+  /// Whether no heartbeats are sent any more, because no disk can be read.
+  package var isSilent: Bool { heartbeats.isSilent }
+
+  /// As the coordinator's command does; for tests.
+  package func performScrub(_ action: ScrubAction) { scrubs.perform(action) }
 
   /// Sends one heartbeat now and carries out what it answers; for tests and for the first one.
   package func beat() async throws { _ = try await heartbeats.beat() }
@@ -149,6 +172,7 @@ package final class StorageNode: Sendable {
     let task = beating.withLock { $0.take() }
     task?.cancel()
     await task?.value
+    await scrubs.stop()
     await disks.close()
   }
 }

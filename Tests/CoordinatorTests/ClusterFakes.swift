@@ -180,6 +180,7 @@ final class FakeNodes: HTTPRequesting {
     /// Serves anybody: what an audit must find.
     var isOpen = false
     var copies = 0
+    var scrub: ScrubAction?
     var seals: [Int: UInt64] = [:]
     /// Blocks given up, and what was wrong with that.
     var retired: Set<BlockID> = []
@@ -255,6 +256,9 @@ final class FakeNodes: HTTPRequesting {
             nodes[host]!.copies += 1
             return .copied
           })
+      case .scrub(let action):
+        nodes[host]!.scrub = action
+        return .done
       case .digest(let partitions, let bits):
         let counts = partitions.map { partition in nodes[host]!.blocks.count { $0.partition(bits: bits) == partition } }
         let words = partitions.map { partition in

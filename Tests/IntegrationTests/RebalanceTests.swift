@@ -101,7 +101,7 @@ struct RebalanceTests {
       let tree = cluster.folder.path("tree")
       try FileTree.make(in: tree, count: 40, largest: 8 << 20, random: &random)
       try await user.cairn("put", "-r", tree, "/tree")
-      #expect(try await blocks(cluster, "node-4") > 0)
+      try await eventually("node-4's blocks", { try await blocks(cluster, "node-4") > 0 })
       let load = Load(user, seed: random.next())
       let waiting = Task { try await cluster.control("drain", "node-4", "--wait") }
       try await eventually("the drain's beginning", { try await drainStatus(cluster, "node-4").state == "draining" })

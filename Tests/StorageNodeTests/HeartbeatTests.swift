@@ -213,7 +213,7 @@ private final class FakeCoordinator: ControlPlane {
     #expect(put.status == 201)
     #expect(disk.rot(name))
     let get = try await client.send(HTTPClientRequest(method: .get, url: url(.get)))
-    #expect(get.status == 404)
+    #expect(get.status == 503)
     coordinator.set { $0.isDown = true }
     await #expect(throws: Problem.self) { try await node.beat() }
     coordinator.set { $0.isDown = false }

@@ -14,7 +14,8 @@ enum OperatorTool {
         """,
       flags: [.json, .quiet],
       subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
-        + [AdmitCommand.command, WaitCommand.command] + KeyCommands.commands,
+        + [AdmitCommand.command, WaitCommand.command] + [ScrubCommands.command, DiskCommands.command, RotationCommands.command]
+        + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),
     version: CairnVersion.text, explain: { CommandFailure($0) })
 }
