@@ -143,7 +143,7 @@ package struct TargetPlanner: Sendable {
       return (spares.contains { $0.zone == member.zone } ? 2 : 0) + (covered.contains(member.zone) ? 1 : 0)
     }
     if members.count > TargetPlanner.probes {
-      let best = zonesSuffice(covered) ? 0 : 1
+      let best = bestRank(spares.map(\.zone), covered)
       for probe in 0..<TargetPlanner.probes {
         let draw = Rendezvous.draw(seed: Rendezvous.mix(UInt64(partition)), key: UInt64(probe))
         let index = Int(draw % UInt64(members.count))
@@ -160,8 +160,10 @@ package struct TargetPlanner: Sendable {
     return best?.index
   }
 
-  /// Whether there are more zones than these that could take a copy.
-  private func zonesSuffice(_ covered: [ZoneID]) -> Bool { writableZones.contains { !covered.contains($0) } }
+  /// The rank of a member in the zone that fits best.
+  private func bestRank(_ taken: [ZoneID], _ covered: [ZoneID]) -> Int {
+    writableZones.map { zone in (taken.contains(zone) ? 2 : 0) + (covered.contains(zone) ? 1 : 0) }.min() ?? 0
+  }
 
   // MARK: GET
 

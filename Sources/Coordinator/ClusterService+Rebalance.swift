@@ -33,7 +33,8 @@ extension ClusterService {
       shared.pacedAt = now
       let samples = shared.state?.takeForeground() ?? []
       let moved = repair.moved
-      shared.pacer.observe(samples, isMoving: moved.bytes > shared.progress.last?.bytes ?? 0)
+      let isMoving = !(shared.state?.filling.isEmpty ?? true) && !(shared.state?.rebalance.isPaused ?? false)
+      shared.pacer.observe(samples, isMoving: isMoving)
       shared.progress.append(Progress(time: now, bytes: moved.bytes, stepsLeft: shared.state?.stepsLeft ?? 0))
       if shared.progress.count > ClusterService.progressKept { shared.progress.removeFirst() }
       return (repair, shared.state?.rebalance.isPaused ?? false, shared.pacer.bytesPerSecond)
@@ -77,13 +78,15 @@ extension ClusterService {
   // MARK: Control
 
   private func setPaused(_ isPaused: Bool) async throws(Problem) {
-    let record = try withState { state in
-      var record = state.rebalance
-      record.isPaused = isPaused
-      return record
+    try await exclusively { () async throws(Problem) in
+      let record = try withState { state in
+        var record = state.rebalance
+        record.isPaused = isPaused
+        return record
+      }
+      do throws(MetadataError) { try await metadata.saveRebalance(record) } catch { throw Problem(cluster: error) }
+      try withState { state in state.rebalance.isPaused = isPaused }
     }
-    do throws(MetadataError) { try await metadata.saveRebalance(record) } catch { throw Problem(cluster: error) }
-    try withState { state in state.rebalance.isPaused = isPaused }
     log.info(isPaused ? "moving is paused" : "moving goes on")
     shared.withLock { $0.pacedAt = nil }
     paceRebalance(time.monotonic())

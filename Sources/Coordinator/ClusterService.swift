@@ -239,6 +239,15 @@ package final class ClusterService: Sendable {
     metrics.gauge("cairn_cluster_filling_partitions", help: "Partitions whose replicas do not all have all blocks yet.") { [weak self] in
       Double(self?.shared.withLock { $0.state?.filling.count } ?? 0)
     }
+    metrics.gauge("cairn_rebalance_steps_left", help: "Replicas to fill and former replicas to retire.") { [weak self] in
+      Double(self?.shared.withLock { $0.state?.stepsLeft } ?? 0)
+    }
+    metrics.gauge("cairn_rebalance_limit_bytes_per_second", help: "What moving may take now.") { [weak self] in
+      Double(self?.shared.withLock { $0.pacer.bytesPerSecond } ?? 0)
+    }
+    metrics.counter("cairn_rebalance_moved_bytes_total", help: "Plain bytes copied although nothing was missing.") { [weak self] in
+      Double(self?.shared.withLock { $0.repair }?.moved.bytes ?? 0)
+    }
     metrics.gauge("cairn_cluster_repair_rows", help: "Blocks noted as lacking copies.") { [weak self] in
       Double(self?.shared.withLock { $0.repairRows } ?? 0)
     }

@@ -40,12 +40,14 @@ extension ClusterService {
     }
     if !heartbeat.rottenBlocks.isEmpty { try await noteRot(heartbeat) }
     let order = try await dataKeyOrder(heartbeat)
-    let reply = try withState { state in
-      HeartbeatReply(
-        view: state.revision == heartbeat.viewRevision ? nil : state.view(), generation: state.generation, dataKeys: order,
-        intervalMilliseconds: Int(configuration.heartbeatInterval.saturatedMilliseconds))
+    let (view, generation) = try withState { state in
+      (state.revision == heartbeat.viewRevision ? nil : state.view(), state.generation)
     }
-    return reply
+    let news = view?.narrowed(for: heartbeat.node)
+    let hasLayout = news != nil && news?.layout.version == heartbeat.layoutVersion
+    return HeartbeatReply(
+      view: hasLayout ? nil : news, update: hasLayout ? news?.update : nil, generation: generation, dataKeys: order,
+      intervalMilliseconds: Int(configuration.heartbeatInterval.saturatedMilliseconds))
   }
 
   private func check(_ heartbeat: ClusterOperations.Heartbeat, _ context: ControlContext) throws(Problem) {

@@ -87,6 +87,40 @@ package struct ClusterView: Sendable, Codable, Equatable {
   }
 }
 
+/// What changed in a view whose layout the receiver has: the table is most of a view, and changes least.
+package struct ClusterViewUpdate: Sendable, Codable, Equatable {
+  package var revision: UInt64
+  package var generation: UInt64
+  /// Of the layout that this goes with.
+  package var layoutVersion: UInt64
+  package var members: [Member]
+  package var gcEpoch: UInt64
+  package var filling: [FillingPartition]
+}
+
+extension ClusterView {
+  /// What one node has to know: of partitions on their way, those that it gives up.
+  package func narrowed(for node: NodeID) -> ClusterView {
+    var view = self
+    view.filling = filling.filter { $0.sources.contains(node) }
+    return view
+  }
+
+  /// All but the layout.
+  package var update: ClusterViewUpdate {
+    ClusterViewUpdate(
+      revision: revision, generation: generation, layoutVersion: layout.version, members: members, gcEpoch: gcEpoch, filling: filling)
+  }
+
+  /// Nil when the update goes with another layout.
+  package func updated(by update: ClusterViewUpdate) -> ClusterView? {
+    guard update.layoutVersion == layout.version else { return nil }
+    return ClusterView(
+      cluster: cluster, revision: update.revision, generation: update.generation, layout: layout, members: update.members,
+      gcEpoch: update.gcEpoch, filling: update.filling)
+  }
+}
+
 package struct FillingPartition: Sendable, Equatable {
   package var partition: Int
   /// Replicas of the layout that do not have all of it yet.
@@ -144,6 +178,8 @@ extension ClusterOperations {
     package var disks: [DiskReport]
     /// The revision of the view that the node has, so that an unchanged one is not sent again.
     package var viewRevision: UInt64
+    /// The version of the layout that the node has, so that an unchanged one is not sent again.
+    package var layoutVersion: UInt64?
     /// The highest coordinator generation that the node has persisted.
     package var generation: UInt64
     /// Epochs of the data keys that the node holds, and each one's check value (hexadecimal).
@@ -156,8 +192,10 @@ extension ClusterOperations {
     package var foreground: ForegroundLoad?
     package init(
       node: NodeID, zone: ZoneID, address: String, weight: Double, disks: [DiskReport], viewRevision: UInt64, generation: UInt64,
-      dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID], foreground: ForegroundLoad? = nil
+      dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID], foreground: ForegroundLoad? = nil,
+      layoutVersion: UInt64? = nil
     ) {
+      self.layoutVersion = layoutVersion
       self.foreground = foreground
       self.node = node
       self.zone = zone
@@ -235,15 +273,20 @@ package struct DataKeyTicket: Sendable, Codable, Equatable {
 }
 
 package struct HeartbeatReply: Sendable, Codable, Equatable {
-  /// Nil when the node's revision is the present one.
+  /// Nil when the node's revision is the present one, or `update` says what changed.
   package var view: ClusterView?
+  /// Instead of `view` when the node has its layout.
+  package var update: ClusterViewUpdate?
   package var generation: UInt64
   /// What the node shall do about data keys.
   package var dataKeys: DataKeyOrder
   /// Milliseconds until the next heartbeat.
   package var intervalMilliseconds: Int
-  package init(view: ClusterView?, generation: UInt64, dataKeys: DataKeyOrder, intervalMilliseconds: Int) {
+  package init(
+    view: ClusterView?, update: ClusterViewUpdate? = nil, generation: UInt64, dataKeys: DataKeyOrder, intervalMilliseconds: Int
+  ) {
     self.view = view
+    self.update = update
     self.generation = generation
     self.dataKeys = dataKeys
     self.intervalMilliseconds = intervalMilliseconds

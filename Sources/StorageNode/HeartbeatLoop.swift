@@ -97,11 +97,12 @@ final class HeartbeatLoop: Sendable {
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
       viewRevision: knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(), processID: processID,
-      rottenBlocks: rotten, foreground: foreground.take())
+      rottenBlocks: rotten, foreground: foreground.take(), layoutVersion: knowledge.layoutVersion)
     let reply = try await coordinators.perform(heartbeat)
     var sealing: UInt32?
     if case .use(let epoch) = reply.dataKeys { sealing = epoch }
-    try await knowledge.apply(generation: reply.generation, view: reply.view, dataKeyEpoch: sealing)
+    let view = reply.view ?? reply.update.flatMap { update in knowledge.view.flatMap { $0.updated(by: update) } }
+    try await knowledge.apply(generation: reply.generation, view: view, dataKeyEpoch: sealing)
     rot.acknowledge(rotten)
     await obey(reply.dataKeys)
     return .milliseconds(min(max(reply.intervalMilliseconds, HeartbeatLoop.intervals.lowerBound), HeartbeatLoop.intervals.upperBound))

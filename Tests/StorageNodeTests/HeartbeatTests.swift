@@ -109,6 +109,28 @@ private final class FakeCoordinator: ControlPlane {
     #expect(restarted.knowledge.generation == 4 && restarted.knowledge.view?.revision == 7)
   }
 
+  @Test("an update goes with the layout that it names; with another one it changes nothing, and the whole view is asked for")
+  func update() async throws {
+    let coordinator = FakeCoordinator(reply(.use(current: 0), view: view()))
+    let node = try node([coordinator], keys: nil)
+    try await node.beat()
+    let known = try #require(node.knowledge.view)
+    var changed = known
+    changed.revision = 8
+    changed.members[0].state = .suspect
+    coordinator.set {
+      $0.reply = HeartbeatReply(view: nil, update: changed.update, generation: 3, dataKeys: .use(current: 0), intervalMilliseconds: 100)
+    }
+    try await node.beat()
+    #expect(node.knowledge.view == changed && coordinator.last?.layoutVersion == known.layout.version)
+    var other = changed.update
+    other.layoutVersion = 99
+    other.revision = 9
+    coordinator.set { $0.reply.update = other }
+    try await node.beat()
+    #expect(node.knowledge.view == changed)
+  }
+
   @Test("the kept view is not trusted when a byte of it changed")
   func damaged() async throws {
     let coordinator = FakeCoordinator(reply(.use(current: 0), view: view()))
