@@ -20,6 +20,8 @@ extension ClusterService {
     registerOperations(on: dispatcher)
     registerNodeOperations(on: dispatcher)
     registerKeyOperations(on: dispatcher)
+    registerLayouts(on: dispatcher)
+    registerRebalance(on: dispatcher)
   }
 
   // MARK: Heartbeats
@@ -27,6 +29,8 @@ extension ClusterService {
   private static let addressLimit = 255
   private static let rottenLimit = 1000
   private static let diskLimit = 256
+  /// Taken once a second; a node sends one each second, or a few when timings are short.
+  private static let samplesKept = 65_536
 
   func beat(_ heartbeat: ClusterOperations.Heartbeat, _ context: ControlContext) async throws(Problem) -> HeartbeatReply {
     try check(heartbeat, context)
@@ -115,6 +119,7 @@ extension ClusterService {
           ["node": .string(heartbeat.node.text), "layout": .string(placed.zone.text), "node_says": .string(heartbeat.zone.text)])
       }
       node.record.zone = placed.zone
+      node.record.region = placed.region
       node.record.weight = placed.weight
     } else if !node.record.isOut {
       node.record.zone = heartbeat.zone
@@ -124,6 +129,9 @@ extension ClusterService {
     node.processID = heartbeat.processID
     node.keys = heartbeat.dataKeys
     node.wasHeard = true
+    if let load = heartbeat.foreground, state.foreground.count < ClusterService.samplesKept {
+      state.foreground.append(RebalancePacer.Sample(requests: load.requests, meanMilliseconds: load.meanMilliseconds))
+    }
   }
 
   /// A disk that is not reported any more was taken away or wiped: what it held is lost. One that is fenced or missing may come back, as a

@@ -71,7 +71,7 @@ package struct ClusterView: Sendable, Codable, Equatable {
   /// Sorted by node.
   package var members: [Member]
   package var gcEpoch: UInt64
-  /// Partitions whose present replicas are not all filled yet, and who held them before: reads fall back to these.
+  /// Partitions on their way to the layout's replicas, and who holds them besides: reads fall back to these.
   package var filling: [FillingPartition]
   package init(
     cluster: ClusterID, revision: UInt64, generation: UInt64, layout: Layout, members: [Member], gcEpoch: UInt64,
@@ -87,16 +87,45 @@ package struct ClusterView: Sendable, Codable, Equatable {
   }
 }
 
-package struct FillingPartition: Sendable, Codable, Equatable {
+package struct FillingPartition: Sendable, Equatable {
   package var partition: Int
   /// Replicas of the layout that do not have all of it yet.
   package var targets: [NodeID]
-  /// Nodes beyond the layout's that hold it.
+  /// Nodes beyond the layout's that hold blocks of it.
   package var sources: [NodeID]
-  package init(partition: Int, targets: [NodeID], sources: [NodeID]) {
+  /// Replicas that were filled on this way.
+  package var arrivals: [NodeID]
+  package init(partition: Int, targets: [NodeID], sources: [NodeID], arrivals: [NodeID] = []) {
     self.partition = partition
     self.targets = targets
     self.sources = sources
+    self.arrivals = arrivals
+  }
+}
+
+/// One short text a row, `PARTITION;TARGETS;SOURCES;ARRIVALS` with commas between names: views carry thousands of rows to every node.
+extension FillingPartition: Codable {
+  package init(from decoder: any Decoder) throws {
+    let text = try decoder.singleValueContainer().decode(String.self)
+    let parts = text.split(separator: ";", omittingEmptySubsequences: false)
+    guard parts.count == 4, let partition = Int(parts[0]), partition >= 0 else {
+      throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "a row of a transition is malformed"))
+    }
+    let lists = try parts.dropFirst().map { part in
+      try part.split(separator: ",").map { name in
+        guard let node = NodeID(String(name)) else {
+          throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "a transition names no node"))
+        }
+        return node
+      }
+    }
+    self.init(partition: partition, targets: lists[0], sources: lists[1], arrivals: lists[2])
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    let lists = [targets, sources, arrivals].map { $0.map(\.text).joined(separator: ",") }
+    try container.encode("\(partition);" + lists.joined(separator: ";"))
   }
 }
 
@@ -123,10 +152,13 @@ extension ClusterOperations {
     package var processID: UInt64
     /// Copies found rotten since the last acknowledged heartbeat, at most 1,000.
     package var rottenBlocks: [BlockID]
+    /// What clients asked of it since the last heartbeat.
+    package var foreground: ForegroundLoad?
     package init(
       node: NodeID, zone: ZoneID, address: String, weight: Double, disks: [DiskReport], viewRevision: UInt64, generation: UInt64,
-      dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID]
+      dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID], foreground: ForegroundLoad? = nil
     ) {
+      self.foreground = foreground
       self.node = node
       self.zone = zone
       self.address = address
@@ -168,6 +200,16 @@ extension ClusterOperations {
       self.body = body
       self.bodyBytes = bodyBytes
     }
+  }
+}
+
+/// Requests of clients at a node, and how long the node itself took over them on average.
+package struct ForegroundLoad: Sendable, Codable, Equatable {
+  package var requests: Int
+  package var meanMilliseconds: Double
+  package init(requests: Int, meanMilliseconds: Double) {
+    self.requests = requests
+    self.meanMilliseconds = meanMilliseconds
   }
 }
 

@@ -13,6 +13,11 @@ package enum NodeCommand: Sendable, Codable, Equatable {
   case copy(items: [CopyItem])
   /// Read these blocks back past the page cache and re-hash them. At most 256.
   case verify(blocks: [BlockID])
+  /// Refuse writes of layouts before `layoutVersion` for these partitions from now on, durably; answered when none is under way any more.
+  /// At most 4,096.
+  case seal(partitions: [Int], layoutVersion: UInt64)
+  /// Drop these blocks of a sealed partition: every replica confirmed its own copy. At most 1,000.
+  case retire(partition: Int, bits: Int, blocks: [BlockID])
   /// Drop these blocks when their epoch is below the capability's. At most 1,000.
   case delete(blocks: [BlockID])
   /// Send the data key of this epoch, sealed for the holder of this X25519 public key (hexadecimal).
@@ -42,6 +47,9 @@ package enum NodeCommandReply: Sendable, Codable, Equatable {
   case copy(outcomes: [CopyOutcome])
   case verify(outcomes: [VerifyOutcome])
   case delete(deleted: Int)
+  case sealed
+  /// How many were here and are gone.
+  case retire(retired: Int)
   /// The requester derives the wrapping key from its secret and `publicKey`; all hexadecimal.
   case dataKey(publicKey: String, wrapped: String)
   case done

@@ -102,9 +102,10 @@ struct BatchRoutes: Sendable {
       let capability = try capability(item.text, operation)
       let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
       upload.forwarding.metrics.received(put)
-      let receipts =
+      let receipts = try await admission.writing(capability) { () async throws(Problem) in
         operation == .put
-        ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)
+          ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)
+      }
       return BatchPutReply.Item(status: 201, receipts: receipts)
     } catch { return BatchPutReply.Item(status: error.status, problem: error) }
   }

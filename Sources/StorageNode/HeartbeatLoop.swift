@@ -11,6 +11,7 @@ internal import ServiceAPI
 /// can be read it does not claim to live.
 final class HeartbeatLoop: Sendable {
   private static let firstInterval: Duration = .seconds(1)
+  private static let lookInterval: Duration = .milliseconds(100)
   private static let intervals: ClosedRange<Int> = 50...60_000
 
   private let identity: NodeIdentity
@@ -22,6 +23,7 @@ final class HeartbeatLoop: Sendable {
   private let rot: RotReports
   private let scrubs: ScrubService
   private let folders: [DiskID: String]
+  private let foreground: ForegroundMeter
   private let pool: BlockingPool
   private let metrics: NodeMetrics
   private let log: Logger
@@ -31,8 +33,8 @@ final class HeartbeatLoop: Sendable {
 
   init(
     identity: NodeIdentity, coordinators: CoordinatorTurn, client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
-    knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], pool: BlockingPool, metrics: NodeMetrics,
-    log: Logger,
+    knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], foreground: ForegroundMeter,
+    pool: BlockingPool, metrics: NodeMetrics, log: Logger,
     isStopping: @escaping @Sendable () -> Bool
   ) {
     self.identity = identity
@@ -44,6 +46,7 @@ final class HeartbeatLoop: Sendable {
     self.rot = rot
     self.scrubs = scrubs
     self.folders = folders
+    self.foreground = foreground
     self.pool = pool
     self.metrics = metrics
     self.log = log
@@ -73,7 +76,18 @@ final class HeartbeatLoop: Sendable {
         if wasReached { log.warning("no coordinator took a heartbeat; serving on with what is known", ["reason": .error(error)]) }
         wasReached = false
       }
-      try? await Task.sleep(for: interval)
+      await rest(interval)
+    }
+  }
+
+  /// Until the next heartbeat is due; a node that sees that the layout has moved on asks for it at once.
+  private func rest(_ interval: Duration) async {
+    var rested = Duration.zero
+    let wasBehind = knowledge.isBehind
+    while rested < interval, !Task.isCancelled, wasBehind || !knowledge.isBehind {
+      let step = min(HeartbeatLoop.lookInterval, interval - rested)
+      try? await Task.sleep(for: step)
+      rested += step
     }
   }
 
@@ -83,7 +97,7 @@ final class HeartbeatLoop: Sendable {
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
       viewRevision: knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(), processID: processID,
-      rottenBlocks: rotten)
+      rottenBlocks: rotten, foreground: foreground.take())
     let reply = try await coordinators.perform(heartbeat)
     var sealing: UInt32?
     if case .use(let epoch) = reply.dataKeys { sealing = epoch }

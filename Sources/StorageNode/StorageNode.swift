@@ -24,6 +24,7 @@ package final class StorageNode: Sendable {
     package var dataKeys: DataKeyring?
     package var disks: [any BlockStoring]
     package var knowledge: ClusterKnowledge
+    package var seals: PartitionSeals
     package var client: any HTTPRequesting
     /// The coordinators, asked in turn.
     package var control: [any ControlPlane]
@@ -37,7 +38,8 @@ package final class StorageNode: Sendable {
 
     package init(
       node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
-      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, client: any HTTPRequesting,
+      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, seals: PartitionSeals,
+      client: any HTTPRequesting,
       control: [any ControlPlane], pool: BlockingPool, time: any TimeSource, metrics: NodeMetrics, log: Logger
     ) {
       self.node = node
@@ -50,6 +52,7 @@ package final class StorageNode: Sendable {
       self.dataKeys = dataKeys
       self.disks = disks
       self.knowledge = knowledge
+      self.seals = seals
       self.client = client
       self.control = control
       self.pool = pool
@@ -69,6 +72,8 @@ package final class StorageNode: Sendable {
   let reading: BlockReading
   let batches: BatchRoutes
   let commands: ControlCommands
+  let foreground = ForegroundMeter()
+  let time: any TimeSource
   let log: Logger
   private let heartbeats: HeartbeatLoop
   private let scrubs: ScrubService
@@ -82,13 +87,15 @@ package final class StorageNode: Sendable {
     let (dataKeys, keys) = (parts.dataKeys, parts.keys)
     if let epoch = knowledge.dataKeyEpoch { dataKeys?.use(epoch) }
     self.stopping = stopping
+    time = parts.time
     self.disks = disks
     self.pools = pools
     self.knowledge = knowledge
     self.metrics = metrics
     self.log = log
     admission = Admission(
-      node: parts.node, verifier: CapabilityVerifier(keys: keys), knowledge: knowledge, disks: disks, time: parts.time,
+      node: parts.node, verifier: CapabilityVerifier(keys: keys), knowledge: knowledge, disks: disks, seals: parts.seals,
+      time: parts.time,
       isReady: { StorageNode.canSeal(knowledge, dataKeys) }, isStopping: { stopping.isUp })
     let keeper = CopyKeeper(
       node: parts.node, cluster: keys.cluster, disks: disks, signer: ReceiptSigner(keys: keys), durability: parts.durability)
@@ -97,7 +104,7 @@ package final class StorageNode: Sendable {
       metrics: metrics, log: log)
     upload = BlockUpload(
       node: parts.node, zone: parts.zone, pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, knowledge: knowledge,
-      forwarding: forwarding, time: parts.time, log: log)
+      forwarding: forwarding, foreground: foreground, time: parts.time, log: log)
     replica = ReplicaIntake(pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, log: log)
     let scrubs = ScrubService(disks, rot: rot, metrics: metrics, time: parts.time, log: log, configuration: parts.scrub)
     self.scrubs = scrubs
@@ -111,12 +118,11 @@ package final class StorageNode: Sendable {
     batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
     commands = ControlCommands(
       node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge,
-      scrubs: scrubs, log: log)
+      scrubs: scrubs, seals: parts.seals, log: log)
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
       coordinators: coordinators, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, scrubs: scrubs,
-      folders: parts.diskFolders,
-      pool: parts.pool, metrics: metrics, log: log, isStopping: { stopping.isUp })
+      folders: parts.diskFolders, foreground: foreground, pool: parts.pool, metrics: metrics, log: log, isStopping: { stopping.isUp })
     metrics.watch(pools, disks)
   }
 

@@ -34,6 +34,26 @@ import Testing
     #expect(cluster.copiedItems == needed)
   }
 
+  @Test("a node that missed nothing is filled by digests alone; one that missed a block lists that partition only")
+  func digests() {
+    var cluster = RepairSimulation(seed: 12, nodes: 6, zones: 3, blocks: 600)
+    let before = cluster.layout.nodes
+    cluster.crash(node(2))
+    cluster.relayout(to: before.filter { $0.id != node(2) })
+    _ = cluster.run(seconds: 600) { $0.filling.isEmpty }
+    cluster.nodes[node(2)]!.isUp = true
+    (cluster.copiedItems, cluster.lists) = (0, 0)
+    let byDigest = cluster.scheduler.fillsByDigest
+    cluster.relayout(to: before)
+    let fills = cluster.filling.reduce(0) { $0 + $1.targets.count }
+    let first = cluster.filling.first { $0.targets.contains(node(2)) }!.partition
+    cluster.nodes[node(2)]!.blocks.remove(cluster.nodes[node(2)]!.blocks.sorted().first { $0.partition(bits: 4) == first }!)
+    #expect(cluster.run(seconds: 600) { $0.filling.isEmpty })
+    #expect(cluster.lacking.isEmpty && cluster.violations.isEmpty)
+    #expect(cluster.copiedItems == 1 && cluster.lists == 1, "\(cluster.copiedItems) copies, \(cluster.lists) lists")
+    #expect(cluster.scheduler.fillsByDigest - byDigest == fills - 1)
+  }
+
   @Test("a row is cleared when all replicas confirmed a copy, fetched from its stray")
   func rows() {
     var cluster = RepairSimulation(seed: 3, nodes: 6, zones: 3, blocks: 100)

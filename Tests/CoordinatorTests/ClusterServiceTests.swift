@@ -101,6 +101,20 @@ import Testing
     #expect(cluster.service.view!.layout.version == 1)
   }
 
+  @Test("an operator who knows that the silent nodes are down indeed releases the brake, and repair goes on")
+  func brakeReleased() async throws {
+    let cluster = try await started()
+    _ = cluster.store(50, seed: 15)
+    // Two of a zone and one more: every block keeps a copy.
+    for number in [1, 4, 2] { cluster.kill(node(number)) }
+    _ = try await cluster.run(steps: 150) { false }
+    #expect(cluster.service.view!.layout.version == 1)
+    _ = try await cluster.perform(OperatorOperations.StartRepair(node: nil, block: nil, partition: nil, overridesBrake: true))
+    #expect(
+      try await cluster.run { cluster.service.view!.layout.version > 1 && cluster.service.view!.filling.isEmpty && cluster.lacking.isEmpty })
+    #expect(cluster.service.view!.layout.nodes.map(\.id) == [node(3), node(5), node(6)])
+  }
+
   @Test("rot that a node reports is repaired")
   func rot() async throws {
     let cluster = try await started()

@@ -56,7 +56,8 @@ private final class FakeCoordinator: ControlPlane {
       StorageNode.Parts(
         node: id, zone: ZoneID("a")!, weight: 2, advertisedAddress: "http://127.0.0.1:9", durability: .strict, limits: NodeLimits(),
         keys: secret.nodeKeys(id, cluster: cluster), dataKeys: keys, disks: [disk],
-        knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool), client: client, control: control, pool: pool,
+        knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool),
+        seals: try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool), client: client, control: control, pool: pool,
         time: SystemTime(), metrics: NodeMetrics(), log: .none))
   }
 

@@ -116,10 +116,11 @@ final class TestCluster: Sendable {
     let disk = try await TestStores.open(
       options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity, pool: pool)
     let knowledge = try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool)
+    let seals = try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool)
     var parts = StorageNode.Parts(
       node: id, zone: zone, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: options.limits,
-      keys: secret.nodeKeys(id, cluster: cluster), dataKeys: dataKeys, disks: [disk], knowledge: knowledge, client: client,
-      control: options.control, pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none)
+      keys: secret.nodeKeys(id, cluster: cluster), dataKeys: dataKeys, disks: [disk], knowledge: knowledge, seals: seals,
+      client: client, control: options.control, pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none)
     parts.scrub = options.scrub
     let node = StorageNode(parts)
     var configuration = HTTPServer.Configuration()
@@ -277,8 +278,9 @@ enum TestNodes {
     var parts = StorageNode.Parts(
       node: id, zone: ZoneID("a")!, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: .forTests,
       keys: ClusterSecret.generate().nodeKeys(id, cluster: cluster), dataKeys: nil, disks: disks,
-      knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool), client: HTTPClient(), control: control,
-      pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none)
+      knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool),
+      seals: try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool), client: HTTPClient(), control: control, pool: pool,
+      time: SystemTime(), metrics: NodeMetrics(), log: .none)
     parts.scrub = scrub
     parts.diskFolders = folders
     return StorageNode(parts)

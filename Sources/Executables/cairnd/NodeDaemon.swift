@@ -53,13 +53,14 @@ enum NodeDaemon {
       try openDisk(folder, mayFormat, configuration, keys.cluster, dataKeys, settings.logger)
     }
     if disks.roster != roster { try disks.roster.save(folder: configuration.dataFolder) }
+    let seals = try PartitionSeals(folder: configuration.dataFolder, knownLayout: knowledge.layoutVersion, pool: pool)
     let client = settings.client()
     let control = configuration.coordinators.map { RemoteControlPlane(http: client, url: $0, token: keys.token, timeout: .seconds(5)) }
     var parts = StorageNode.Parts(
       node: configuration.node, zone: configuration.zone, weight: configuration.weight,
       advertisedAddress: configuration.advertisedAddress, durability: configuration.durability, limits: configuration.limits, keys: keys,
-      dataKeys: dataKeys, disks: disks.disks, knowledge: knowledge, client: client, control: control, pool: pool, time: SystemTime(),
-      metrics: NodeMetrics(settings.metrics), log: settings.logger)
+      dataKeys: dataKeys, disks: disks.disks, knowledge: knowledge, seals: seals, client: client, control: control, pool: pool,
+      time: SystemTime(), metrics: NodeMetrics(settings.metrics), log: settings.logger)
     parts.diskFolders = disks.folders
     parts.scrub = configuration.scrub
     return (StorageNode(parts), client)
