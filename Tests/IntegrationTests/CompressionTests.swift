@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Compression from end to end", .serialized)
 struct CompressionTests {
-  @Test("what shrinks is stored small and what does not is stored as it is, whatever it is called; all of it comes back, however it is read")
+  @Test("what shrinks is stored small, what does not as it is, whatever it is called; all of it comes back, however it is read")
   func endToEnd() async throws {
     try await LocalCluster.with(["--nodes", "3"]) { cluster in
       var random = Seeds.random()
