@@ -68,8 +68,33 @@ package protocol BlockStoring: Sendable {
   /// - Throws: `.io`, `.busy`, `.closed`.
   func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError)
 
-  /// Writes a tombstone when the block is here and its epoch is below `epoch`; false when it is not here or its epoch is not below.
+  /// Which of the blocks are here, in the order asked; the fastest way to ask for many. Never blocks.
+  func existence(of blocks: [BlockID]) -> [Bool]
+
+  /// The first half of a delete: when the block is here and its epoch is below `epoch`, it counts as missing from now on, but its copy stays.
+  /// An `append` of the block or `restore` takes it back; `purge` deletes it.
+  func quarantine(_ block: BlockID, ifEpochBelow epoch: UInt64, at time: WallTime) async throws(BlockStoreError) -> Bool
+
+  /// Takes a block out of quarantine; false when it is in none.
+  func restore(_ block: BlockID) async throws(BlockStoreError) -> Bool
+
+  /// The blocks in quarantine in id order, from `after` on, at most `limit`.
+  func quarantined(after: BlockID?, limit: Int) -> [QuarantinedBlock]
+
+  /// Deletes blocks that have been in quarantine since before `time`, at most `limit` of them. Gives way to other writes.
+  ///
+  /// - Returns: how many went; fewer than `limit` when no more are due.
+  func purge(quarantinedBefore time: WallTime, limit: Int) async throws(BlockStoreError) -> Int
+
+  /// Deletes at once, a block that is here or in quarantine: writes a tombstone when its epoch is below `epoch`; false when it is not here
+  /// or its epoch is not below. For what needs no undoing.
   func delete(_ block: BlockID, ifEpochBelow epoch: UInt64) async throws(BlockStoreError) -> Bool
+
+  /// Does one piece of compaction, if there is one to do: moves about `limitBytes` of live records out of the segment that is worth it most, and
+  /// removes the segment once nothing is left in it. Gives way to other writes. One call at a time; a second answers nil at once.
+  ///
+  /// - Returns: nil when there was nothing to do.
+  func compact(limitBytes: Int) async throws(BlockStoreError) -> CompactionReport?
 
   /// Blocks of one partition in id order, from `after` on, at most `limit`.
   func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock]
@@ -96,6 +121,30 @@ package struct StoredBlock: Sendable, Equatable {
     self.encoding = encoding
     self.gcEpoch = gcEpoch
   }
+}
+
+/// A block that counts as missing and can be taken back.
+package struct QuarantinedBlock: Sendable, Equatable {
+  package var block: StoredBlock
+  /// The GC epoch of the delete.
+  package var epoch: UInt64
+  /// Rounded up to the minute.
+  package var since: WallTime
+  package init(block: StoredBlock, epoch: UInt64, since: WallTime) {
+    self.block = block
+    self.epoch = epoch
+    self.since = since
+  }
+}
+
+/// What one piece of compaction did.
+package struct CompactionReport: Sendable, Equatable {
+  package var movedRecords = 0
+  /// Bytes written, with headers and control records.
+  package var movedBytes = 0
+  /// Bytes of the segment that was removed; 0 when it is not done yet.
+  package var removedBytes: Int64 = 0
+  package init() {}
 }
 
 package struct AppendOutcome: Sendable, Equatable {
@@ -166,11 +215,18 @@ package struct DiskSpace: Sendable, Equatable {
   package var usedBytes: Int64
   package var freeBytes: Int64
   package var blockCount: Int
-  package init(capacityBytes: Int64, usedBytes: Int64, freeBytes: Int64, blockCount: Int) {
+  /// Bytes that the store takes on its file system: what `du` says of its folder.
+  package var occupiedBytes: Int64
+  package var level: SpaceLevel
+  package init(
+    capacityBytes: Int64, usedBytes: Int64, freeBytes: Int64, blockCount: Int, occupiedBytes: Int64 = 0, level: SpaceLevel = .normal
+  ) {
     self.capacityBytes = capacityBytes
     self.usedBytes = usedBytes
     self.freeBytes = freeBytes
     self.blockCount = blockCount
+    self.occupiedBytes = occupiedBytes
+    self.level = level
   }
 }
 

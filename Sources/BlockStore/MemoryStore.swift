@@ -13,6 +13,8 @@ package final class MemoryStore: BlockStoring {
     var isSetAside = false
     /// Counts what was ever appended, in place of a place on a disk.
     var place: UInt32
+    var quarantine: Quarantine?
+    var isShown: Bool { !isSetAside && quarantine == nil }
   }
 
   fileprivate struct State {
@@ -54,11 +56,13 @@ package final class MemoryStore: BlockStoring {
   package func status(of block: BlockID) -> StoredBlock? {
     state.withLock { state in
       if case .failed = state.health { return nil }
-      return state.copies[block].flatMap { $0.isSetAside ? nil : $0.block }
+      return state.copies[block].flatMap { $0.isShown ? $0.block : nil }
     }
   }
 
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { status(of: $0) } }
+
+  package func existence(of blocks: [BlockID]) -> [Bool] { blocks.map { status(of: $0) != nil } }
 
   package func append(_ record: SealedRecord) async throws(BlockStoreError) -> AppendOutcome {
     try record.checkHeader()
@@ -68,7 +72,7 @@ package final class MemoryStore: BlockStoring {
 
   package func raiseEpoch(of block: BlockID, to epoch: UInt64) async throws(BlockStoreError) -> Bool {
     try change { state throws(BlockStoreError) in
-      guard var copy = state.copies[block], !copy.isSetAside else { return false }
+      guard var copy = state.copies[block], copy.isShown else { return false }
       copy.block.gcEpoch = max(copy.block.gcEpoch, epoch)
       state.copies[block] = copy
       return true
@@ -82,6 +86,51 @@ package final class MemoryStore: BlockStoring {
       state.usedBytes -= Int64(copy.bytes.count)
       return true
     }
+  }
+
+  package func quarantine(
+    _ block: BlockID, ifEpochBelow epoch: UInt64, at time: WallTime
+  ) async throws(BlockStoreError) -> Bool {
+    try change { state throws(BlockStoreError) in
+      guard let copy = state.copies[block], copy.isShown, copy.block.gcEpoch < epoch else { return false }
+      state.copies[block]?.quarantine = Quarantine(epoch: epoch, since: time)
+      return true
+    }
+  }
+
+  package func restore(_ block: BlockID) async throws(BlockStoreError) -> Bool {
+    try change { state throws(BlockStoreError) in
+      guard let copy = state.copies[block], !copy.isSetAside, copy.quarantine != nil else { return false }
+      state.copies[block]?.quarantine = nil
+      return true
+    }
+  }
+
+  package func quarantined(after: BlockID?, limit: Int) -> [QuarantinedBlock] {
+    let held = state.withLock { state in
+      state.copies.values.compactMap { copy in
+        copy.isSetAside ? nil : copy.quarantine.map { QuarantinedBlock(block: copy.block, epoch: $0.epoch, since: $0.since) }
+      }
+    }
+    return Array(
+      held.sorted { $0.block.id < $1.block.id }.drop { held in after.map { held.block.id <= $0 } ?? false }.prefix(max(0, limit)))
+  }
+
+  package func purge(quarantinedBefore time: WallTime, limit: Int) async throws(BlockStoreError) -> Int {
+    let due = quarantined(after: nil, limit: .max).filter { $0.since < time }.prefix(max(0, limit))
+    for held in due {
+      _ = try change { state throws(BlockStoreError) in
+        state.usedBytes -= Int64(state.copies.removeValue(forKey: held.block.id)?.bytes.count ?? 0)
+        return true
+      }
+    }
+    return due.count
+  }
+
+  /// There is nothing to compact in memory.
+  package func compact(limitBytes: Int) async throws(BlockStoreError) -> CompactionReport? {
+    _ = try change { _ throws(BlockStoreError) in true }
+    return nil
   }
 
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
@@ -160,7 +209,7 @@ package final class MemoryStore: BlockStoring {
 
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
     let here = state.withLock { state in
-      state.copies.values.filter { !$0.isSetAside && $0.block.id.partition(bits: bits) == partition }.map(\.block)
+      state.copies.values.filter { $0.isShown && $0.block.id.partition(bits: bits) == partition }.map(\.block)
     }
     return Array(here.sorted { $0.id < $1.id }.drop { block in after.map { block.id <= $0 } ?? false }.prefix(limit))
   }
@@ -175,7 +224,8 @@ package final class MemoryStore: BlockStoring {
     state.withLock { state in
       DiskSpace(
         capacityBytes: capacityBytes, usedBytes: state.usedBytes, freeBytes: max(0, capacityBytes - state.usedBytes),
-        blockCount: state.copies.values.count { !$0.isSetAside })
+        blockCount: state.copies.values.count { $0.isShown }, occupiedBytes: state.usedBytes,
+        level: Watermarks().level(capacityBytes: capacityBytes, freeBytes: max(0, capacityBytes - state.usedBytes)))
     }
   }
 
@@ -202,6 +252,7 @@ package final class MemoryStore: BlockStoring {
         if case .failed(let reason) = state.health { throw BlockStoreError(.io, reason) }
         guard let copy = state.copies[block] else { throw BlockStoreError.notFound(block) }
         guard !copy.isSetAside else { throw BlockStoreError.rotten(block) }
+        guard copy.quarantine == nil else { throw BlockStoreError.notFound(block) }
         return copy
       }
     }.get()
@@ -235,6 +286,7 @@ extension MemoryStore.State {
     try checkOpen()
     if var copy = copies[record.header.block], !copy.isSetAside {
       copy.block.gcEpoch = max(copy.block.gcEpoch, record.gcEpoch)
+      copy.quarantine = nil
       copies[record.header.block] = copy
       return AppendOutcome(wasNew: false, block: copy.block)
     }

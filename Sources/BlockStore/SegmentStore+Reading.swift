@@ -5,7 +5,7 @@ internal import Synchronization
 /// Reads: find, scatter the frames into one piece, check and open them there.
 extension SegmentStore {
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     if let range, range.lowerBound < 0 || range.upperBound > entry.storedBytes { throw .outside(range, entry.stored) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     return try await onReadThread { () throws(BlockStoreError) in
@@ -18,8 +18,8 @@ extension SegmentStore {
   package func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload? {
     guard
       let entry = index.entry(
-        of: block, whileHeld: { if !$0.isSetAside, $0.recordBytes <= buffer.capacity { readers.enter($0.location) } }),
-      !entry.isSetAside, entry.recordBytes <= buffer.capacity
+        of: block, whileHeld: { if $0.isShown, $0.recordBytes <= buffer.capacity { readers.enter($0.location) } }),
+      entry.isShown, entry.recordBytes <= buffer.capacity
     else { return nil }
     defer { readers.leave(entry.location) }
     guard !state.withLock({ $0.isClosing || $0.dead != nil }), var source = try? source(of: entry, nil) else { return nil }
@@ -29,7 +29,7 @@ extension SegmentStore {
   }
 
   package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     return try await onReadThread { () throws(BlockStoreError) in
       try self.withCopy(of: block) { (entry, source) throws(BlockStoreError) in
@@ -39,7 +39,7 @@ extension SegmentStore {
   }
 
   package func verify(_ block: BlockID, using pool: BufferPool) async throws(BlockStoreError) {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     try await onReadThread { () throws(BlockStoreError) in try self.verify(block, buffer, PageReader()) }
   }
@@ -59,9 +59,15 @@ extension SegmentStore {
     return index.entry(of: block)?.isSetAside == true ? .rotten(block) : .notFound(block)
   }
 
-  private func onReadThread<R: Sendable>(_ work: @Sendable @escaping () throws(BlockStoreError) -> R) async throws(BlockStoreError) -> R {
+  func onReadThread<R: Sendable>(_ work: @Sendable @escaping () throws(BlockStoreError) -> R) async throws(BlockStoreError) -> R {
     let refusal = state.withLock { $0.isClosing ? BlockStoreError.closed : $0.dead.map { BlockStoreError(.io, $0) } }
     if let refusal { throw refusal }
+    return try await onReadThreadEvenIfClosing(work)
+  }
+
+  func onReadThreadEvenIfClosing<R: Sendable>(
+    _ work: @Sendable @escaping () throws(BlockStoreError) -> R
+  ) async throws(BlockStoreError) -> R {
     do { return try await readThreads.run(work) } catch let error as BlockStoreError {
       guard error.code == .unreadable else { throw error }
       // A disk that reads nothing any more is found out at once, and not read by read.
@@ -74,7 +80,7 @@ extension SegmentStore {
 
   /// Runs `body` on the block's copy until it answers: through the page cache (or past it by `first`), then, when the check failed and the
   /// copy is still where it was, past it anew. A copy that fails twice is set aside.
-  private func withCopy<R>(
+  func withCopy<R>(
     of block: BlockID, first: PageReader? = nil, _ body: (IndexEntry, RecordSource) throws(BlockStoreError) -> R?
   ) throws(BlockStoreError) -> R {
     // The copy may move or go while it is read; each turn looks it up anew.
@@ -129,7 +135,7 @@ extension SegmentStore {
   }
 
   /// Nil when the check fails.
-  private func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
+  func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
     guard entry.recordBytes <= buffer.capacity else { throw .outside(0..<entry.recordBytes, entry.stored) }
     let whole = buffer.mutableBytes(0..<entry.recordBytes)
     guard try source.fetch([whole], from: 0), let header = source.header(UnsafeRawBufferPointer(whole), of: entry) else { return nil }

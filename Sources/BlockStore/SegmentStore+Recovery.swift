@@ -10,11 +10,11 @@ struct RecoveredDisk {
   var segments: [Segment]
   var ledger: CommitLedger
   var applied: SegmentStore.AppliedPosition
-  var liveBytes: Int64
   var report: SegmentStore.OpenReport
   /// Bad copies at the end that are to be noted durably before anything is acknowledged.
   var torn: [(block: BlockID, location: RecordLocation)]
   var dead: [(location: RecordLocation, recordBytes: Int)]
+  var checkpointBytes: Int64
 }
 
 extension SegmentStore {
@@ -108,6 +108,8 @@ extension SegmentStore {
       else { throw BlockStoreError(.malformed, "The folder \(folder) is no disk of a store: it has no file \(DiskIdentity.fileName).") }
       try fileSystem.createDirectory(folder + "/segments")
       try fileSystem.syncDirectory(folder)
+      // A process that was killed may have made the folder itself a moment ago.
+      try fileSystem.syncDirectory(Directory.parent(of: folder))
     } catch let error as FileError {
       throw BlockStoreError.io(error)
     } catch let error as BlockStoreError {
@@ -134,5 +136,20 @@ extension SegmentStore {
     }
     state.withLock { $0.ledger.durableSequence = $0.ledger.nextSequence - 1 }
     for (location, recordBytes) in disk.dead { punch(location, recordBytes: recordBytes) }
+    takeStock()
+    keepReserve()
+  }
+
+  /// Asks the file system what was punched out of the segments that are not written to: it is right whatever happened when.
+  private func takeStock() {
+    let (segments, active) = state.withLock { ($0.segments, $0.ledger.active?.slot) }
+    for (slot, segment) in segments.enumerated() where !segment.isGone && UInt32(slot) != active {
+      guard let attributes = try? configuration.fileSystem.attributes(files.path(of: segment)) else { continue }
+      let punched = max(0, min(Int64(segment.endBytes), attributes.size - attributes.allocated))
+      state.withLock { state in
+        state.ledger.occupiedBytes -= punched - state.segments[slot].punchedBytes
+        state.segments[slot].punchedBytes = punched
+      }
+    }
   }
 }

@@ -26,6 +26,10 @@ package final class SegmentStore: BlockStoring {
     package var capacityBytes: Int64?
     /// Whether an empty folder becomes a new disk. Without it, a mount that is missing is not mistaken for one.
     package var formatsEmptyFolder = true
+    package var watermarks = Watermarks()
+    package var compaction = CompactionPolicy()
+    /// Kept free by a file of this size, so that deletes and compaction go on when the file system has nothing left; at most a segment.
+    package var reserveBytes = 64 << 20
     package var readThreads = 8
     /// Operations that may wait for the writer; one more is refused with `.busy`.
     package var queueLimit = 4096
@@ -89,7 +93,14 @@ package final class SegmentStore: BlockStoring {
     /// By slot.
     var segments: [Segment]
     var applied: AppliedPosition
+    /// Bytes of the records that the index names.
     var liveBytes: Int64
+    /// Bytes of the files beside the segments.
+    var checkpointBytes: Int64
+    var reserveBytes: Int64 = 0
+    /// The segment that is being compacted, nil between two.
+    var compaction: CompactionJob?
+    var isCompacting = false
     var failure: String?
     /// Why nothing can be read: the disk does not answer.
     var dead: String?
@@ -103,6 +114,9 @@ package final class SegmentStore: BlockStoring {
     var keyEpochs: [UInt32: UInt32] = [:]
     /// Keeps other processes out for as long as it is open.
     var lock: (any OpenFile)?
+
+    /// Nothing is on its way that changes the disk.
+    var isDrained: Bool { commit.isIdle && !isCompacting }
   }
 
   /// How far the index and the disk agree: everything before this place is durable and in the index.
@@ -132,21 +146,26 @@ package final class SegmentStore: BlockStoring {
     state = Mutex(
       State(
         commit: GroupCommit(limits: limits) { $0.segmentBytes }, ledger: recovered.ledger, segments: recovered.segments,
-        applied: recovered.applied, liveBytes: recovered.liveBytes, lock: lock))
+        applied: recovered.applied, liveBytes: recovered.segments.reduce(0) { $0 + $1.usage.recordBytes },
+        checkpointBytes: recovered.checkpointBytes, lock: lock))
   }
 
   package func status(of block: BlockID) -> StoredBlock? {
     guard !isDead.load(ordering: .relaxed) else { return nil }
-    return index.entry(of: block).flatMap { $0.isSetAside ? nil : $0.stored }
+    return index.entry(of: block).flatMap { $0.isShown ? $0.stored : nil }
   }
 
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { status(of: $0) } }
+
+  package func existence(of blocks: [BlockID]) -> [Bool] {
+    isDead.load(ordering: .relaxed) ? blocks.map { _ in false } : index.existence(of: blocks)
+  }
 
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
     var found: [StoredBlock] = []
     guard limit > 0, !isDead.load(ordering: .relaxed) else { return found }
     index.walk(partition: partition, bits: bits, after: after) { entry in
-      if !entry.isSetAside { found.append(entry.stored) }
+      if entry.isShown { found.append(entry.stored) }
       return found.count < limit
     }
     return found
@@ -154,20 +173,6 @@ package final class SegmentStore: BlockStoring {
 
   package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest {
     isDead.load(ordering: .relaxed) ? .empty : index.digest(partition: partition, bits: bits)
-  }
-
-  /// Asks the file system, which answers from memory.
-  package func space() -> DiskSpace {
-    let available = (try? configuration.fileSystem.space(configuration.folder).available) ?? 0
-    let shown = index.totals.shown
-    return state.withLock { state in
-      let unused = Int64(state.ledger.active.map { max(0, $0.blockLimit - $0.end) } ?? 0)
-      let onDisk = max(0, available) + unused
-      let occupied = state.ledger.occupiedBytes
-      let capacity = min(configuration.capacityBytes ?? .max, occupied + onDisk)
-      return DiskSpace(
-        capacityBytes: capacity, usedBytes: state.liveBytes, freeBytes: max(0, min(onDisk, capacity - occupied)), blockCount: shown)
-    }
   }
 
   package func health() -> DiskHealth {
@@ -184,8 +189,8 @@ package final class SegmentStore: BlockStoring {
     await withCheckedContinuation { continuation in
       let isIdle = state.withLock { state in
         state.isClosing = true
-        if !state.commit.isIdle { state.drainWaiters.append(continuation) }
-        return state.commit.isIdle
+        if !state.isDrained { state.drainWaiters.append(continuation) }
+        return state.isDrained
       }
       if isIdle { continuation.resume() }
     }

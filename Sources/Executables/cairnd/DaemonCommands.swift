@@ -21,6 +21,7 @@ enum DaemonCommands {
         daemon("coordinator", "keep the metadata and the layout", CoordinatorDaemon.run),
         daemon("gateway", "serve clients", GatewayDaemon.run), DiskCommands.command,
         KeyCommands.command,
+        StoreCommands.command,
       ]),
     version: CairnVersion.text, explain: explain)
 
