@@ -148,6 +148,13 @@ package final class BlockIndex: Sendable {
     withSettled(number) { stripe in (0..<stripe.count).map { stripe[$0].load(mark: mark) } }
   }
 
+  /// Shows the packed entries of one stripe, in id order, without unpacking them. `body` runs under the stripe's lock.
+  func visit(stripe number: Int, _ body: (PackedEntry) -> Void) {
+    withSettled(number) { stripe in
+      for index in 0..<stripe.count { body(stripe[index]) }
+    }
+  }
+
   /// The checkpoint rows of one stripe's entries at places that are wanted, in id order.
   func rows(inStripe number: Int, where isWanted: (RecordLocation) -> Bool) -> CheckpointRows {
     withSettled(number) { stripe in

@@ -30,11 +30,43 @@ package protocol BlockStoring: Sendable {
   /// when no buffer came free.
   func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload
 
+  /// As `read` of the whole payload, for a block that can be had from memory without waiting for anything; nil when it cannot, for whatever
+  /// reason, and `read` has to be asked. Opens the record on the caller's thread: meant for small blocks.
+  func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload?
+
   /// The portable record (header and sealed frames), checked, for another node.
   func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord
 
   /// Reads the copy back past the page cache, checks every frame, and the SHA-256 of the plain bytes.
   func verify(_ block: BlockID, using pool: BufferPool) async throws(BlockStoreError)
+
+  /// Whether a copy of the block is here that was found bad and set aside, and no good one.
+  func isSetAside(_ block: BlockID) -> Bool
+
+  /// The next copies in the order in which they lie on the disk, from the one after `position` on, for the scrub.
+  /// - Parameter end: copies at or beyond this place are left out; nil for none.
+  /// - Throws: `.busy`, `.closed`.
+  func copies(after position: CopyPosition, before end: CopyPosition?, limit: Int) async throws(BlockStoreError) -> CopyPage
+  /// Reads copies back past the page cache, as `verify` does, with less weight than everything else; one outcome for each, in their order.
+  /// A bad one is set aside; one that the disk cannot read although it can read others is too.
+  /// - Throws: `.busy` when no buffer came free, `.closed`, `.fenced` when the whole disk has failed.
+  func check(_ copies: [StoredCopy], using pool: BufferPool) async throws(BlockStoreError) -> [CopyCheck]
+  /// Whether the disk is still where it was opened: its folder may be unmounted or gone while its files are open. One that is not has failed
+  /// from then on.
+  func isPresent() async -> Bool
+  /// Where the next new block will lie at the earliest.
+  func tail() -> CopyPosition
+  /// How much there is under the data keys of each epoch, in the order of epochs; none with encryption off.
+  ///
+  /// Counted by segments, as far as their epochs are known: nothing in a segment is sealed under an older key than the one that was current
+  /// when it was begun, but for what was on its way in that very moment.
+  func keyEpochs() -> [KeyEpochUse]
+
+  /// How far the scrub has come, as it was last saved; nil when it never was, or cannot be read.
+  func loadScrub() async -> ScrubProgress?
+  /// Keeps it on the disk, durably.
+  /// - Throws: `.io`, `.busy`, `.closed`.
+  func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError)
 
   /// Which of the blocks are here, in the order asked; the fastest way to ask for many. Never blocks.
   func existence(of blocks: [BlockID]) -> [Bool]
@@ -156,6 +188,18 @@ package struct Payload: Sendable {
   }
 }
 
+/// How much of a disk is sealed under the data keys of one epoch.
+package struct KeyEpochUse: Sendable, Equatable {
+  package var epoch: UInt32
+  package var segments: Int
+  package var bytes: Int64
+  package init(epoch: UInt32, segments: Int, bytes: Int64) {
+    self.epoch = epoch
+    self.segments = segments
+    self.bytes = bytes
+  }
+}
+
 package struct PartitionDigest: Sendable, Equatable, Codable {
   package var count: Int
   package var words: [UInt64]
@@ -190,13 +234,33 @@ package enum DiskHealth: Sendable, Equatable {
   case healthy
   /// Takes no new blocks; serves reads and deletes.
   case readOnly(reason: String)
-  /// A write or sync failed: nothing more is acknowledged until a restart has rechecked the tail.
+  /// A write or sync failed: nothing more is acknowledged until a restart has rechecked the tail. What it holds is still read.
   case fenced(reason: String)
+  /// The disk is not there or does not answer: nothing that it holds can be read.
+  case failed(reason: String)
+
+  /// Whether what the disk holds can be read.
+  package var isThere: Bool {
+    switch self {
+    case .healthy, .readOnly, .fenced: true
+    case .failed: false
+    }
+  }
+
+  /// Whether the copies on the disk count: on one that takes no more writes they are read, but are to have others beside them.
+  package var isSound: Bool {
+    switch self {
+    case .healthy, .readOnly: true
+    case .fenced, .failed: false
+    }
+  }
 }
 
 package struct BlockStoreError: Error, Sendable, CustomStringConvertible {
   package enum Code: Sendable, Equatable {
-    case notFound, rotten, full, fenced, busy, closed, locked, wrongCluster, newerFormat, wrongKey, malformed, io
+    case notFound, rotten, full, fenced, busy, closed, locked, wrongCluster, wrongNode, newerFormat, wrongKey, malformed, io
+    /// The disk answered that it cannot read this place.
+    case unreadable
   }
   package var code: Code
   package var message: String

@@ -11,6 +11,8 @@ struct DiskRecovery {
   private let files: SegmentFiles
   private var segments: [Segment] = []
   private var report = SegmentStore.OpenReport()
+  /// Bytes that the scan made nothing of. Records may be there that another scan can read.
+  private var skippedBytes = 0
   /// The last segment can be written to: nothing but zeros is behind its records.
   private var tailIsClean = true
 
@@ -188,6 +190,7 @@ struct DiskRecovery {
       try replay.take(Replay.Item(slot: UInt32(slot), record: record))
     }
     report.unreadableBytes += scanner.unreadableBytes
+    skippedBytes += scanner.unreadableBytes + scanner.debrisBytes
     segments[slot].endBytes = max(segments[slot].endBytes, scanner.recordsEnd.roundedUp(to: Segment.pageBytes), Segment.pageBytes)
     if slot == segments.count - 1 {
       let hasHeader = start > 0 || scanner.recordsEnd > 0
@@ -215,13 +218,16 @@ struct DiskRecovery {
   }
 
   private func finish(_ index: BlockIndex, _ replay: Replay, checkpointBytes: Int64) -> RecoveredDisk {
+    // Sequence numbers of records that cannot be read now are not given again: when a page can be read once more, an old deletion in it
+    // must not win over a new copy. No record is shorter than a control record.
+    let highest = replay.highestSeen + UInt64((skippedBytes + RecordPlacement.controlBytes - 1) / RecordPlacement.controlBytes)
     var ledger = CommitLedger()
     ledger.capacityBytes = configuration.capacityBytes.map { $0 - configuration.watermarks.keptBytes(capacityBytes: $0) }
-    ledger.nextSequence = replay.highestSeen + 1
+    ledger.nextSequence = highest + 1
     ledger.durableSequence = replay.durableSequence
     ledger.segmentNumbers = segments.map(\.number)
     ledger.occupiedBytes = segments.reduce(0) { $0 + $1.occupiedBytes }
-    var applied = SegmentStore.AppliedPosition(slot: 0, offset: 0, sequence: replay.highestSeen)
+    var applied = SegmentStore.AppliedPosition(slot: 0, offset: 0, sequence: highest)
     if let last = segments.indices.last {
       applied.slot = UInt32(last)
       applied.offset = segments[last].endBytes

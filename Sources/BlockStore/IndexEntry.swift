@@ -156,6 +156,7 @@ struct PackedEntry {
     let place = place
     return RecordLocation(slot: UInt32(place & 0x3ffff), unit: UInt32((place >> 18) & 0xff_ffff))
   }
+  var storedBytes: Int { Int((lengths >> 23) & 0x7f_ffff) }
 
   /// Only the mark changes.
   func setMark(_ slot: UInt32, isQuarantined: Bool) { put(place & ((1 << 42) - 1) | PackedEntry.markBits(slot, isQuarantined), 32) }

@@ -22,7 +22,8 @@ extension SegmentStore {
 
   /// Writes a checkpoint; failing to leaves the one before, and only costs time at the next start. Blocks; runs on the checkpoints' thread.
   ///
-  /// - Parameter isLast: the store is closing; another checkpoint that has not begun by then gives way, because the disk is let go of afterwards.
+  /// - Parameter isLast: the store is closing; another checkpoint that has not begun by then gives way, because the disk is let go of
+  ///   afterwards.
   func writeCheckpoint(isLast: Bool) {
     guard isLast || !state.withLock({ $0.isClosing }) else { return }
     guard let checkpoint = beginCheckpoint() else { return }

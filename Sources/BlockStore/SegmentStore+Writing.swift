@@ -162,6 +162,7 @@ extension SegmentStore {
       let slot = UInt32(state.segments.count)
       files.adopt(file, slot)
       state.segments.append(segment)
+      state.keyEpochs[segment.number] = configuration.keys?.current?.epoch ?? 0
       state.ledger.begin(segment, slot: slot)
     }
     return true

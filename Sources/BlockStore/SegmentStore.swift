@@ -15,6 +15,8 @@ package final class SegmentStore: BlockStoring {
     /// The disk's folder; made when it is not there.
     package var folder: String
     package var cluster: ClusterID
+    /// Whose disk it is: one that says it is another node's is refused, one that says nothing is claimed. Nil does not ask.
+    package var owner: NodeID?
     /// Nil when encryption is off.
     package var keys: DataKeyring?
     package var durability = Receipt.Durability.strict
@@ -80,6 +82,10 @@ package final class SegmentStore: BlockStoring {
   /// One thread: a checkpoint is written after the other.
   let checkpointThread: any WorkQueue
   let readThreads: any WorkQueue
+  /// For the scrub: one, of lower weight than the others.
+  let scrubThread: any WorkQueue
+  /// Whether `State.dead` is set, for lookups, which take no lock.
+  let isDead = Atomic<Bool>(false)
 
   struct State {
     var commit: GroupCommit<StoreOperation, CommitBatch>
@@ -96,12 +102,16 @@ package final class SegmentStore: BlockStoring {
     var compaction: CompactionJob?
     var isCompacting = false
     var failure: String?
+    /// Why nothing can be read: the disk does not answer.
+    var dead: String?
     var fullReason: String?
     var retryWhenFull = MonotonicTime.zero
     var isClosing = false
     var drainWaiters: [CheckedContinuation<Void, Never>] = []
     var recordsSinceCheckpoint = 0
     var isCheckpointing = false
+    /// The data key's epoch when each segment was begun, by the segment's number, as far as it is known; 0 without encryption.
+    var keyEpochs: [UInt32: UInt32] = [:]
     /// Keeps other processes out for as long as it is open.
     var lock: (any OpenFile)?
 
@@ -130,6 +140,7 @@ package final class SegmentStore: BlockStoring {
     commitThreads = configuration.makeQueue("store-commit", 4, 64)
     checkpointThread = configuration.makeQueue("store-index", 1, 4)
     readThreads = configuration.makeQueue("store-read", configuration.readThreads, 4096)
+    scrubThread = configuration.makeQueue("store-scrub", 1, 16)
     var limits = GroupCommit<StoreOperation, CommitBatch>.Limits()
     limits.queued = configuration.queueLimit
     state = Mutex(
@@ -140,16 +151,19 @@ package final class SegmentStore: BlockStoring {
   }
 
   package func status(of block: BlockID) -> StoredBlock? {
-    index.entry(of: block).flatMap { $0.isShown ? $0.stored : nil }
+    guard !isDead.load(ordering: .relaxed) else { return nil }
+    return index.entry(of: block).flatMap { $0.isShown ? $0.stored : nil }
   }
 
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { status(of: $0) } }
 
-  package func existence(of blocks: [BlockID]) -> [Bool] { index.existence(of: blocks) }
+  package func existence(of blocks: [BlockID]) -> [Bool] {
+    isDead.load(ordering: .relaxed) ? blocks.map { _ in false } : index.existence(of: blocks)
+  }
 
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
     var found: [StoredBlock] = []
-    guard limit > 0 else { return found }
+    guard limit > 0, !isDead.load(ordering: .relaxed) else { return found }
     index.walk(partition: partition, bits: bits, after: after) { entry in
       if entry.isShown { found.append(entry.stored) }
       return found.count < limit
@@ -157,10 +171,13 @@ package final class SegmentStore: BlockStoring {
     return found
   }
 
-  package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest { index.digest(partition: partition, bits: bits) }
+  package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest {
+    isDead.load(ordering: .relaxed) ? .empty : index.digest(partition: partition, bits: bits)
+  }
 
   package func health() -> DiskHealth {
     state.withLock { state in
+      if let dead = state.dead { return .failed(reason: dead) }
       if let failure = state.failure { return .fenced(reason: failure) }
       if state.ledger.refusesBlocks { return .readOnly(reason: state.fullReason ?? "The disk is full.") }
       if state.ledger.isAtCapacity { return .readOnly(reason: "The disk has reached its configured capacity.") }

@@ -1,6 +1,7 @@
 internal import BlockModel
 internal import BlockStore
 package import Platform
+internal import ServiceAPI
 
 /// What a node counts and shows on `/metrics`.
 package struct NodeMetrics: Sendable {
@@ -41,6 +42,46 @@ package struct NodeMetrics: Sendable {
     registry.counter("cairn_node_rotten_copies_total", help: "Copies whose check failed.")
   }
 
+  /// Reads of bad copies that were answered by fetching a good one: what came of it.
+  func mendedReads(_ outcome: String) -> Counter {
+    registry.counter("cairn_node_mended_reads_total", help: "Reads of bad copies, by what came of them.", labels: ["outcome": outcome])
+  }
+
+  /// Copies that the scrub read back.
+  func scrubbed(_ disk: DiskID, copies: Int, bytes: Int) {
+    let labels: MetricLabels = ["disk": disk.hex]
+    registry.counter("cairn_node_scrubbed_copies_total", help: "Copies that the scrub read back.", labels: labels).increment(by: copies)
+    registry.counter("cairn_node_scrubbed_bytes_total", help: "Bytes that the scrub read back.", labels: labels).increment(by: bytes)
+  }
+
+  func watch(_ scrub: DiskScrub) {
+    let labels: MetricLabels = ["disk": scrub.disk.disk.hex]
+    registry.gauge("cairn_node_scrub_left_bytes", help: "Bytes that the walk over all copies has before it.", labels: labels) {
+      Double(scrub.report?.passLeftBytes ?? 0)
+    }
+    registry.gauge("cairn_node_scrub_fresh_bytes", help: "Bytes that came and were not read back yet.", labels: labels) {
+      Double(scrub.report?.freshBytes ?? 0)
+    }
+    registry.gauge("cairn_node_scrub_finished_seconds", help: "When a walk last ended, in seconds since 1970; 0 for never.", labels: labels)
+    {
+      Double(scrub.report?.lastFinished?.seconds ?? 0)
+    }
+  }
+
+  /// Blocks whose hold was over.
+  func purged(_ disk: DiskID, blocks: Int) {
+    registry.counter("cairn_node_purged_blocks_total", help: "Deleted blocks whose hold was over.", labels: ["disk": disk.hex]).increment(
+      by: blocks)
+  }
+
+  func compacted(_ disk: DiskID, movedBytes: Int, removedBytes: Int) {
+    let labels: MetricLabels = ["disk": disk.hex]
+    registry.counter("cairn_node_compaction_moved_bytes_total", help: "Bytes that compaction wrote.", labels: labels).increment(
+      by: movedBytes)
+    registry.counter("cairn_node_compaction_removed_bytes_total", help: "Bytes that compaction gave back.", labels: labels).increment(
+      by: removedBytes)
+  }
+
   /// Registers what is read when the metrics are asked for.
   func watch(_ pools: BufferPools, _ disks: DiskSet) {
     for (name, pool) in pools.all {
@@ -55,6 +96,12 @@ package struct NodeMetrics: Sendable {
       registry.gauge("cairn_node_disk_used_bytes", help: "Bytes that live blocks take.", labels: ["disk": id]) {
         Double(disk.space().usedBytes)
       }
+      registry.gauge("cairn_node_disk_occupied_bytes", help: "Bytes that the store takes on its file system.", labels: ["disk": id]) {
+        Double(disk.space().occupiedBytes)
+      }
+      registry.gauge(
+        "cairn_node_disk_level", help: "0 normal, 1 nearly full, 2 takes no copies, 3 takes no blocks.", labels: ["disk": id]
+      ) { Double(disk.space().level.rawValue) }
       registry.gauge("cairn_node_disk_blocks", help: "Blocks on the disk.", labels: ["disk": id]) { Double(disk.space().blockCount) }
       registry.gauge("cairn_node_disk_healthy", help: "1 when the disk takes new blocks.", labels: ["disk": id]) {
         disk.health() == .healthy ? 1 : 0

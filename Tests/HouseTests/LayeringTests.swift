@@ -9,6 +9,7 @@ private let allowedImports: [String: Set<String>] = [
   "Platform": ["BlockModel", "CLinux", "COpenSSL", "CZstd"],
   "Credentials": ["BlockModel", "Platform"],
   "BlockStore": ["BlockModel", "Platform"],
+  "Simulator": ["BlockModel", "ClusterLogic", "Platform", "BlockStore"],
   "SQLiteDatabase": ["CSQLite"],
   "MetadataStore": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"],
   "HTTPTransport": ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"],

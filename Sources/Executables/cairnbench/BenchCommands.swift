@@ -18,7 +18,7 @@ enum BenchCommands {
         CommandOption("label", value: "TEXT", help: "what the rows begin with", default: ""),
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
-      subcommands: [node, blocks, stall, StoreIndexBench.command]),
+      subcommands: [node, blocks, urls, stall, StoreCommands.store, StoreCommands.files, StoreCommands.limits, StoreIndexBench.command]),
     version: CairnVersion.text)
 
   private static let node = Command(
@@ -51,6 +51,18 @@ enum BenchCommands {
     invocation.console.print("| \(setup.label) | \(rounded(rate)) | \(goal) |")
   }
 
+  private static let urls = Command(
+    "urls", summary: "put blocks and print the path and query of a signed GET URL for each", discussion: "For other load generators."
+  ) { invocation in
+    let setup = try await Setup(invocation)
+    let objects = Objects(count: setup.count, sizeBytes: setup.sizeBytes)
+    _ = try await ClusterBlocks(load: setup.load, targets: setup.targets).put(objects)
+    for id in objects.ids {
+      let url = try setup.targets.get(id, sizeBytes: setup.sizeBytes)
+      invocation.console.print(String(url.drop { $0 != ":" }.dropFirst(3).drop { $0 != "/" }))
+    }
+  }
+
   private static let stall = Command(
     "stall", summary: "upload a file and print the longest time without progress, in seconds",
     options: [
@@ -73,7 +85,9 @@ private struct Setup {
   let label: String
 
   init(_ invocation: Invocation) async throws {
-    guard let keys = invocation.option("keys") else { throw CommandFailure(.usage, "--keys has to name the cluster's key file.") }
+    guard let keyFile = invocation.option("keys") else {
+      throw CommandFailure(.usage, "--keys is missing: name the cluster's key file, keys/cluster.keys in its folder.")
+    }
     let environment = try BenchEnvironment()
     let concurrency = invocation.int("concurrency") ?? 4
     var configuration = HTTPClient.Configuration()
@@ -83,7 +97,7 @@ private struct Setup {
     let client = HTTPClient(configuration: configuration)
     load = LoadGenerator(client: client, concurrency: concurrency)
     targets = try await ClusterTargets(
-      coordinator: environment.coordinator, token: environment.operatorToken, keyFile: keys, client: client)
+      coordinator: environment.coordinator, token: environment.operatorToken, keyFile: keyFile, client: client)
     rounds = invocation.int("rounds") ?? 3
     count = invocation.int("count") ?? 100
     sizeBytes = Int(invocation.size("size") ?? Int64(Limits.blockBytes))
