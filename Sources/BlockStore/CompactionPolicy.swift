@@ -11,10 +11,13 @@ package struct CompactionPolicy: Sendable, Equatable {
     package var occupiedBytes: Int64
     /// Bytes that its live records' places take.
     package var liveBytes: Int64
-    package init(slot: UInt32, occupiedBytes: Int64, liveBytes: Int64) {
+    /// It was begun under an older data key than the current one: moving its records is what retires the old key.
+    package var isUnderOldKey: Bool
+    package init(slot: UInt32, occupiedBytes: Int64, liveBytes: Int64, isUnderOldKey: Bool = false) {
       self.slot = slot
       self.occupiedBytes = occupiedBytes
       self.liveBytes = liveBytes
+      self.isUnderOldKey = isUnderOldKey
     }
 
     var gainBytes: Int64 { max(0, occupiedBytes - liveBytes) }
@@ -27,15 +30,15 @@ package struct CompactionPolicy: Sendable, Equatable {
 
   package init() {}
 
-  /// The segment to compact now, nil when none is worth it: the least live of those that fit.
+  /// The segment to compact now, nil when none is worth it: the least live of those that fit. One under an old data key is always worth it.
   ///
   /// - Parameter roomBytes: what can be written without giving anything back first.
   package func choose(_ candidates: [Candidate], level: SpaceLevel, roomBytes: Int64) -> Candidate? {
     let limit = Int64(mostLive[level] ?? 500)
     var best: Candidate?
     for candidate in candidates where candidate.liveBytes <= roomBytes {
-      let isEmpty = candidate.liveBytes == 0
-      guard isEmpty || candidate.gainBytes >= leastGainBytes && candidate.liveBytes * 1000 <= candidate.occupiedBytes * limit else {
+      let isDue = candidate.liveBytes == 0 || candidate.isUnderOldKey
+      guard isDue || candidate.gainBytes >= leastGainBytes && candidate.liveBytes * 1000 <= candidate.occupiedBytes * limit else {
         continue
       }
       // a / b < c / d, in whole numbers.

@@ -18,7 +18,7 @@ struct ScannedRecord: Sendable {
 /// What must hold: any bytes may be there. A record counts when its local header belongs to this segment and this place and both
 /// checksums fit; after anything else the walk goes on at the next unit of 64 bytes, so one bad record costs only itself.
 struct SegmentScanner {
-  private static let windowBytes = 256 << 10
+  private static let windowBytes = 1 << 20
 
   private let file: any OpenFile
   private let segment: SegmentID

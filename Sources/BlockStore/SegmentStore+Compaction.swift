@@ -34,7 +34,7 @@ extension SegmentStore {
     }
     do throws(BlockStoreError) { return try await compactNext(limitBytes: limitBytes) } catch {
       state.withLock { state in
-        if let job = state.compaction, [.io, .rotten, .wrongKey, .malformed].contains(error.code) {
+        if let job = state.compaction, [.io, .unreadable, .rotten, .wrongKey, .malformed].contains(error.code) {
           state.segments[Int(job.slot)].isKept = true
         }
         state.compaction = nil
@@ -68,13 +68,15 @@ extension SegmentStore {
   private func chooseSegment() -> CompactionJob? {
     let available = (try? configuration.fileSystem.space(configuration.folder).available) ?? 0
     return state.withLock { state in
-      guard state.failure == nil else { return nil }
+      guard state.failure == nil, state.dead == nil else { return nil }
+      let currentEpoch = configuration.keys?.current?.epoch ?? 0
       let candidates = state.segments.enumerated().compactMap { slot, segment -> CompactionPolicy.Candidate? in
         let slot = UInt32(slot)
         // What was written to later ones may not be in the index yet.
         guard slot < state.applied.slot, !segment.isGone, !segment.isKept else { return nil }
         return CompactionPolicy.Candidate(
-          slot: slot, occupiedBytes: segment.occupiedBytes, liveBytes: segment.usage.placedBytes + segment.restatedBytes)
+          slot: slot, occupiedBytes: segment.occupiedBytes, liveBytes: segment.usage.placedBytes + segment.restatedBytes,
+          isUnderOldKey: state.keyEpochs[segment.number].map { $0 < currentEpoch } ?? false)
       }
       let unused = Int64(state.ledger.active.map { max(0, $0.blockLimit - $0.end) } ?? 0)
       let fresh = available >= Int64(maker.sizes(.moves).last ?? .max) ? available : 0
@@ -112,7 +114,7 @@ extension SegmentStore {
           file: file, segment: segment.id, offset: location.offset, recordBytes: entry.recordBytes, direct: reader)
         let buffer = IOBuffer(capacity: entry.recordBytes.roundedUp(to: Segment.pageBytes))
         guard let record = try record(of: entry, into: buffer, from: source) else { throw setAside(entry) }
-        requests.append(.move(record, from: location))
+        requests.append(.move(try RecordRewrap.rewrap(record, keys: configuration.keys), from: location))
         bytes += entry.recordBytes
       case .control(let body):
         guard mayBeNeeded(scanned.local, body, of: segment) else { continue }
@@ -165,6 +167,7 @@ extension SegmentStore {
     state.withLock { state in
       let bytes = state.segments[Int(slot)].occupiedBytes
       state.segments[Int(slot)].isGone = true
+      state.keyEpochs[segment.number] = nil
       state.ledger.giveBack(Int(bytes))
     }
     keepReserve()

@@ -27,7 +27,7 @@ extension SegmentStore {
   /// Reads the headers of segments that a checkpoint spared opening from reading. Blocks, for a page of each.
   func learnKeyEpochs() {
     let unknown = state.withLock { state in
-      state.segments.enumerated().filter { state.keyEpochs[$0.element.number] == nil }
+      state.segments.enumerated().filter { !$0.element.isGone && state.keyEpochs[$0.element.number] == nil }
     }
     for (slot, segment) in unknown {
       guard let file = try? files.file(UInt32(slot), segment) else { continue }

@@ -13,7 +13,7 @@ package struct StoreInspector {
   package var fileSystem: any FileSystem = LinuxFileSystem()
 
   private static let knownNames: Set<String> = [
-    "identity", "lock", "segments", "lost+found", Checkpoint.fileName, SegmentMaker.reserveName, "scrub",
+    "identity", "lock", "segments", "lost+found", Checkpoint.fileName, SegmentMaker.reserveName, "scrub", "owner",
   ]
   static let asidePrefix = "aside-"
 

@@ -21,6 +21,7 @@ struct ControlCommands: Sendable {
   let knowledge: ClusterKnowledge
   let scrubs: ScrubService
   let seals: PartitionSeals
+  let time: any TimeSource
   let log: Logger
 
   func handle(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
@@ -129,7 +130,7 @@ struct ControlCommands: Sendable {
     var deleted = 0
     for block in blocks {
       do throws(BlockStoreError) {
-        if try await disks.delete(block, ifEpochBelow: capability.gcEpoch) { deleted += 1 }
+        if try await disks.quarantine(block, ifEpochBelow: capability.gcEpoch, at: time.wall()) { deleted += 1 }
       } catch { throw Problem(error) }
     }
     return deleted

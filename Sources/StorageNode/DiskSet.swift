@@ -53,9 +53,12 @@ package struct DiskSet: Sendable {
   }
 
   /// Stores a record on the disk that has the block already, else on the one that ranks first, else on the next that works.
-  package func append(_ record: SealedRecord) async throws(BlockStoreError) -> Appended {
+  ///
+  /// - Parameter asCopy: repair or rebalance brings it: a disk that is nearly full takes no new block then.
+  package func append(_ record: SealedRecord, asCopy: Bool = false) async throws(BlockStoreError) -> Appended {
     var failure = BlockStoreError(.full, "No disk of this node takes new blocks.")
     for disk in ranking(for: record.header.block) {
+      if asCopy, disk.space().level >= .noCopies, disk.status(of: record.header.block) == nil { continue }
       do throws(BlockStoreError) {
         return Appended(disk: disk.disk, outcome: try await disk.append(record))
       } catch {
@@ -122,13 +125,31 @@ package struct DiskSet: Sendable {
     throw failure ?? BlockStoreError(.notFound, "Block \(block) is not on this node.")
   }
 
-  /// Deletes every copy; true when there was one and it went.
+  /// Deletes every copy at once; true when there was one and it went.
   package func delete(_ block: BlockID, ifEpochBelow epoch: UInt64) async throws(BlockStoreError) -> Bool {
     var deleted = false
     for disk in disks where disk.status(of: block) != nil {
       if try await disk.delete(block, ifEpochBelow: epoch) { deleted = true }
     }
     return deleted
+  }
+
+  /// Deletes every copy in a way that can be undone for the hold time; true when there was one and it went.
+  package func quarantine(_ block: BlockID, ifEpochBelow epoch: UInt64, at time: WallTime) async throws(BlockStoreError) -> Bool {
+    var hidden = false
+    for disk in disks where disk.status(of: block) != nil {
+      if try await disk.quarantine(block, ifEpochBelow: epoch, at: time) { hidden = true }
+    }
+    return hidden
+  }
+
+  /// Takes a deleted block back; false when its hold is over, or it was not deleted.
+  package func restore(_ block: BlockID) async throws(BlockStoreError) -> Bool {
+    var restored = false
+    for disk in disks {
+      if try await disk.restore(block) { restored = true }
+    }
+    return restored
   }
 
   /// Raises the epoch of every copy; false when there is none.

@@ -100,6 +100,20 @@ package struct NodeMetrics: Sendable {
     }
   }
 
+  /// Blocks whose hold was over.
+  func purged(_ disk: DiskID, blocks: Int) {
+    registry.counter("cairn_node_purged_blocks_total", help: "Deleted blocks whose hold was over.", labels: ["disk": disk.hex]).increment(
+      by: blocks)
+  }
+
+  func compacted(_ disk: DiskID, movedBytes: Int, removedBytes: Int) {
+    let labels: MetricLabels = ["disk": disk.hex]
+    registry.counter("cairn_node_compaction_moved_bytes_total", help: "Bytes that compaction wrote.", labels: labels).increment(
+      by: movedBytes)
+    registry.counter("cairn_node_compaction_removed_bytes_total", help: "Bytes that compaction gave back.", labels: labels).increment(
+      by: removedBytes)
+  }
+
   /// Registers what is read when the metrics are asked for.
   func watch(_ pools: BufferPools, _ disks: DiskSet) {
     for (name, pool) in pools.all {
@@ -114,6 +128,12 @@ package struct NodeMetrics: Sendable {
       registry.gauge("cairn_node_disk_used_bytes", help: "Bytes that live blocks take.", labels: ["disk": id]) {
         Double(disk.space().usedBytes)
       }
+      registry.gauge("cairn_node_disk_occupied_bytes", help: "Bytes that the store takes on its file system.", labels: ["disk": id]) {
+        Double(disk.space().occupiedBytes)
+      }
+      registry.gauge(
+        "cairn_node_disk_level", help: "0 normal, 1 nearly full, 2 takes no copies, 3 takes no blocks.", labels: ["disk": id]
+      ) { Double(disk.space().level.rawValue) }
       registry.gauge("cairn_node_disk_blocks", help: "Blocks on the disk.", labels: ["disk": id]) { Double(disk.space().blockCount) }
       registry.gauge("cairn_node_disk_healthy", help: "1 when the disk takes new blocks.", labels: ["disk": id]) {
         disk.health() == .healthy ? 1 : 0

@@ -47,7 +47,7 @@ struct RecordCopying: Sendable {
       guard let stored = disks.status(of: item.block), stored.plainBytes == item.size else { return nil }
       var record = try await disks.readRecord(item.block, into: pools.replica.pool(storedBytes: stored.storedBytes))
       record.gcEpoch = max(gcEpoch, stored.gcEpoch)
-      return try await disks.append(record).outcome.wasNew ? .copied : .present
+      return try await disks.append(record, asCopy: true).outcome.wasNew ? .copied : .present
     } catch {
       log.request(requestID).warning(
         "a block could not be moved off a fenced disk", ["block": .string(item.block.hex), "reason": .string(error.message)])
@@ -63,7 +63,7 @@ struct RecordCopying: Sendable {
     for source in item.sources {
       do {
         let record = try await fetch(item, source.url, gcEpoch, requestID)
-        return try await disks.append(record).outcome.wasNew ? .copied : .present
+        return try await disks.append(record, asCopy: true).outcome.wasNew ? .copied : .present
       } catch let error as BlockStoreError where error.code == .full {
         return .full
       } catch let error as BlockStoreError where error.code == .notFound {

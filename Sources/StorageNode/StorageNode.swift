@@ -33,6 +33,8 @@ package final class StorageNode: Sendable {
     package var metrics: NodeMetrics
     package var log: Logger
     package var scrub = ScrubPacer.Configuration()
+    /// How long a deleted block can be taken back: more than a URL and an upload's lease live together.
+    package var quarantineHold: Duration = .seconds(24 * 3600)
     /// Where each disk is, for those who look after the cluster.
     package var diskFolders: [DiskID: String] = [:]
 
@@ -77,6 +79,7 @@ package final class StorageNode: Sendable {
   let log: Logger
   private let heartbeats: HeartbeatLoop
   private let scrubs: ScrubService
+  private let maintenance: DiskMaintenance
   private let beating = Mutex<Task<Void, Never>?>(nil)
   private let stopping: Flag
 
@@ -108,6 +111,7 @@ package final class StorageNode: Sendable {
     replica = ReplicaIntake(pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, log: log)
     let scrubs = ScrubService(disks, rot: rot, metrics: metrics, time: parts.time, log: log, configuration: parts.scrub)
     self.scrubs = scrubs
+    maintenance = DiskMaintenance(disks.disks, hold: parts.quarantineHold, time: parts.time, metrics: metrics, log: log)
     let coordinators = CoordinatorTurn(parts.control, node: parts.node)
     let copying = RecordCopying(
       client: parts.client, disks: disks, pools: pools, limits: parts.limits, keys: dataKeys, metrics: metrics, log: log)
@@ -118,7 +122,7 @@ package final class StorageNode: Sendable {
     batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
     commands = ControlCommands(
       node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge,
-      scrubs: scrubs, seals: parts.seals, log: log)
+      scrubs: scrubs, seals: parts.seals, time: parts.time, log: log)
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
       coordinators: coordinators, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, scrubs: scrubs,
@@ -142,9 +146,10 @@ package final class StorageNode: Sendable {
     return nil
   }
 
-  /// Starts the heartbeats and the scrub.
+  /// Starts the heartbeats, the scrub, and what gives space back.
   package func start() {
     scrubs.start()
+    maintenance.start()
     beating.withLock { $0 = Task { [heartbeats] in await heartbeats.run() } }
   }
 
@@ -173,6 +178,7 @@ package final class StorageNode: Sendable {
     task?.cancel()
     await task?.value
     await scrubs.stop()
+    await maintenance.stop()
     await disks.close()
   }
 }

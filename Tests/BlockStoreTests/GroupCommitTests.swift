@@ -11,6 +11,8 @@ import Testing
     limits.batchOperations = operations
     limits.batchBytes = bytes
     limits.aheadBatches = ahead
+    limits.backgroundBytes = 20
+    limits.backgroundPatience = 2
     return Commit(limits: limits) { _ in 10 }
   }
 
@@ -50,6 +52,43 @@ import Testing
     Self.expect([.write([5, 6, 7, 8])], &commit)
     commit.synced()
     Self.expect([.sync([[2], [3, 4]])], &commit)
+  }
+
+  @Test("the background is written when nothing else is queued, a little at a time")
+  func backgroundWhenIdle() {
+    var commit = Self.make()
+    let accepted = commit.submitBehind([1, 2, 3])
+    #expect(accepted && !commit.isIdle)
+    Self.expect([.write([1, 2])], &commit)
+    _ = commit.submit(9)
+    commit.wrote([1], bytes: 10, left: [2])
+    Self.expect([.sync([[1]]), .write([9])], &commit)
+    commit.wrote([9], bytes: 10, left: [])
+    Self.expect([.write([2, 3])], &commit)
+    commit.wrote([2, 3], bytes: 20, left: [])
+    commit.synced()
+    Self.expect([.sync([[9], [2, 3]])], &commit)
+    commit.synced()
+    #expect(commit.isIdle)
+  }
+
+  @Test("the background is never in front of others, and does not wait for ever")
+  func backgroundBehind() {
+    var commit = Self.make()
+    _ = commit.submitBehind([100, 101, 102])
+    for number in 1...20 { _ = commit.submit(number) }
+    var writes: [[Int]] = []
+    while !commit.isIdle {
+      for step in Step.take(&commit) {
+        switch step {
+        case .write(let batch):
+          writes.append(batch)
+          commit.wrote(batch, bytes: 10 * batch.count, left: [])
+        case .sync: commit.synced()
+        }
+      }
+    }
+    #expect(writes == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12, 100, 101], [13, 14, 15, 16], [17, 18, 19, 20], [102]])
   }
 
   @Test("the queue and what is written ahead are bounded, a batch too")

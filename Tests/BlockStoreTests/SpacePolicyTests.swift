@@ -45,6 +45,15 @@ import Testing
     #expect(chosen?.slot == expected)
   }
 
+  @Test("a segment under an old data key is compacted however live it is, after those that are less live")
+  func oldKey() {
+    var old = Self.candidate(1, 1000)
+    #expect(CompactionPolicy().choose([old], level: .normal, roomBytes: .max) == nil)
+    old.isUnderOldKey = true
+    #expect(CompactionPolicy().choose([old], level: .normal, roomBytes: .max) == old)
+    #expect(CompactionPolicy().choose([old, Self.candidate(2, 300)], level: .normal, roomBytes: .max)?.slot == 2)
+  }
+
   @Test("a segment that gives next to nothing back is left alone, unless it is empty")
   func leastGain() {
     let small = CompactionPolicy.Candidate(slot: 1, occupiedBytes: 200 << 10, liveBytes: 10 << 10)

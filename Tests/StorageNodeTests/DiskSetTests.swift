@@ -67,8 +67,12 @@ import Testing
     }
     #expect(set.blocks(inPartition: 0, bits: 0, after: nil, limit: 100).map(\.id) == blocks.map { TestCluster.name($0) }.sorted())
     #expect(set.digest(ofPartition: 0, bits: 0) == single.digest(ofPartition: 0, bits: 0))
-    #expect(try await set.delete(TestCluster.name(blocks[0]), ifEpochBelow: 2))
+    #expect(try await set.quarantine(TestCluster.name(blocks[0]), ifEpochBelow: 2, at: WallTime(seconds: 1_800_000_000)))
     #expect(set.status(of: TestCluster.name(blocks[0])) == nil)
+    #expect(stores.allSatisfy { $0.quarantined(after: nil, limit: 9).count == 1 })
+    #expect(try await set.restore(TestCluster.name(blocks[0])))
+    #expect(try await !set.restore(TestCluster.name(blocks[0])))
+    #expect(set.status(of: TestCluster.name(blocks[0])) != nil)
   }
 
   @Test("a rotten copy on one disk is answered from the other")

@@ -64,6 +64,7 @@ enum NodeDaemon {
       time: SystemTime(), metrics: NodeMetrics(settings.metrics), log: settings.logger)
     parts.diskFolders = disks.folders
     parts.scrub = configuration.scrub
+    parts.quarantineHold = configuration.quarantineHold
     return (StorageNode(parts), client)
   }
 
