@@ -14,10 +14,15 @@ package struct ScrubProgress: Sendable, Equatable {
   package struct Pass: Sendable, Equatable {
     /// Every copy before this place was read.
     package var position = CopyPosition.start
+    /// Where it ends: what came after it began is new, and read as such. So a walk ends however fast blocks come.
+    package var end: CopyPosition
     package var started: WallTime
     package var doneCopies = 0
     package var doneBytes: Int64 = 0
-    package init(started: WallTime) { self.started = started }
+    package init(started: WallTime, end: CopyPosition) {
+      self.started = started
+      self.end = end
+    }
   }
 
   /// Every block that came after the disk was first scrubbed and lies before this place was read once.
@@ -37,7 +42,8 @@ package struct ScrubProgress: Sendable, Equatable {
   var text: String {
     var lines = ScrubProgress.magic + "\nfresh \(fresh.segment) \(fresh.unit)\n"
     if let pass {
-      lines += "pass \(pass.position.segment) \(pass.position.unit) \(pass.started.rfc3339) \(pass.doneCopies) \(pass.doneBytes)\n"
+      lines += "pass \(pass.position.segment) \(pass.position.unit) \(pass.end.segment) \(pass.end.unit) "
+      lines += "\(pass.started.rfc3339) \(pass.doneCopies) \(pass.doneBytes)\n"
     }
     if let lastStarted, let lastFinished { lines += "last \(lastStarted.rfc3339) \(lastFinished.rfc3339)\n" }
     lines += "rotten \(rottenCopies)\nunreadable \(unreadableCopies)\npaused \(isPaused ? 1 : 0)\n"
@@ -66,10 +72,11 @@ package struct ScrubProgress: Sendable, Equatable {
     case ("fresh", 2):
       guard let place = position(0) else { return false }
       fresh = place
-    case ("pass", 5):
-      guard let place = position(0), let started = WallTime(rfc3339: line[3]), numbers[3] >= 0, numbers[4] >= 0 else { return false }
-      var pass = Pass(started: started)
-      (pass.position, pass.doneCopies, pass.doneBytes) = (place, Int(numbers[3]), numbers[4])
+    case ("pass", 7):
+      guard let place = position(0), let end = position(2), let started = WallTime(rfc3339: line[5]), numbers[5] >= 0, numbers[6] >= 0
+      else { return false }
+      var pass = Pass(started: started, end: end)
+      (pass.position, pass.doneCopies, pass.doneBytes) = (place, Int(numbers[5]), numbers[6])
       self.pass = pass
     case ("last", 2):
       guard let started = WallTime(rfc3339: line[1]), let finished = WallTime(rfc3339: line[2]) else { return false }

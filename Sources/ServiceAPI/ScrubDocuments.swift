@@ -48,6 +48,19 @@ package struct ScrubReport: Sendable, Codable, Equatable {
     self.unreadableCopies = unreadableCopies
     self.bytesPerSecond = bytesPerSecond
   }
+  private enum CodingKeys: String, CodingKey {
+    case state
+    case passStarted = "pass_started"
+    case passDoneBytes = "pass_done_bytes"
+    case passLeftBytes = "pass_left_bytes"
+    case lastFinished = "last_finished"
+    case freshBytes = "fresh_bytes"
+    case checkedCopies = "checked_copies"
+    case checkedBytes = "checked_bytes"
+    case rottenCopies = "rotten_copies"
+    case unreadableCopies = "unreadable_copies"
+    case bytesPerSecond = "bytes_per_second"
+  }
 }
 
 extension OperatorOperations {

@@ -38,8 +38,17 @@ struct Admission: Sendable {
     } catch { throw Problem(error) }
   }
 
+  /// The capability of a request whose path ends in the block's name; read from the target's bytes, since every request brings one.
+  func capability(of head: HTTPRequestHead, operations: [CapabilityOperation]) throws(Problem) -> Capability {
+    let target = head.target
+    do throws(CredentialError) {
+      return try verifier.verify(
+        block: target.components.last ?? 0..<0, parameters: target.parameters, of: target.text, operations: operations, now: time.wall())
+    } catch { throw Problem(error) }
+  }
+
   func put(_ head: HTTPRequestHead) throws(Problem) -> AdmittedPut {
-    let capability = try capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.put, .replicate])
+    let capability = try capability(of: head, operations: [.put, .replicate])
     return try put(
       capability, encoding: Admission.encoding(head.headers["Content-Encoding"]), bodyBytes: head.contentLength ?? 0,
       requestID: head.requestID)

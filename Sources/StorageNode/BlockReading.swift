@@ -23,7 +23,7 @@ struct BlockReading: Sendable {
 
   func get(_ head: HTTPRequestHead) async -> HTTPResponse {
     do {
-      let capability = try admission.capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get, .record])
+      let capability = try admission.capability(of: head, operations: [.get, .record])
       guard capability.operation == .get else { return try await record(capability, head) }
       let began = time.monotonic()
       let response = try await mended(capability, head.requestID) { try await block(capability, head) }
@@ -59,7 +59,7 @@ struct BlockReading: Sendable {
   func getCached(_ head: HTTPRequestHead) -> HTTPResponse? {
     let began = time.monotonic()
     guard head.method == .get, head.headers["Range"] == nil, head.headers["If-None-Match"] == nil,
-      let capability = try? admission.capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get]),
+      let capability = try? admission.capability(of: head, operations: [.get]),
       capability.size <= BufferPools.smallBlockBytes, let buffer = pools.read.pool(storedBytes: capability.size).tryAcquire(),
       let payload = disks.readCached(capability.block, into: buffer), payload.block.plainBytes == capability.size
     else { return nil }
@@ -108,7 +108,7 @@ struct BlockReading: Sendable {
 
   private func headers(of stored: StoredBlock, passThrough: Bool) -> HTTPHeaders {
     var headers: HTTPHeaders = [
-      "Content-Type": "application/octet-stream", "ETag": "\"\(stored.id.hex)\"", "Accept-Ranges": "bytes",
+      "Content-Type": "application/octet-stream", "ETag": stored.id.entityTag, "Accept-Ranges": "bytes",
       "Cache-Control": "private, max-age=31536000, immutable",
     ]
     if stored.encoding == .zstd { headers["Vary"] = "Accept-Encoding" }

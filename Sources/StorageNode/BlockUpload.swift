@@ -22,6 +22,8 @@ struct BlockUpload: Sendable {
   let time: any TimeSource
   let log: Logger
 
+  private let clock = WriteClock()
+
   private static let placement = BodyPlacement(
     base: RecordLayout.framesStart, piece: Limits.frameBytes, stride: Limits.frameBytes + Limits.frameTagBytes)
   /// Bytes hashed and sealed before replicas are told that there is more.
@@ -91,7 +93,7 @@ struct BlockUpload: Sendable {
         zonesNeeded: min(max(1, capability.writeQuorum), max(1, layout.zoneCount))))
     let forwarding = forwarding
     return ReplicatedWrite(
-      own: node, quorum: quorum, record: OutgoingRecord(buffer: buffer, storedBytes: put.bodyBytes), time: time
+      own: node, quorum: quorum, record: OutgoingRecord(buffer: buffer, storedBytes: put.bodyBytes), time: time, clock: clock
     ) { node, record in
       await forwarding.send(record, to: node, under: capability, requestID: put.requestID)
     }

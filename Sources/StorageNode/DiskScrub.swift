@@ -170,9 +170,10 @@ final class DiskScrub: Sendable {
     switch decision {
     case .rest(let duration): return min(duration, .seconds(1))
     case .beginPass:
+      let end = disk.tail()
       state.withLock { state in
         state.beginsPass = false
-        state.progress?.pass = ScrubProgress.Pass(started: time.wall())
+        state.progress?.pass = ScrubProgress.Pass(started: time.wall(), end: end)
         state.pass = Queue()
       }
     case .check(let source, let bytes): try await check(source, bytes: bytes, work)
@@ -196,9 +197,9 @@ final class DiskScrub: Sendable {
   /// Asks which copies come next, where that is not known; a walk that has none before it is over.
   private func list() async throws(BlockStoreError) {
     let now = time.monotonic()
-    let (pass, fresh) = state.withLock { state -> (CopyPosition?, CopyPosition?) in
+    let (pass, fresh) = state.withLock { state -> (ScrubProgress.Pass?, CopyPosition?) in
       let isFreshDue = state.fresh.copies.isEmpty && (state.fresh.askedAt.map { now - $0 >= freshInterval } ?? true)
-      return (state.pass.copies.isEmpty ? state.progress?.pass?.position : nil, isFreshDue ? state.progress?.fresh : nil)
+      return (state.pass.copies.isEmpty ? state.progress?.pass : nil, isFreshDue ? state.progress?.fresh : nil)
     }
     if let fresh {
       let page = try await disk.copies(after: fresh, before: disk.tail(), limit: DiskScrub.pageCopies)
@@ -210,7 +211,7 @@ final class DiskScrub: Sendable {
       }
     }
     if let pass {
-      let page = try await disk.copies(after: pass, before: nil, limit: DiskScrub.pageCopies)
+      let page = try await disk.copies(after: pass.position, before: pass.end, limit: DiskScrub.pageCopies)
       state.withLock { state in
         state.pass.fill(page, now)
         if page.copies.isEmpty { finishPass(&state) }

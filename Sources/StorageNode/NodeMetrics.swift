@@ -6,26 +6,58 @@ internal import ServiceAPI
 /// What a node counts and shows on `/metrics`.
 package struct NodeMetrics: Sendable {
   package let registry: Metrics
+  // Looked up once: finding a series by its labels takes longer than counting, and these count every request.
+  private let puts: Traffic
+  private let replicates: Traffic
+  private let gets: Traffic
+  private let records: Traffic
+  private let storedForwards: Counter
 
-  package init(_ registry: Metrics = Metrics()) { self.registry = registry }
+  /// Blocks and bytes of one operation.
+  private struct Traffic {
+    let blocks: Counter
+    let bytes: Counter
+
+    func count(_ bytes: Int) {
+      blocks.increment()
+      self.bytes.increment(by: bytes)
+    }
+  }
+
+  package init(_ registry: Metrics = Metrics()) {
+    self.registry = registry
+    func received(_ operation: CapabilityOperation) -> Traffic {
+      let labels: MetricLabels = ["operation": operation.rawValue]
+      return Traffic(
+        blocks: registry.counter("cairn_node_blocks_received_total", help: "Blocks and records let in.", labels: labels),
+        bytes: registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels))
+    }
+    func served(_ operation: CapabilityOperation) -> Traffic {
+      let labels: MetricLabels = ["operation": operation.rawValue]
+      return Traffic(
+        blocks: registry.counter("cairn_node_blocks_served_total", help: "Blocks and records served.", labels: labels),
+        bytes: registry.counter("cairn_node_served_bytes_total", help: "Bytes of blocks and records served.", labels: labels))
+    }
+    (puts, replicates, gets, records) = (received(.put), received(.replicate), served(.get), served(.record))
+    storedForwards = NodeMetrics.forwards("stored", registry)
+  }
 
   /// Blocks and records that were let in, batched ones included.
   func received(_ put: AdmittedPut) {
-    let labels: MetricLabels = ["operation": put.capability.operation.rawValue]
-    registry.counter("cairn_node_blocks_received_total", help: "Blocks and records let in.", labels: labels).increment()
-    registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels).increment(
-      by: put.bodyBytes)
+    let traffic = put.capability.operation == .put ? puts : replicates
+    traffic.count(put.bodyBytes)
   }
 
-  /// Blocks and records that were read from disk to be sent.
+  /// Blocks (`get`) and records (`record`) that were read from disk to be sent.
   func served(_ operation: String, bytes: Int) {
-    let labels: MetricLabels = ["operation": operation]
-    registry.counter("cairn_node_blocks_served_total", help: "Blocks and records served.", labels: labels).increment()
-    registry.counter("cairn_node_served_bytes_total", help: "Bytes of blocks and records served.", labels: labels).increment(by: bytes)
+    let traffic = operation == "record" ? records : gets
+    traffic.count(bytes)
   }
 
   /// Records sent to replicas: `stored`, or why not.
-  func forwards(_ outcome: String) -> Counter {
+  func forwards(_ outcome: String) -> Counter { outcome == "stored" ? storedForwards : NodeMetrics.forwards(outcome, registry) }
+
+  private static func forwards(_ outcome: String, _ registry: Metrics) -> Counter {
     registry.counter("cairn_node_forwards_total", help: "Records sent to other nodes, by outcome.", labels: ["outcome": outcome])
   }
 

@@ -51,6 +51,15 @@ extension HTTPResponse {
     self = .problem(status: problem.status, type: problem.type, title: problem.title, detail: problem.detail, headers: headers)
   }
 
+  /// The answer to a PUT.
+  init(stored reply: PutReply) {
+    if let bytes = reply.plainJSON {
+      self.init(status: 201, headers: ["Content-Type": "application/json"], body: .bytes(bytes))
+    } else {
+      self.init(status: 201, json: reply)
+    }
+  }
+
   /// A JSON document.
   init(status: Int, json: some Encodable) {
     do {

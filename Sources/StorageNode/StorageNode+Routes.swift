@@ -14,7 +14,7 @@ extension StorageNode {
     router.add(
       .post, "/v1/control/{hash}", maxBodyBytes: ControlCommands.bodyLimit,
       gate: gate { head throws(Problem) in
-        _ = try node.admission.capability(block: head.parameters["hash"] ?? "", query: head.query, operations: [.control])
+        _ = try node.admission.capability(of: head, operations: [.control])
       }
     ) { head, body in await commands.handle(head, body) }
     router.add(.get, "/healthz") { _, _ in
@@ -35,15 +35,22 @@ extension StorageNode {
     let path = "/v1/blocks/{id}"
     // The longest body is a record; what a client's block may have at most is for the gate to say, in words of its own.
     let longest = RecordLayout.wireRange(storedBytes: Limits.blockBytes).count
-    router.add(.put, path, maxBodyBytes: longest, gate: gate { head throws(Problem) in head.admission = try admission.put(head) }) {
-      head, body in
+    router.add(
+      .put, path, maxBodyBytes: longest,
+      gate: gate { head throws(Problem) in
+        let put = try admission.put(head)
+        head.admission = put
+        // Hashing and sealing one frame takes some tens of microseconds, as long as handing the request to another thread.
+        head.startsAtOnce = put.capability.size <= Limits.frameBytes
+      }
+    ) { head, body in
       do throws(Problem) {
         let put = if let admitted = head.admission as? AdmittedPut { admitted } else { try admission.put(head) }
         metrics.received(put)
         let receipts = try await admission.writing(put.capability) { () async throws(Problem) in
           put.capability.operation == .put ? try await upload.receive(put, body) : try await replica.receive(put, body)
         }
-        return HTTPResponse(status: 201, json: PutReply(receipts: receipts))
+        return HTTPResponse(stored: PutReply(receipts: receipts))
       } catch { return HTTPResponse(error) }
     }
     let (foreground, time) = (foreground, time)

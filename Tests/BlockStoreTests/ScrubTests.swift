@@ -108,7 +108,7 @@ import Testing
       var progress = ScrubProgress(fresh: CopyPosition(segment: 7, unit: 99))
       try await store.saveScrub(progress)
       #expect(await store.loadScrub() == progress)
-      var pass = ScrubProgress.Pass(started: WallTime(seconds: 1_800_000_000))
+      var pass = ScrubProgress.Pass(started: WallTime(seconds: 1_800_000_000), end: CopyPosition(segment: 4, unit: 5))
       pass.position = CopyPosition(segment: 3, unit: .max)
       (pass.doneCopies, pass.doneBytes) = (12, 1 << 40)
       (progress.pass, progress.isPaused, progress.rottenCopies, progress.unreadableCopies) = (pass, true, 3, 4)

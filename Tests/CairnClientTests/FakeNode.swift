@@ -104,7 +104,7 @@ final class FakeNode: Sendable {
     let receipt = Receipt(
       cluster: ClusterID(high: 1, low: 1), upload: upload, block: id, plainBytes: size, storedBytes: sent.count, node: name,
       disk: DiskID(high: 2, low: 2), layoutVersion: 1, gcEpoch: 1, durability: .strict, verification: .hashed, keyEpoch: 1)
-    return [receipt.text(signature: String(repeating: "0", count: 64))]
+    return [Receipt.text(signedBytes: receipt.signedBytes, signature: [UInt8](repeating: 0, count: 32))]
   }
 
   // MARK: GET

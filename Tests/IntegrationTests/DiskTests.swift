@@ -66,7 +66,7 @@ struct DiskTests {
       try await cluster.control("scrub", "start")
       try await eventually(within: .seconds(120), "The scrub finds the bad copies") {
         let status = try await cluster.control("scrub", "status", "--json")
-        let found = status.matches(of: try Regex("\"rottenCopies\" ?: ?([0-9]+)", as: (Substring, Substring).self))
+        let found = status.matches(of: try Regex("\"rotten_copies\" ?: ?([0-9]+)", as: (Substring, Substring).self))
         return found.compactMap { Int($0.1) }.reduce(0, +) >= 3
       }
       try await cluster.control("repair", "--wait")

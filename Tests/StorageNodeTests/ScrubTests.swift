@@ -57,7 +57,7 @@ import Testing
     for _ in 0..<30 { _ = try await disk.append(try TestRecords.record(random.bytes(500))) }
     let copies = try await disk.copies(after: .start, before: nil, limit: 100).copies
     var progress = ScrubProgress(fresh: disk.tail().predecessor)
-    var pass = ScrubProgress.Pass(started: SystemTime().wall())
+    var pass = ScrubProgress.Pass(started: SystemTime().wall(), end: disk.tail())
     pass.position = copies[9].position
     (pass.doneCopies, progress.pass, progress.isPaused) = (10, pass, true)
     try await disk.saveScrub(progress)

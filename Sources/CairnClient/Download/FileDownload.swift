@@ -86,8 +86,8 @@ struct FileDownload: Sendable {
   }
 
   private func fill(_ part: PartFile, _ plan: DownloadPlan, done: Set<Int>, journal: DownloadJournal?) async throws {
-    var walk = PlanWalk(gateway: gateway, plan: plan)
-    try await withThrowingTaskGroup(of: Void.self) { group in
+    let walk = try await withThrowingTaskGroup(of: Void.self) { group in
+      var walk = PlanWalk(gateway: gateway, plan: plan)
       while let step = try await walk.next() {
         let buffer = try await resources.buffer()
         let isDone = done.contains(step.index)
@@ -100,6 +100,7 @@ struct FileDownload: Sendable {
         }
       }
       try await group.waitForAll()
+      return walk
     }
     try walk.checkContentHash()
     if plan.chunker == .cdc { try await checkBytes(of: part, plan) }
