@@ -1,15 +1,13 @@
 internal import BlockModel
+internal import ClusterLogic
 package import Platform
 package import ServiceAPI
 internal import Synchronization
 
-/// Which partitions this node has sealed against older layouts, the newest layout that a command spoke of, and the writes under way.
+/// Keeps this node's `SealLedger` over restarts and waits for what it says is under way.
 ///
-/// What must hold:
-/// - from the moment `seal` answers, also after a restart, no write of an older layout is acknowledged for the partition;
-/// - `seal` answers only when none that was let in before is under way, so what the node shows then is all that it ever will have
-///   acknowledged under older layouts;
-/// - blocks are given up only under the newest layout that any command spoke of, and a command of a newer one waits until that has ended.
+/// What must hold: from the moment `seal` answers, also after a restart, no write of an older layout is acknowledged for the partition; the
+/// newest layout that a command spoke of is on disk before the command is acted upon.
 package final class PartitionSeals: Sendable {
   private struct Document: Codable, Equatable {
     /// The newest layout that a command of the coordinator was signed under.
@@ -20,18 +18,10 @@ package final class PartitionSeals: Sendable {
     var versions: [UInt64] = []
   }
 
-  private struct State {
-    var layoutVersion: UInt64
-    var allBelow: UInt64
-    var seals: [Int: UInt64]
-    /// Layout versions of the writes under way, by partition.
-    var writing: [Int: [UInt64]] = [:]
-    /// Layout versions of the retirements under way.
-    var retiring: [UInt64] = []
-    /// Grows with each change of what is on disk.
+  fileprivate struct State {
+    var ledger: SealLedger
+    /// Grows with each change of what is to be on disk.
     var change: UInt64 = 0
-
-    func seal(_ partition: Int) -> UInt64 { max(allBelow, seals[partition] ?? 0) }
   }
 
   private static let magic = "cairn partition seals 1 "
@@ -57,53 +47,33 @@ package final class PartitionSeals: Sendable {
     if let bytes = try AtomicFile.read(path, limit: PartitionSeals.sizeLimit) {
       document = PartitionSeals.decode(bytes) ?? Document(layoutVersion: knownLayout, allBelow: knownLayout)
     }
-    state = Mutex(
-      State(
-        layoutVersion: document.layoutVersion, allBelow: document.allBelow,
-        seals: Dictionary(zip(document.partitions, document.versions)) { max($0, $1) }))
+    let rows = zip(document.partitions, document.versions).map { (partition: $0, version: $1) }
+    state = Mutex(State(ledger: SealLedger(layoutVersion: document.layoutVersion, allBelow: document.allBelow, rows: rows)))
   }
 
   /// The oldest layout that may write to the partition.
-  package func seal(of partition: Int) -> UInt64 { state.withLock { $0.seal(partition) } }
+  package func seal(of partition: Int) -> UInt64 { state.withLock { $0.ledger.seal(of: partition) } }
 
   // MARK: Writes
 
   /// Lets a write in; `leave` with the same arguments ends it.
   /// - Throws: `.staleLayout`.
   package func enter(_ partition: Int, layoutVersion: UInt64) throws(Problem) {
-    let sealed = state.withLock { state -> UInt64? in
-      let seal = state.seal(partition)
-      guard layoutVersion >= seal else { return seal }
-      state.writing[partition, default: []].append(layoutVersion)
-      return nil
+    let result = state.withLock { state in
+      Result { () throws(SealLedger.Refusal) in try state.ledger.enter(partition, layoutVersion: layoutVersion) }
     }
-    if let sealed { throw Problem.sealed(layoutVersion: layoutVersion, seal: sealed) }
+    do { try result.get() } catch { throw Problem(error, layoutVersion: layoutVersion) }
   }
 
   package func leave(_ partition: Int, layoutVersion: UInt64) {
-    state.withLock { state in
-      guard var list = state.writing[partition], let index = list.firstIndex(of: layoutVersion) else {
-        preconditionFailure("a write that ends has begun")
-      }
-      list.remove(at: index)
-      state.writing[partition] = list.isEmpty ? nil : list
-    }
+    state.withLock { $0.ledger.leave(partition, layoutVersion: layoutVersion) }
   }
 
   /// Seals the partitions durably and waits until no older write is under way in them.
   /// - Throws: `.busy` when some still are after a few seconds; they are sealed all the same. `FileError` when the seals could not be kept.
   package func seal(_ partitions: [Int], layoutVersion: UInt64) async throws {
-    let change = state.withLock { state -> UInt64 in
-      for partition in partitions where state.seal(partition) < layoutVersion {
-        state.seals[partition] = layoutVersion
-        state.change += 1
-      }
-      return state.change
-    }
-    try await save(change)
-    try await wait { state in
-      !partitions.contains { partition in state.writing[partition]?.contains { $0 < layoutVersion } ?? false }
-    }
+    try await save(state.withLock { $0.note($0.ledger.seal(partitions, layoutVersion: layoutVersion)) })
+    try await wait { $0.isQuiet(partitions, before: layoutVersion) }
   }
 
   // MARK: Commands
@@ -111,40 +81,25 @@ package final class PartitionSeals: Sendable {
   /// Notes that a command of this layout was signed, durably, before it is acted upon.
   /// - Throws: as `seal`.
   package func observe(layoutVersion: UInt64) async throws {
-    let change = state.withLock { state -> UInt64? in
-      guard layoutVersion > state.layoutVersion else { return nil }
-      state.layoutVersion = layoutVersion
-      state.change += 1
-      return state.change
-    }
-    if let change { try await save(change) }
-    try await wait { state in !state.retiring.contains { $0 < layoutVersion } }
+    try await save(state.withLock { $0.note($0.ledger.observe(layoutVersion: layoutVersion)) })
+    try await wait { $0.hasRetired(before: layoutVersion) }
   }
 
   /// Begins to give up blocks of a partition; `endRetiring` ends it.
   /// - Throws: `.fenced` when a newer layout is known, `.conflict` when the partition is not sealed under this one.
   package func beginRetiring(_ partition: Int, layoutVersion: UInt64) throws(Problem) {
-    let problem = state.withLock { state -> Problem? in
-      guard state.layoutVersion <= layoutVersion else {
-        return Problem(.fenced, "The command is of layout \(layoutVersion); this node was told of \(state.layoutVersion).")
-      }
-      guard state.seal(partition) >= layoutVersion else { return Problem(.conflict, "Partition \(partition) is not sealed.") }
-      state.retiring.append(layoutVersion)
-      return nil
+    let result = state.withLock { state in
+      Result { () throws(SealLedger.Refusal) in try state.ledger.beginRetiring(partition, layoutVersion: layoutVersion) }
     }
-    if let problem { throw problem }
+    do { try result.get() } catch { throw Problem(error, layoutVersion: layoutVersion) }
   }
 
-  package func endRetiring(layoutVersion: UInt64) {
-    state.withLock { state in
-      if let index = state.retiring.firstIndex(of: layoutVersion) { state.retiring.remove(at: index) }
-    }
-  }
+  package func endRetiring(layoutVersion: UInt64) { state.withLock { $0.ledger.endRetiring(layoutVersion: layoutVersion) } }
 
-  private func wait(until isOver: (borrowing State) -> Bool) async throws {
+  private func wait(until isOver: (borrowing SealLedger) -> Bool) async throws {
     let clock = ContinuousClock()
     let end = clock.now + PartitionSeals.patience
-    while !state.withLock({ isOver($0) }) {
+    while !state.withLock({ isOver($0.ledger) }) {
       guard clock.now < end else { throw Problem(.busy, "Writes of an older layout are still under way; ask again.", retryAfter: 1) }
       try await Task.sleep(for: PartitionSeals.pollInterval)
     }
@@ -152,15 +107,18 @@ package final class PartitionSeals: Sendable {
 
   // MARK: The file
 
+  /// Returns when this change is on disk, by this call or by one at the same time.
   private func save(_ change: UInt64) async throws {
+    guard change > 0 else { return }
     try await pool.run {
       try self.written.withLock { written in
         guard written < change else { return }
         let (document, newest) = self.state.withLock { state -> (Document, UInt64) in
-          let rows = state.seals.sorted { $0.key < $1.key }
+          let (ledger, rows) = (state.ledger, state.ledger.rows)
           return (
             Document(
-              layoutVersion: state.layoutVersion, allBelow: state.allBelow, partitions: rows.map(\.key), versions: rows.map(\.value)),
+              layoutVersion: ledger.layoutVersion, allBelow: ledger.allBelow, partitions: rows.map(\.partition),
+              versions: rows.map(\.version)),
             state.change
           )
         }
@@ -183,10 +141,27 @@ package final class PartitionSeals: Sendable {
   }
 }
 
+extension PartitionSeals.State {
+  /// The number of the change that has to be on disk; the present one when there is nothing new, because it may still be on its way there.
+  fileprivate mutating func note(_ isNew: Bool) -> UInt64 {
+    if isNew { change += 1 }
+    return change
+  }
+}
+
 extension Problem {
   static func sealed(layoutVersion: UInt64, seal: UInt64) -> Problem {
     Problem(
       .staleLayout,
       "This node has handed this block's partition on (layout \(seal), URL of \(layoutVersion)): ask for a fresh URL.")
+  }
+
+  init(_ refusal: SealLedger.Refusal, layoutVersion: UInt64) {
+    switch refusal {
+    case .sealed(let seal): self = .sealed(layoutVersion: layoutVersion, seal: seal)
+    case .newerLayout(let newer):
+      self.init(.fenced, "The command is of layout \(layoutVersion); this node was told of \(newer).")
+    case .notSealed: self.init(.conflict, "The partition is not sealed under layout \(layoutVersion).")
+    }
   }
 }
