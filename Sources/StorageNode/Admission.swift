@@ -31,19 +31,26 @@ struct Admission: Sendable {
   func capability(
     block: String, query: [(name: String, value: String)], operations: [CapabilityOperation]
   ) throws(Problem) -> Capability {
-    do throws(CredentialError) {
-      let capability = try verifier.verify(block: block, query: query, operations: operations, now: time.wall())
-      knowledge.heard(layoutVersion: capability.layoutVersion)
-      return capability
-    } catch { throw Problem(error) }
+    try heard { () throws(CredentialError) in
+      try verifier.verify(block: block, query: query, operations: operations, now: time.wall())
+    }
   }
 
   /// The capability of a request whose path ends in the block's name; read from the target's bytes, since every request brings one.
   func capability(of head: HTTPRequestHead, operations: [CapabilityOperation]) throws(Problem) -> Capability {
     let target = head.target
-    do throws(CredentialError) {
-      return try verifier.verify(
+    return try heard { () throws(CredentialError) in
+      try verifier.verify(
         block: target.components.last ?? 0..<0, parameters: target.parameters, of: target.text, operations: operations, now: time.wall())
+    }
+  }
+
+  /// Takes note of the layout that a genuine capability was made under.
+  private func heard(_ verify: () throws(CredentialError) -> Capability) throws(Problem) -> Capability {
+    do throws(CredentialError) {
+      let capability = try verify()
+      knowledge.heard(layoutVersion: capability.layoutVersion)
+      return capability
     } catch { throw Problem(error) }
   }
 
@@ -140,7 +147,7 @@ struct Admission: Sendable {
   /// What to answer a client whose block is not here, because the node gave it up under a newer layout than the URL's: 409, so that it
   /// asks for a fresh URL. Nil when the block just is not here.
   func movedAway(_ head: HTTPRequestHead) -> Problem? {
-    guard let capability = try? capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get]),
+    guard let capability = try? capability(of: head, operations: [.get]),
       let partition = partition(of: capability.block)
     else { return nil }
     let seal = seals.seal(of: partition)
