@@ -17,10 +17,14 @@ extension NamespaceEditor {
   }
 
   /// Answers the file, or what is missing; then the receipts that came along are kept, so that they need not be sent again.
-  func complete(_ completion: Completion) throws -> ItemResult<FileEntry> {
-    guard let upload = try upload(completion.upload, principal) else { throw Problem.noSuchUpload }
+  func complete(_ upload: UploadRow, _ completion: Completion) throws -> ItemResult<FileEntry> {
     if upload.status == .uploaded { return ItemResult(value: try result(of: upload)) }
     try upload.checkOpen(at: now)
+    let (target, path) = try self.view(of: RemotePath.checked(upload.path), principal)
+    guard target.namespace == namespace else {
+      throw Problem(.conflict, "\(upload.path) is in another tree now than when the upload began: open a new one.")
+    }
+    readable = try readableBlocks(for: upload)
     let blocks = try announcedBlocks(of: upload)
     let content = try content(blocks, upload, completion)
     let (arrivals, missing) = try weigh(blocks, upload, completion.receipts)
@@ -33,9 +37,9 @@ extension NamespaceEditor {
           missing: Array(missing.prefix(Limits.blocksPerRequest))))
     }
     for arrival in arrivals { try settle(arrival) }
-    let (row, path) = try apply(place(content, upload), content, blocks, upload)
+    let (row, place) = try apply(place(content, upload, at: path), content, blocks, upload)
     try end(upload, as: .uploaded, entry: row.id, version: row.version)
-    return ItemResult(value: row.document(path: path, owner: principal.userName))
+    return ItemResult(value: try document(row, RemotePath.checked(place)))
   }
 
   /// The answer to a repeated request: what the first one committed.
@@ -49,7 +53,8 @@ extension NamespaceEditor {
       row.contentHash = version.contentHash
       row.modifiedAt = version.modifiedAt
     }
-    return row.document(path: try path(of: row, namespace) ?? upload.path, owner: principal.userName)
+    return view.document(
+      row, path: try path(of: row, namespace) ?? row.name, role: try role(at: row.id, view, principal) ?? .read)
   }
 
   // MARK: - The content

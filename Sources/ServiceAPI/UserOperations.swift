@@ -4,6 +4,10 @@ package import BlockModel
 /// documents of `Files.swift` and `Uploads.swift` with the signed URLs left out.
 package enum UserOperations {}
 
+package enum LinkKind {}
+/// Names a link for those who manage it; what opens it is its token.
+package typealias LinkID = Identifier<LinkKind>
+
 extension UserOperations {
   package struct SignUp: ControlOperation {
     package typealias Response = UserInfo
@@ -319,14 +323,17 @@ package struct ChangesPage: Sendable, Codable, Equatable {
   package var cursor: String
   package var hasMore: Bool
   package var reset: Bool
-  package init(changes: [Change], cursor: String, hasMore: Bool, reset: Bool) {
+  /// The short numbers of the namespaces that the feed is made of; only between coordinator and gateway, which waits for hints of these.
+  package var topics: [Int64]?
+  package init(changes: [Change], cursor: String, hasMore: Bool, reset: Bool, topics: [Int64]? = nil) {
+    self.topics = topics
     self.changes = changes
     self.cursor = cursor
     self.hasMore = hasMore
     self.reset = reset
   }
   private enum CodingKeys: String, CodingKey {
-    case changes, cursor, reset
+    case changes, cursor, reset, topics
     case hasMore = "has_more"
   }
 }
