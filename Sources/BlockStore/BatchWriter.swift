@@ -8,7 +8,7 @@ internal import Synchronization
 /// not find and fill as many pages again. Measured with 4 MiB records that took more of the processor than sealing them.
 final class BatchWriter: Sendable {
   /// Batches from this many bytes on go past the page cache.
-  private static let directFrom = 1 << 20
+  private let directBytes: Int
 
   private let zeros: IOBuffer = {
     let buffer = IOBuffer(capacity: Segment.pageBytes)
@@ -18,9 +18,11 @@ final class BatchWriter: Sendable {
   /// Kept for the next batch; one write runs at a time.
   private let staging = Mutex<IOBuffer?>(nil)
 
+  init(directBytes: Int) { self.directBytes = directBytes }
+
   /// - Parameter direct: the same file opened past the page cache; asked for when it is needed.
   func write(_ batch: CommitBatch, to file: any OpenFile, direct: () throws(FileError) -> any OpenFile) throws(FileError) {
-    guard batch.byteCount >= BatchWriter.directFrom else {
+    guard batch.byteCount >= directBytes else {
       return try file.pwritev(batch.pieces.map(bytes), at: Int64(batch.offset))
     }
     let direct = try direct()

@@ -30,6 +30,10 @@ package protocol BlockStoring: Sendable {
   /// when no buffer came free.
   func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload
 
+  /// As `read` of the whole payload, for a block that can be had from memory without waiting for anything; nil when it cannot, for whatever
+  /// reason, and `read` has to be asked. Opens the record on the caller's thread: meant for small blocks.
+  func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload?
+
   /// The portable record (header and sealed frames), checked, for another node.
   func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord
 

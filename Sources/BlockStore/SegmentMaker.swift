@@ -11,6 +11,8 @@ struct SegmentMaker {
   let keys: DataKeyring?
   /// Bytes of a new segment when there is room.
   let segmentBytes: Int
+  /// Draws the bits of a new segment's id.
+  let randomWord: @Sendable () -> UInt64
 
   /// A segment for blocks holds at least the largest record.
   static let smallestForBlocks = 8 << 20
@@ -29,7 +31,8 @@ struct SegmentMaker {
     number: UInt32, sequence: UInt64, durableSequence: UInt64, sizes: [Int]
   ) throws(FileError) -> (segment: Segment, file: any OpenFile)? {
     for size in sizes {
-      let segment = Segment(number: number, id: .random(), fileBytes: size, endBytes: Segment.pageBytes)
+      let id = SegmentID(high: randomWord(), low: randomWord())
+      let segment = Segment(number: number, id: id, fileBytes: size, endBytes: Segment.pageBytes)
       let path = files.path(of: segment)
       do {
         let file = try files.fileSystem.open(path, [.read, .write, .create, .exclusive])

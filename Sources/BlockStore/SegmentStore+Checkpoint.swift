@@ -13,26 +13,25 @@ extension SegmentStore {
       return true
     }
     guard begins else { return }
-    let refusal = commitThreads.submit {
+    let refusal = checkpointThread.submit {
       self.writeCheckpoint(isLast: false)
       self.state.withLock { $0.isCheckpointing = false }
     }
     if refusal != nil { state.withLock { $0.isCheckpointing = false } }
   }
 
-  /// Writes a checkpoint; failing to leaves the one before, and only costs time at the next start. Blocks.
+  /// Writes a checkpoint; failing to leaves the one before, and only costs time at the next start. Blocks; runs on the checkpoints' thread.
   ///
-  /// - Parameter isLast: the store is closing; another checkpoint that has not begun by then gives way, because the disk is let go of afterwards.
+  /// - Parameter isLast: the store is closing; another checkpoint that has not begun by then gives way, because the disk is let go of
+  ///   afterwards.
   func writeCheckpoint(isLast: Bool) {
-    checkpointing.withLock { _ in
-      guard isLast || !state.withLock({ $0.isClosing }) else { return }
-      guard let checkpoint = beginCheckpoint() else { return }
-      do {
-        try write(checkpoint)
-      } catch {
-        // Left for the next try, which begins the file anew.
-        state.withLock { $0.recordsSinceCheckpoint = 0 }
-      }
+    guard isLast || !state.withLock({ $0.isClosing }) else { return }
+    guard let checkpoint = beginCheckpoint() else { return }
+    do {
+      try write(checkpoint)
+    } catch {
+      // Left for the next try, which begins the file anew.
+      state.withLock { $0.recordsSinceCheckpoint = 0 }
     }
   }
 

@@ -15,6 +15,19 @@ extension SegmentStore {
     }
   }
 
+  package func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload? {
+    guard
+      let entry = index.entry(
+        of: block, whileHeld: { if !$0.isSetAside, $0.recordBytes <= buffer.capacity { readers.enter($0.location) } }),
+      !entry.isSetAside, entry.recordBytes <= buffer.capacity
+    else { return nil }
+    defer { readers.leave(entry.location) }
+    guard !state.withLock({ $0.isClosing }), var source = try? source(of: entry, isDirect: false) else { return nil }
+    source.isCachedOnly = true
+    // A check that fails here is looked into where reading may take its time.
+    return try? payload(of: entry, nil, into: buffer, from: source)
+  }
+
   package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
     guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))

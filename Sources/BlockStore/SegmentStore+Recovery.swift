@@ -81,7 +81,8 @@ extension SegmentStore {
     } catch {
       throw BlockStoreError(.io, "The disk \(folder) could not be prepared: \(error)")
     }
-    let identity = DiskIdentity(cluster: configuration.cluster, disk: .random(), created: configuration.time.wall())
+    let disk = DiskID(high: configuration.randomWord(), low: configuration.randomWord())
+    let identity = DiskIdentity(cluster: configuration.cluster, disk: disk, created: configuration.time.wall())
     try identity.save(fileSystem, folder: folder)
     return (identity, true)
   }

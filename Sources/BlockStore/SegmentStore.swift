@@ -7,8 +7,8 @@ internal import Synchronization
 /// What must hold: nothing is acknowledged before an `fdatasync` that covers it returned without error, in this process; nothing is
 /// read from a record whose check fails; and after the first failed write or sync nothing is acknowledged any more.
 ///
-/// Threads: callers' tasks only queue; one write and one sync run at a time on the store's own threads, reads on others. The state's
-/// lock is held for planning and counting, never over a call that blocks.
+/// Threads: callers' tasks only queue; one write and one sync run at a time on the store's own threads, checkpoints and reads on others.
+/// The state's lock is held for planning and counting; no lock is held over a call that blocks.
 package final class SegmentStore: BlockStoring {
   /// How a disk is opened.
   package struct Configuration: Sendable {
@@ -30,8 +30,17 @@ package final class SegmentStore: BlockStoring {
     /// Records after which a checkpoint of the index is written, or an eighth of the blocks if that is more.
     package var checkpointRecords = 100_000
     package var openFileLimit = 256
+    /// Bytes from which on a batch is written past the page cache.
+    package var directWriteBytes = 1 << 20
     package var fileSystem: any FileSystem = LinuxFileSystem()
     package var time: any TimeSource = SystemTime()
+    /// Makes the queues that the store's blocking work runs on: name, threads, and jobs that may wait. A simulator gives its own; it sees
+    /// every call to `fileSystem` and nothing else that blocks, and no lock is held during one.
+    package var makeQueue: @Sendable (_ name: String, _ threads: Int, _ queueLimit: Int) -> any WorkQueue = { name, threads, limit in
+      BlockingPool(name: name, threads: threads, queueLimit: limit)
+    }
+    /// Draws the bits of new identifiers.
+    package var randomWord: @Sendable () -> UInt64 = { .random(in: 0 ... .max) }
 
     package init(folder: String, cluster: ClusterID, keys: DataKeyring?) {
       self.folder = folder
@@ -59,14 +68,14 @@ package final class SegmentStore: BlockStoring {
   let index: BlockIndex
   let files: SegmentFiles
   let maker: SegmentMaker
-  let writer = BatchWriter()
+  let writer: BatchWriter
   let readers = ReaderRegistry()
   let state: Mutex<State>
-  /// A writer, a syncer, and one for checkpoints.
-  let commitThreads = BlockingPool(name: "store-commit", threads: 4, queueLimit: 64)
-  let readThreads: BlockingPool
-  /// Held while a checkpoint is written.
-  let checkpointing = Mutex(())
+  /// Writers and syncers.
+  let commitThreads: any WorkQueue
+  /// One thread: a checkpoint is written after the other.
+  let checkpointThread: any WorkQueue
+  let readThreads: any WorkQueue
 
   struct State {
     var commit: GroupCommit<StoreOperation, CommitBatch>
@@ -101,8 +110,12 @@ package final class SegmentStore: BlockStoring {
     index = recovered.index
     files = recovered.files
     maker = SegmentMaker(
-      files: recovered.files, identity: recovered.identity, keys: configuration.keys, segmentBytes: configuration.segmentBytes)
-    readThreads = BlockingPool(name: "store-read", threads: configuration.readThreads, queueLimit: 4096)
+      files: recovered.files, identity: recovered.identity, keys: configuration.keys, segmentBytes: configuration.segmentBytes,
+      randomWord: configuration.randomWord)
+    writer = BatchWriter(directBytes: configuration.directWriteBytes)
+    commitThreads = configuration.makeQueue("store-commit", 4, 64)
+    checkpointThread = configuration.makeQueue("store-index", 1, 4)
+    readThreads = configuration.makeQueue("store-read", configuration.readThreads, 4096)
     var limits = GroupCommit<StoreOperation, CommitBatch>.Limits()
     limits.queued = configuration.queueLimit
     state = Mutex(
@@ -162,7 +175,7 @@ package final class SegmentStore: BlockStoring {
       if isIdle { continuation.resume() }
     }
     await withCheckedContinuation { continuation in
-      let refusal = commitThreads.submit {
+      let refusal = checkpointThread.submit {
         self.writeCheckpoint(isLast: true)
         continuation.resume()
       }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <sys/types.h>
 #include <termios.h>
 #include <unistd.h>
@@ -29,6 +30,10 @@ int cairn_punch_hole(int descriptor, int64_t offset, int64_t length) {
 
 int cairn_open_direct(const char *path, int flags, unsigned int mode) {
   return open(path, flags | O_DIRECT | O_CLOEXEC, mode);
+}
+
+int64_t cairn_preadv_nowait(int descriptor, const void *list, int count, int64_t offset) {
+  return preadv2(descriptor, (const struct iovec *)list, count, offset, RWF_NOWAIT);
 }
 
 int cairn_syncfs(int descriptor) { return syncfs(descriptor); }

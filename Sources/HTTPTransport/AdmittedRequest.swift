@@ -145,7 +145,7 @@ struct AdmittedRequest: Sendable {
       if isChunked, !route.allowsChunked {
         throw Refusal(411, "length-required", "Length required", "Send the body with a Content-Length.")
       }
-      if let gate = route.gate, let response = gate(head) { throw Refusal(response) }
+      if let gate = route.gate, let response = gate(&head) { throw Refusal(response) }
       if let contentLength, contentLength > route.maxBodyBytes {
         throw Refusal(413, "too-large", "Body too large", "The body may have \(route.maxBodyBytes) bytes here.")
       }

@@ -59,6 +59,8 @@ package struct HTTPRequestHead: Sendable {
   package var requestID: String
   /// Values of the route's `{name}` components.
   package var parameters: [String: String]
+  /// What the route's gate found out, for the handler, so that it need not be found out again.
+  package var admission: (any Sendable)?
 
   package init(
     method: HTTPMethod, rawPath: String, path: [String], query: [(name: String, value: String)], headers: HTTPHeaders,
@@ -154,9 +156,9 @@ package struct HTTPResponse: Sendable {
 package typealias HTTPHandler = @Sendable (HTTPRequestHead, any HTTPRequestBody) async -> HTTPResponse
 
 /// Looks at the head before the body is read. An answer refuses the request: with `Expect: 100-continue` it is sent at once,
-/// without it the body is read and dropped (up to 5 MiB, at the minimum rate) and then it is sent. Runs on a network thread: it never
-/// blocks.
-package typealias HTTPGate = @Sendable (HTTPRequestHead) -> HTTPResponse?
+/// without it the body is read and dropped (up to 5 MiB, at the minimum rate) and then it is sent. May leave what it learned in the head's
+/// `admission`. Runs on a network thread: it never blocks.
+package typealias HTTPGate = @Sendable (inout HTTPRequestHead) -> HTTPResponse?
 
 /// Answers a request without a body on the network thread itself, for work of microseconds; nil hands over to the route's handler.
 /// Not asked when there is a body.

@@ -17,7 +17,8 @@ extension NamespaceEditor {
   }
 
   /// Answers the file, or what is missing; then the receipts that came along are kept, so that they need not be sent again.
-  func complete(_ upload: UploadRow, _ completion: Completion) throws -> ItemResult<FileEntry> {
+  func complete(_ opened: UploadRow, _ completion: Completion) throws -> ItemResult<FileEntry> {
+    var upload = opened
     if upload.status == .uploaded { return ItemResult(value: try result(of: upload)) }
     try upload.checkOpen(at: now)
     let (target, path) = try self.view(of: RemotePath.checked(upload.path), principal)
@@ -25,6 +26,11 @@ extension NamespaceEditor {
       throw Problem(.conflict, "\(upload.path) is in another tree now than when the upload began: open a new one.")
     }
     readable = try readableBlocks(for: upload)
+    if let version = completion.ifVersion {
+      try checkIsAt(version, path, upload)
+      upload.baseVersion = version
+      upload.policy = .fail
+    }
     let blocks = try announcedBlocks(of: upload)
     let content = try content(blocks, upload, completion)
     let (arrivals, missing) = try weigh(blocks, upload, completion.receipts)
@@ -40,6 +46,15 @@ extension NamespaceEditor {
     let (row, place) = try apply(place(content, upload, at: path), content, blocks, upload)
     try end(upload, as: .uploaded, entry: row.id, version: row.version)
     return ItemResult(value: try document(row, RemotePath.checked(place)))
+  }
+
+  /// - Throws: `.preconditionFailed` unless the upload's path is at `version`, which is 0 for nothing there.
+  private func checkIsAt(_ version: Int64, _ path: RemotePath, _ upload: UploadRow) throws {
+    let row = try lookUp(path, view)
+    guard row?.version ?? 0 != version else { return }
+    let now = row.map { "at version \($0.version)" } ?? "not there"
+    throw Problem(
+      .preconditionFailed, "\(upload.path) is \(now), and If-Match asks for \(version == 0 ? "nothing there" : "version \(version)").")
   }
 
   /// The answer to a repeated request: what the first one committed.

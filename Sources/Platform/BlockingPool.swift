@@ -3,7 +3,7 @@ internal import Synchronization
 /// A fixed number of threads for calls that block, with a bounded line before them.
 ///
 /// Swift's own threads are as few as processors; a call that waits for a disk on one of them stops everything else.
-package final class BlockingPool: Sendable {
+package final class BlockingPool: WorkQueue {
   package enum Refused: Error, Sendable, CustomStringConvertible {
     /// The line is full.
     case overloaded
@@ -84,38 +84,19 @@ package final class BlockingPool: Sendable {
   /// Jobs that wait for a thread now.
   package var waiting: Int { shared.state.withLock { $0.count } }
 
-  /// Runs `work` on one of the pool's threads. Cancelling the task does not interrupt it; a job that has not begun then does not begin.
-  ///
-  /// - Throws: what `work` throws; `Refused` when it was not run; `CancellationError` when the task was cancelled before it began.
-  package func run<T: Sendable>(_ work: @Sendable @escaping () throws -> T) async throws -> T {
-    let cancelled = Flag()
-    return try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<T, any Error>) in
-        let refusal = enqueue {
-          continuation.resume(with: Result { if cancelled.isSet { throw CancellationError() } else { return try work() } })
-        }
-        if let refusal { continuation.resume(throwing: refusal) }
-      }
-    } onCancel: {
-      cancelled.set()
-    }
-  }
-
-  /// Puts work in line without waiting for it; answers why not when it was refused.
-  @discardableResult
-  package func submit(_ work: @Sendable @escaping () -> Void) -> Refused? { enqueue(work) }
-
   /// Refuses new work, lets what is in line finish, and blocks until the threads have ended.
   package func shutDown() {
     stopAccepting()
     for thread in threads { thread.join() }
   }
 
-  private func enqueue(_ job: @escaping Job) -> Refused? {
+  /// Puts work in line without waiting for it; answers why not when it was refused.
+  @discardableResult
+  package func submit(_ work: @Sendable @escaping () -> Void) -> Refused? {
     let refusal = shared.state.withLock { state -> Refused? in
       if state.isStopping { return .shutDown }
       if state.count == state.ring.count { return .overloaded }
-      state.append(job)
+      state.append(work)
       return nil
     }
     if refusal == nil { shared.available.signal() }
@@ -126,11 +107,4 @@ package final class BlockingPool: Sendable {
     shared.state.withLock { $0.isStopping = true }
     for _ in 0..<threadCount { shared.available.signal() }
   }
-}
-
-/// A flag that goes up once and is shared by reference.
-private final class Flag: Sendable {
-  private let value = Atomic<Bool>(false)
-  var isSet: Bool { value.load(ordering: .acquiring) }
-  func set() { value.store(true, ordering: .releasing) }
 }

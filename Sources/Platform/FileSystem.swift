@@ -57,7 +57,7 @@ package struct FileAttributes: Sendable, Equatable {
 /// The calls on a disk that a store makes, so that a simulated disk can stand in for the machine's.
 ///
 /// All of them block. Paths are absolute or relative to the process's folder. What a rename, a removal or a new file did to a folder is
-/// durable only after `syncDirectory` of that folder.
+/// durable only after `syncDirectory` of that folder; a new folder is durable at once.
 package protocol FileSystem: Sendable {
   /// - Parameter mode: permission bits of a file that is made, before the process's mask.
   func open(_ path: String, _ options: FileOpenOptions, mode: UInt32) throws(FileError) -> any OpenFile
@@ -67,7 +67,7 @@ package protocol FileSystem: Sendable {
   func remove(_ path: String) throws(FileError)
   /// Names in a folder without `.` and `..`, in the order of their bytes.
   func list(_ directory: String) throws(FileError) -> [String]
-  /// Makes a folder and those above it that are missing; one that is there stays as it is.
+  /// Makes a folder and those above it that are missing, durably; one that is there stays as it is.
   func createDirectory(_ path: String, mode: UInt32) throws(FileError)
   func syncDirectory(_ path: String) throws(FileError)
   func space(_ path: String) throws(FileError) -> FileSystemSpace
@@ -92,6 +92,8 @@ package protocol OpenFile: AnyObject, Sendable {
   func pwrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError)
   /// Fills the buffers one after the other from `offset`; fewer bytes than asked for mean the end of the file.
   func preadv(into buffers: [UnsafeMutableRawBufferPointer], at offset: Int64) throws(FileError) -> Int
+  /// As `preadv`, from memory alone: nil where it would have to wait for the disk, or cannot tell. Does not block.
+  func preadvCached(into buffers: [UnsafeMutableRawBufferPointer], at offset: Int64) -> Int?
   /// Writes all of the pieces, one after the other, at `offset`.
   func pwritev(_ pieces: [UnsafeRawBufferPointer], at offset: Int64) throws(FileError)
   /// Contents, and what is needed to read them back, are on the disk when it returns. After an error nothing is known of any
@@ -110,6 +112,8 @@ package protocol OpenFile: AnyObject, Sendable {
 }
 
 extension OpenFile {
+  package func preadvCached(into buffers: [UnsafeMutableRawBufferPointer], at offset: Int64) -> Int? { nil }
+
   /// Fills all of `buffer`.
   /// - Throws: `FileError` with `errno` 0 when the file ends before.
   package func preadFully(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(FileError) {

@@ -3,10 +3,10 @@ internal import Glibc
 /// A counting semaphore that blocks threads: for our own threads only, never on Swift's cooperative pool.
 ///
 /// `@unchecked Sendable`: the system's semaphore lives at a fixed address from `init` to `deinit` and is made for use by many threads.
-final class Semaphore: @unchecked Sendable {
+package final class Semaphore: @unchecked Sendable {
   private let handle: UnsafeMutablePointer<sem_t>
 
-  init(value: UInt32 = 0) {
+  package init(value: UInt32 = 0) {
     handle = .allocate(capacity: 1)
     handle.initialize(to: sem_t())
     let made = sem_init(handle, 0, value)
@@ -18,9 +18,9 @@ final class Semaphore: @unchecked Sendable {
     handle.deallocate()
   }
 
-  func signal() { sem_post(handle) }
+  package func signal() { sem_post(handle) }
 
-  func wait() {
+  package func wait() {
     while sem_wait(handle) != 0 {}
   }
 }

@@ -29,6 +29,21 @@ struct BlockReading: Sendable {
     }
   }
 
+  /// The answer to a plain GET of a small block that is in memory, on the network's own thread: handing it to another and back costs more
+  /// than opening it. Nil for everything else, refusals included; `get` answers those.
+  func getCached(_ head: HTTPRequestHead) -> HTTPResponse? {
+    guard head.method == .get, head.headers["Range"] == nil, head.headers["If-None-Match"] == nil,
+      let capability = try? admission.capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get]),
+      capability.size <= BufferPools.smallBlockBytes, let buffer = pools.read.pool(storedBytes: capability.size).tryAcquire(),
+      let payload = disks.readCached(capability.block, into: buffer), payload.block.plainBytes == capability.size
+    else { return nil }
+    let passThrough = payload.block.encoding == .zstd && BlockReading.acceptsZstandard(head.headers["Accept-Encoding"])
+    guard passThrough || payload.block.encoding == .plain else { return nil }
+    metrics.served("get", bytes: payload.range.count)
+    return HTTPResponse(
+      status: 200, headers: headers(of: payload.block, passThrough: passThrough), body: .buffer(payload.buffer, range: payload.range))
+  }
+
   private static func names(_ match: String, _ block: BlockID) -> Bool { match == "*" || match.contains("\"\(block.hex)\"") }
 
   // MARK: Blocks

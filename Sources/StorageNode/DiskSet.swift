@@ -83,6 +83,12 @@ package struct DiskSet: Sendable {
     try await first(block) { disk throws(BlockStoreError) in try await disk.read(block, range: range, into: pool) }
   }
 
+  /// What `read` would answer for the whole block, when a disk can give it from memory at once.
+  package func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload? {
+    for disk in disks { if let payload = disk.readCached(block, into: buffer) { return payload } }
+    return nil
+  }
+
   package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
     try await first(block) { disk throws(BlockStoreError) in try await disk.readRecord(block, into: pool) }
   }

@@ -35,15 +35,16 @@ extension StorageNode {
     let path = "/v1/blocks/{id}"
     // The longest body is a record; what a client's block may have at most is for the gate to say, in words of its own.
     let longest = RecordLayout.wireRange(storedBytes: Limits.blockBytes).count
-    router.add(.put, path, maxBodyBytes: longest, gate: gate { head throws(Problem) in _ = try admission.put(head) }) { head, body in
+    router.add(.put, path, maxBodyBytes: longest, gate: gate { head throws(Problem) in head.admission = try admission.put(head) }) {
+      head, body in
       do throws(Problem) {
-        let put = try admission.put(head)
+        let put = if let admitted = head.admission as? AdmittedPut { admitted } else { try admission.put(head) }
         metrics.received(put)
         let receipts = put.capability.operation == .put ? try await upload.receive(put, body) : try await replica.receive(put, body)
         return HTTPResponse(status: 201, json: PutReply(receipts: receipts))
       } catch { return HTTPResponse(error) }
     }
-    router.add(.get, path) { head, _ in await reading.get(head) }
+    router.add(.get, path, inline: reading.getCached) { head, _ in await reading.get(head) }
     router.add(.delete, path) { _, _ in
       HTTPResponse(
         Problem(.forbidden, "Blocks are deleted by the coordinator alone, by a command; delete the files that use them instead."))
@@ -59,10 +60,10 @@ extension StorageNode {
   }
 
   /// A check of the head that refuses by throwing.
-  private func gate(_ check: @escaping @Sendable (HTTPRequestHead) throws(Problem) -> Void) -> HTTPGate {
+  private func gate(_ check: @escaping @Sendable (inout HTTPRequestHead) throws(Problem) -> Void) -> HTTPGate {
     { head in
       do throws(Problem) {
-        try check(head)
+        try check(&head)
         return nil
       } catch { return HTTPResponse(error) }
     }

@@ -25,6 +25,9 @@ import Testing
         ] {
           #expect(try await store.bytes(id, range) == Array(plain[range]), "\(range) of \(size)")
         }
+        if let payload = store.readCached(id, into: try await Fixtures.pool().acquire(patience: .seconds(1))) {
+          #expect(payload.block == expected && Array(payload.buffer.bytes(payload.range)) == plain)
+        }
         try await store.verify(id, using: Fixtures.pool())
       }
     }

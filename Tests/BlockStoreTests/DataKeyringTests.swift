@@ -1,3 +1,4 @@
+import BlockModel
 import BlockStore
 import Platform
 import Testing
@@ -30,7 +31,7 @@ import Testing
       try again.changeMaster(to: master(2))
       #expect(try DataKeyring.open(path: path, master: master(2)).epochs == [1, 2])
       let raw = try #require(try AtomicFile.read(path, limit: 4096))
-      #expect(!String(decoding: raw, as: UTF8.self).contains(Hex.encode(key.exposed)))
+      #expect(!String(decoding: raw, as: UTF8.self).contains(HexDigits.encode(key.exposed)))
     }
   }
 

@@ -18,7 +18,7 @@ enum BenchCommands {
         CommandOption("label", value: "TEXT", help: "what the rows begin with", default: ""),
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
-      subcommands: [node, blocks, stall]),
+      subcommands: [node, blocks, urls, stall]),
     version: CairnVersion.text)
 
   private static let node = Command(
@@ -49,6 +49,18 @@ enum BenchCommands {
     let rate = Comparison.median(rates.map(\.operationsPerSecond))
     let goal = invocation.option("goal").map { "≥ \($0)" } ?? ""
     invocation.console.print("| \(setup.label) | \(rounded(rate)) | \(goal) |")
+  }
+
+  private static let urls = Command(
+    "urls", summary: "put blocks and print the path and query of a signed GET URL for each", discussion: "For other load generators."
+  ) { invocation in
+    let setup = try await Setup(invocation)
+    let objects = Objects(count: setup.count, sizeBytes: setup.sizeBytes)
+    _ = try await ClusterBlocks(load: setup.load, targets: setup.targets).put(objects)
+    for id in objects.ids {
+      let url = try setup.targets.get(id, sizeBytes: setup.sizeBytes)
+      invocation.console.print(String(url.drop { $0 != ":" }.dropFirst(3).drop { $0 != "/" }))
+    }
   }
 
   private static let stall = Command(

@@ -61,10 +61,13 @@ struct ClusterBlocks: Sendable {
   let targets: ClusterTargets
 
   func put(count: Int, sizeBytes: Int) async throws -> RoundResult {
-    let objects = Objects(count: count, sizeBytes: sizeBytes)
-    let urls = try objects.ids.map { try targets.put($0, sizeBytes: sizeBytes) }
-    let result = await load.run(count: count) { [load] index in
-      try await load.put(urls[index], objects.bodies[index], sizeBytes: sizeBytes)
+    try await put(Objects(count: count, sizeBytes: sizeBytes))
+  }
+
+  func put(_ objects: Objects) async throws -> RoundResult {
+    let urls = try objects.ids.map { try targets.put($0, sizeBytes: objects.sizeBytes) }
+    let result = await load.run(count: objects.count) { [load] index in
+      try await load.put(urls[index], objects.bodies[index], sizeBytes: objects.sizeBytes)
     }
     if let failure = result.failures.first { throw BenchFailed(reason: failure) }
     return result

@@ -10,7 +10,7 @@ import StorageNode
 enum NodeDaemon {
   private static let shutdownGrace: Duration = .seconds(10)
   /// Large enough that a block arrives in few pieces.
-  private static let connectionMemoryBytes = 256 << 10
+  private static let connectionMemoryBytes = 64 << 10
 
   static func run(_ path: String) async throws {
     let file = try ConfigurationFile.load(path, knownKeys: NodeConfiguration.keys + ["log-level"])
