@@ -7,7 +7,7 @@ internal import ServiceAPI
 /// | there now | `fail` | `copy` | `overwrite` |
 /// |---|---|---|---|
 /// | nothing, base absent or 0 | new | new | new |
-/// | nothing, deleted at the base version | comes back with a new version: edit beats delete | | |
+/// | nothing, deleted at the base version | conflict | comes back, new version: edit beats delete | the same |
 /// | nothing, another base above 0 (moved, or deleted later) | conflict | new | new |
 /// | the base version | new version | new version | new version |
 /// | the same content | no conflict: the file, its metadata brought up to date | | |
@@ -48,7 +48,7 @@ extension NamespaceEditor {
 
   /// Edit beats delete: a file that was deleted at the very version that the upload is based on comes back, and the upload revises it.
   private func editedAfterDeletion(_ path: RemotePath, _ upload: UploadRow) throws -> EntryRow? {
-    guard let base = upload.baseVersion, base > 0, let name = path.name,
+    guard let base = upload.baseVersion, base > 0, upload.policy != .fail, let name = path.name,
       let folder = try folderID(path.components.dropLast(), view)
     else { return nil }
     let deleted = try db.first(

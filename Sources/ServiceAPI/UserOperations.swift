@@ -343,6 +343,10 @@ package struct ChangesPage: Sendable, Codable, Equatable {
   package var reset: Bool
   /// The short numbers of the namespaces that the feed is made of; only between coordinator and gateway, which waits for hints of these.
   package var topics: [Int64]?
+  package enum Follow: String, Sendable, Codable { case stream, poll }
+  /// How the gateway wants the client to go on: hold the stream of hints, or ask again after `pollSeconds`.
+  package var follow: Follow?
+  package var pollSeconds: Int?
   package init(changes: [Change], cursor: String, hasMore: Bool, reset: Bool, topics: [Int64]? = nil) {
     self.topics = topics
     self.changes = changes
@@ -351,7 +355,8 @@ package struct ChangesPage: Sendable, Codable, Equatable {
     self.reset = reset
   }
   private enum CodingKeys: String, CodingKey {
-    case changes, cursor, reset, topics
+    case changes, cursor, reset, topics, follow
+    case pollSeconds = "poll_seconds"
     case hasMore = "has_more"
   }
 }

@@ -18,7 +18,7 @@ enum BenchCommands {
         CommandOption("label", value: "TEXT", help: "what the rows begin with", default: ""),
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
-      subcommands: [node, blocks, urls, stall]),
+      subcommands: [node, blocks, urls, stall, FeedBench.command]),
     version: CairnVersion.text)
 
   private static let node = Command(
