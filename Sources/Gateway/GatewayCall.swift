@@ -92,7 +92,7 @@ struct GatewayCall: Sendable {
   }
 
   static func feedCursor(_ cursor: String) throws(Problem) -> String {
-    guard cursor.utf8.count <= 16 << 10 else { throw Problem(.invalidCursor, "This cursor was not made here; begin without one.") }
+    guard cursor.utf8.count <= 12 << 10 else { throw Problem(.invalidCursor, "This cursor was not made here; begin without one.") }
     return cursor
   }
 

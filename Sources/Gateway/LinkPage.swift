@@ -17,7 +17,8 @@ enum LinkPage {
     case .file:
       let address = raw(token, content.item.path)
       body += "<p>\(content.item.size) bytes, \(escaped(String(content.item.modifiedAt.rfc3339.prefix(19)))) UTC</p>\n"
-      body += "<p><a href=\"\(address)\(address.contains("?") ? "&amp;" : "?")download=1\">Download</a> · <a href=\"\(address)\">Open</a></p>\n"
+      body +=
+        "<p><a href=\"\(address)\(address.contains("?") ? "&amp;" : "?")download=1\">Download</a> · <a href=\"\(address)\">Open</a></p>\n"
     case .symlink: body += "<p>A symbolic link.</p>\n"
     case .folder:
       body += "<ul>\n"

@@ -8,7 +8,7 @@ struct FeedCursor: Equatable {
   private static let format: UInt8 = 2
   /// Namespaces that a cursor names beside the own one, at most; what others share beyond that is in no feed.
   static let sharedLimit = 1024
-  static let longest = 16 << 10
+  static let longest = 12 << 10
 
   struct Place: Equatable {
     /// The engine's short number.

@@ -75,7 +75,8 @@ extension NamespaceEditor {
         if then != .outside { lost += 1 }
         continue
       }
-      let isInside = try isLiving(row) && isBelow(row, top.row.id)
+      // Also in a folder that is in the trash now: that may come back.
+      let isInside = try !row.isRemoved && isBelow(row, top.row.id)
       if case .inside(let depth) = then {
         // In it then: it comes back, from wherever it is.
         let isElsewhere = row.isRemoved || row.parent != state.parent || !row.name.utf8.elementsEqual(state.name.utf8)
@@ -83,8 +84,8 @@ extension NamespaceEditor {
       } else if isInside, state.existed, let parent = state.parent, let folder = try entry(namespace, parent), try isLiving(folder),
         try child(namespace, parent, state.name) == nil
       {
-        // Moved in since, from a place that still has room for it.
-        returning.append(Return(former: state, row: row, depth: 0, isElsewhere: true))
+        // Moved in since, from a place that still has room for it: it goes back when all else is in place.
+        returning.append(Return(former: state, row: row, depth: .max, isElsewhere: true))
       } else if isInside {
         made.append(row)
       }
@@ -93,7 +94,7 @@ extension NamespaceEditor {
     returning.sort { $0.depth < $1.depth }
     try setAside(returning.filter { $0.isElsewhere && !$0.row.isRemoved }.map(\.row) + made)
     for item in returning { changed += try bringBack(item) ? 1 : 0 }
-    changed += try removeMade(made)
+    changed += try removeMade(made, below: top.row.id)
     heldNames = [:]
     return (changed, lost)
   }
@@ -158,14 +159,15 @@ extension NamespaceEditor {
   }
 
   /// What was made since goes to the trash, folders with what was made in them.
-  private func removeMade(_ made: [EntryRow]) throws -> Int {
+  private func removeMade(_ made: [EntryRow], below top: EntryID) throws -> Int {
     let ids = Set(made.map(\.id))
     var removed = 0
     for row in made {
       guard var now = try entry(namespace, row.id) else { continue }
       let path = try heldPath(of: now)
       now.name = heldNames.removeValue(forKey: row.id) ?? now.name
-      if now.parent.map({ !ids.contains($0) }) ?? true {
+      let isTop = now.parent.map { !ids.contains($0) } ?? true
+      if try isTop && isLiving(now) && isBelow(now, top) {
         try remove(now, path: path, forever: false)
         removed += 1
       }
@@ -195,7 +197,8 @@ extension NamespaceEditor {
     var hasChanged = false
     if item.isElsewhere {
       if try child(namespace, parent, name.text) != nil {
-        throw Problem(.conflict, "\(view.callerPath(path.text)) is taken by something that was there then too: the folder cannot be rewound.")
+        throw Problem(
+          .conflict, "\(view.callerPath(path.text)) is taken by something that was there then too: the folder cannot be rewound.")
       }
       var row = item.row
       if row.isRemoved {

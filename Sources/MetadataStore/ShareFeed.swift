@@ -38,7 +38,8 @@ extension NamespaceEditor {
       try note(root.id, action == .deleted ? .inside : .left, cut: cut(path, root.level), oldCut: cut(oldPath, root.level))
     }
     guard row.kind == .folder, action == .deleted || action == .entered else { return }
-    for root in try sharedRoots(below: row.id) where !after.contains(where: { $0.id == root }) && !before.contains(where: { $0.id == root }) {
+    for root in try sharedRoots(below: row.id) where !after.contains(where: { $0.id == root }) && !before.contains(where: { $0.id == root })
+    {
       try note(root, action == .deleted ? .allWent : .allCame, cut: 0, oldCut: 0)
     }
   }

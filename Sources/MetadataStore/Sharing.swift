@@ -141,9 +141,12 @@ extension WriteTransaction {
 
   /// Takes away the shares and links of an entry that is deleted for good.
   func forgetSharing(of id: EntryID, _ editor: NamespaceEditor) throws {
-    let members = editor.state.shares == 0 ? [] : try db.all(
-      "SELECT member, mount FROM shares WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id)
-    ) { (member: $0.int64(0), mount: $0.text(1)) }
+    let members =
+      editor.state.shares == 0
+      ? []
+      : try db.all(
+        "SELECT member, mount FROM shares WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id)
+      ) { (member: $0.int64(0), mount: $0.text(1)) }
     if !members.isEmpty, let row = try entry(editor.namespace, id) {
       for (number, mount) in members {
         guard let member = try user(number: number) else { continue }

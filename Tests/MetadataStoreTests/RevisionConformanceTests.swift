@@ -186,8 +186,10 @@ struct RevisionConformanceTests {
     let before = try await state(fixture, ada, "/d")
     for _ in 0..<Int.random(in: 1...25, using: &random) { try await randomStep(&random, fixture, ada) }
     let after = try await state(fixture, ada, "/d")
+    let done = try await fixture.store.changes(since: cursor, limit: 1000, for: ada).changes
     let result = try await rewind(fixture, ada, "/d", cursor)
-    #expect(try await state(fixture, ada, "/d") == before)
+    let rewound = try await state(fixture, ada, "/d")
+    #expect(rewound == before, "after \(done.map { "\($0.action) \($0.oldPath ?? "") \($0.entry.path) \($0.entry.id.hex.suffix(4))" })")
     try await fixture.expectSound()
     _ = try await rewind(fixture, ada, "/d", result.undo)
     #expect(try await state(fixture, ada, "/d") == after)

@@ -87,7 +87,8 @@ enum HistoryCommands {
       }
     try invocation.console.result(outcome) {
       let lost = outcome.lost > 0 ? " \(HumanFormat.counted(outcome.lost, "entry", "entries")) had been deleted for good." : ""
-      return "\(HumanFormat.counted(outcome.changed, "entry", "entries")) changed back.\(lost) Undo: cairn rewind \(folder) --to \(outcome.undo)"
+      return
+        "\(HumanFormat.counted(outcome.changed, "entry", "entries")) changed back.\(lost) Undo: cairn rewind \(folder) --to \(outcome.undo)"
     }
   }
 

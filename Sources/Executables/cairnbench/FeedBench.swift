@@ -1,3 +1,4 @@
+import BlockModel
 import CairnClient
 import CommandLineKit
 import HTTPTransport

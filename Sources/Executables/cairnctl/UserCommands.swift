@@ -24,7 +24,8 @@ enum UserCommands {
     let console = invocation.console
     guard !console.isJSON else { return try console.printJSON(["users": users]) }
     var table = Table([
-      .left("USER"), .right("USED"), .right("RESERVED"), .right("QUOTA"), .right("FILES"), .right("DEVICES"), .left("STATE"), .left("SINCE"),
+      .left("USER"), .right("USED"), .right("RESERVED"), .right("QUOTA"), .right("FILES"), .right("DEVICES"), .left("STATE"),
+      .left("SINCE"),
     ])
     for user in users {
       table.add([
