@@ -64,39 +64,75 @@ extension NamespaceEditor {
   }
 
   private func rewind(_ top: Located, _ former: [FormerState]) throws -> (changed: Int, lost: Int) {
-    let states = Dictionary(former.map { ($0.id, $0) }) { first, _ in first }
+    var sorted = try sort(former, below: top.row.id)
+    // Those above first: then nothing is ever put below itself.
+    sorted.inside.sort { $0.depth < $1.depth }
+    let moving = (sorted.inside + sorted.movedIn).filter { $0.isElsewhere && !$0.row.isRemoved }
+    try setAside(moving.map(\.row) + sorted.made)
     var changed = 0
-    var lost = 0
-    var returning: [Return] = []
+    for item in sorted.inside { changed += try bringBack(item) ? 1 : 0 }
+    let (returned, homeless) = try sendBack(sorted.movedIn)
+    changed += try returned + removeMade(sorted.made + homeless, below: top.row.id)
+    heldNames = [:]
+    return (changed, sorted.lost)
+  }
+
+  private struct Sorted {
+    /// In the folder then: they come back, from wherever they are.
+    var inside: [Return] = []
+    /// Elsewhere then, in the folder now: they go back when all else is in place.
+    var movedIn: [Return] = []
+    /// In the folder now, and not there at all then.
     var made: [EntryRow] = []
-    for state in former where state.id != top.row.id {
-      let then = try place(of: state, below: top.row.id, states)
+    /// Deleted for good since.
+    var lost = 0
+  }
+
+  private func sort(_ former: [FormerState], below top: EntryID) throws -> Sorted {
+    let states = Dictionary(former.map { ($0.id, $0) }) { first, _ in first }
+    var sorted = Sorted()
+    for state in former where state.id != top {
+      let then = try place(of: state, below: top, states)
       guard let row = try entry(namespace, state.id), try !isPurging(row.id), then != .lost else {
-        if then != .outside { lost += 1 }
+        if then != .outside { sorted.lost += 1 }
         continue
       }
-      // Also in a folder that is in the trash now: that may come back.
-      let isInside = try !row.isRemoved && isBelow(row, top.row.id)
+      let isWhereItWas = !row.isRemoved && row.parent == state.parent && row.name.utf8.elementsEqual(state.name.utf8)
       if case .inside(let depth) = then {
-        // In it then: it comes back, from wherever it is.
-        let isElsewhere = row.isRemoved || row.parent != state.parent || !row.name.utf8.elementsEqual(state.name.utf8)
-        returning.append(Return(former: state, row: row, depth: depth, isElsewhere: isElsewhere))
-      } else if isInside, state.existed, let parent = state.parent, let folder = try entry(namespace, parent), try isLiving(folder),
-        try child(namespace, parent, state.name) == nil
-      {
-        // Moved in since, from a place that still has room for it: it goes back when all else is in place.
-        returning.append(Return(former: state, row: row, depth: .max, isElsewhere: true))
-      } else if isInside {
-        made.append(row)
+        sorted.inside.append(Return(former: state, row: row, depth: depth, isElsewhere: !isWhereItWas))
+      } else if try !row.isRemoved && isBelow(row, top) {
+        // Also in a folder that is in the trash now: that may come back. What came with the folder that it was in goes with that.
+        if !state.existed {
+          sorted.made.append(row)
+        } else if !isWhereItWas {
+          sorted.movedIn.append(Return(former: state, row: row, depth: 0, isElsewhere: true))
+        }
       }
     }
-    // Those above first: then nothing is ever put below itself.
-    returning.sort { $0.depth < $1.depth }
-    try setAside(returning.filter { $0.isElsewhere && !$0.row.isRemoved }.map(\.row) + made)
-    for item in returning { changed += try bringBack(item) ? 1 : 0 }
-    changed += try removeMade(made, below: top.row.id)
-    heldNames = [:]
-    return (changed, lost)
+    return sorted
+  }
+
+  /// Sends back what was moved in, folders before what was in them then; answers also those whose place is gone or taken.
+  private func sendBack(_ movedIn: [Return]) throws -> (count: Int, homeless: [EntryRow]) {
+    var waiting = movedIn
+    var count = 0
+    while true {
+      let ready = waiting.filter { item in item.former.parent.map { heldNames[$0] == nil } ?? false }
+      waiting.removeAll { item in ready.contains { $0.row.id == item.row.id } }
+      var hasMoved = false
+      for item in ready {
+        guard let parent = item.former.parent, let folder = try entry(namespace, parent), try isLiving(folder),
+          try child(namespace, parent, item.former.name) == nil
+        else {
+          waiting.append(item)
+          continue
+        }
+        _ = try bringBack(item)
+        hasMoved = true
+        count += 1
+      }
+      guard hasMoved else { return (count, waiting.map(\.row)) }
+    }
   }
 
   // MARK: - Then and now

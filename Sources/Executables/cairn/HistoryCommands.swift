@@ -71,8 +71,8 @@ enum HistoryCommands {
   private static let rewind = Command(
     "rewind", summary: "make a folder as it was",
     discussion: """
-      TIME is RFC 3339, a day, or how long ago, such as 2h; a cursor is what “cairn changes” prints. All that changed in the folder since is \
-      changed back in one step, which the printed cursor undoes.
+      TIME is RFC 3339, a day, or how long ago, such as 2h; a cursor is what “cairn changes” prints. All that changed \
+      in the folder since is changed back in one step, which the printed cursor undoes.
       """,
     arguments: [CommandArgument("FOLDER", help: "the folder")],
     options: [CommandOption("to", value: "TIME|CURSOR", help: "the moment", isRequired: true)],

@@ -21,8 +21,8 @@ enum SharingCommands {
   private static let share = Command(
     "share", summary: "share a file or folder with a user",
     discussion: """
-      The user finds it under “/Shared with me”. With the role read they may look and copy, with write also change and delete to your trash, \
-      with admin also share it on, make links and delete for good.
+      The user finds it under “/Shared with me”. With the role read they may look and copy, with write also change and \
+      delete to your trash, with admin also share it on, make links and delete for good.
       """,
     arguments: [remote, CommandArgument("USER", help: "whom to share it with")],
     options: [
