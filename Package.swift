@@ -55,6 +55,9 @@ let package = Package(
     module("HTTPTransport", ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"]),
     module("ControlClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
 
+    // Standing in for machines: a scheduler, disks, and what checks the parts above on them.
+    module("Simulator", ["BlockModel", "ClusterLogic", "Platform", "BlockStore"]),
+
     // Serving.
     module(
       "StorageNode",
@@ -78,8 +81,8 @@ let package = Package(
     executable(
       "cairnbench", path: "Sources/Executables/cairnbench",
       [
-        "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
-        "BlockModel",
+        "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
+        "Platform", "BlockModel",
       ]),
 
     // Tests.
@@ -90,6 +93,11 @@ let package = Package(
     tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
     tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
     tests("BlockStoreTests", ["BlockStore", "Platform", "BlockModel", "TestSupport"]),
+    // A process that writes to a store until something stops it: what the tests on real disks kill.
+    .executableTarget(
+      name: "storewriter", dependencies: ["Simulator", "BlockStore", "Platform", "BlockModel"], path: "Tests/StoreWriter",
+      swiftSettings: house),
+    tests("SimulatorTests", ["Simulator", "BlockStore", "Platform", "BlockModel", "TestSupport", "storewriter"]),
     tests(
       "MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),

@@ -61,7 +61,7 @@ struct RecordSource {
     do {
       guard let direct else { return try file.preadv(into: pieces, at: offset + Int64(start)) == wanted }
       return try direct.read(pieces, wanted, file, at: Int(offset) + start)
-    } catch { throw .io(error) }
+    } catch { throw error.isInputOutput ? BlockStoreError(.unreadable, error.description) : .io(error) }
   }
 
   /// The portable header in the record's first bytes, nil unless they are the headers of exactly this copy.

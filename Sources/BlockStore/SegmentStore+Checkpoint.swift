@@ -69,10 +69,11 @@ extension SegmentStore {
     var writer = try CheckpointWriter(file, checkpoint)
     // What came after the position is left out: replaying finds it, if it is there.
     for stripe in 0..<BlockIndex.stripeCount {
-      for entry in index.entries(inStripe: stripe) where checkpoint.covers(entry.location) { try writer.add(entry) }
+      try writer.add(index.rows(inStripe: stripe, where: checkpoint.covers))
     }
-    try writer.finish()
+    let bytes = try writer.finish(marks: index.markValues)
     try fileSystem.rename(path + ".tmp", to: path)
     try fileSystem.syncDirectory(configuration.folder)
+    state.withLock { $0.checkpointBytes = bytes }
   }
 }

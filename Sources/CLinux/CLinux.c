@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -187,4 +189,10 @@ void *cairn_terminal_hide(int descriptor) {
 void cairn_terminal_restore(int descriptor, void *saved) {
   tcsetattr(descriptor, TCSAFLUSH, saved);
   free(saved);
+}
+
+void cairn_lower_thread(void) {
+  // A thread's own values on Linux. Best effort, lowest level (linux/ioprio.h): schedulers that know no priorities ignore it.
+  setpriority(PRIO_PROCESS, 0, 15);
+  syscall(SYS_ioprio_set, 1, 0, (2 << 13) | 7);
 }

@@ -19,7 +19,7 @@ actor ChangeStream {
   private let configuration: GatewayConfiguration
   private let ask: Ask
   private var cursor: String
-  /// What the first answer held is told at once.
+  /// What the first answer held is told at once. One without news is asked for again, now that the bell rings for what comes.
   private var pending: ChangesPage?
   private var hasGreeted = false
   private var isOver = false
@@ -39,7 +39,7 @@ actor ChangeStream {
     self.configuration = configuration
     self.ask = ask
     cursor = first.cursor
-    pending = first
+    pending = first.changes.isEmpty && !first.reset ? nil : first
   }
 
   /// The next piece of the stream; nil when the gateway stops, the token opens nothing any more, or nothing has changed for so long that

@@ -34,14 +34,14 @@ extension GatewayService {
     guard page.changes.isEmpty, !page.reset else { return try answer(page) }
     let seat = try takeSeat()
     let end = time.monotonic() + wait
-    while page.changes.isEmpty, !page.reset, !waiting.isClosed, !Task.isCancelled {
-      let left = end - time.monotonic()
-      guard left > .zero else { break }
-      // What changed while the page was read rings nobody yet; the pause before the next look is the safety net.
+    while true {
+      // Asked again after the bell rings for its topics, so that what changed in between is not missed; later rounds are the safety net.
       subscription.follow(page.topics ?? [])
+      page = try await perform(UserOperations.GetChanges(cursor: page.cursor, limit: limit), call)
+      let left = end - time.monotonic()
+      guard page.changes.isEmpty, !page.reset, left > .zero, !waiting.isClosed, !Task.isCancelled else { break }
       let pause = bell.isLive ? Duration.seconds(15) : waiting.interval(atLeast: configuration.changePollInterval)
       await subscription.wait(atMost: min(left, pause))
-      page = try await perform(UserOperations.GetChanges(cursor: page.cursor, limit: limit), call)
     }
     withExtendedLifetime(seat) {}
     return try answer(page)

@@ -18,6 +18,7 @@ struct BlockUpload: Sendable {
   let keeper: CopyKeeper
   let knowledge: ClusterKnowledge
   let forwarding: Forwarding
+  let foreground: ForegroundMeter
   let time: any TimeSource
   let log: Logger
 
@@ -127,6 +128,9 @@ struct BlockUpload: Sendable {
 
   /// Stores the record here and waits for the quorum.
   private func keep(_ record: SealedRecord, _ put: AdmittedPut, _ write: ReplicatedWrite) async throws(Problem) -> [String] {
+    // From here on it is the nodes that take their time, and not the client.
+    let began = time.monotonic()
+    defer { foreground.note(time.monotonic() - began) }
     write.verified(end: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
     do throws(BlockStoreError) {
       write.localStored(receipt: try await keeper.store(record, under: put.capability, verification: .hashed))

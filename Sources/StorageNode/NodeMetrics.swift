@@ -1,6 +1,7 @@
 internal import BlockModel
 internal import BlockStore
 package import Platform
+internal import ServiceAPI
 
 /// What a node counts and shows on `/metrics`.
 package struct NodeMetrics: Sendable {
@@ -39,6 +40,32 @@ package struct NodeMetrics: Sendable {
 
   var rottenCopies: Counter {
     registry.counter("cairn_node_rotten_copies_total", help: "Copies whose check failed.")
+  }
+
+  /// Reads of bad copies that were answered by fetching a good one: what came of it.
+  func mendedReads(_ outcome: String) -> Counter {
+    registry.counter("cairn_node_mended_reads_total", help: "Reads of bad copies, by what came of them.", labels: ["outcome": outcome])
+  }
+
+  /// Copies that the scrub read back.
+  func scrubbed(_ disk: DiskID, copies: Int, bytes: Int) {
+    let labels: MetricLabels = ["disk": disk.hex]
+    registry.counter("cairn_node_scrubbed_copies_total", help: "Copies that the scrub read back.", labels: labels).increment(by: copies)
+    registry.counter("cairn_node_scrubbed_bytes_total", help: "Bytes that the scrub read back.", labels: labels).increment(by: bytes)
+  }
+
+  func watch(_ scrub: DiskScrub) {
+    let labels: MetricLabels = ["disk": scrub.disk.disk.hex]
+    registry.gauge("cairn_node_scrub_left_bytes", help: "Bytes that the walk over all copies has before it.", labels: labels) {
+      Double(scrub.report?.passLeftBytes ?? 0)
+    }
+    registry.gauge("cairn_node_scrub_fresh_bytes", help: "Bytes that came and were not read back yet.", labels: labels) {
+      Double(scrub.report?.freshBytes ?? 0)
+    }
+    registry.gauge("cairn_node_scrub_finished_seconds", help: "When a walk last ended, in seconds since 1970; 0 for never.", labels: labels)
+    {
+      Double(scrub.report?.lastFinished?.seconds ?? 0)
+    }
   }
 
   /// Registers what is read when the metrics are asked for.

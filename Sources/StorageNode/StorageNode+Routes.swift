@@ -40,11 +40,19 @@ extension StorageNode {
       do throws(Problem) {
         let put = if let admitted = head.admission as? AdmittedPut { admitted } else { try admission.put(head) }
         metrics.received(put)
-        let receipts = put.capability.operation == .put ? try await upload.receive(put, body) : try await replica.receive(put, body)
+        let receipts = try await admission.writing(put.capability) { () async throws(Problem) in
+          put.capability.operation == .put ? try await upload.receive(put, body) : try await replica.receive(put, body)
+        }
         return HTTPResponse(status: 201, json: PutReply(receipts: receipts))
       } catch { return HTTPResponse(error) }
     }
-    router.add(.get, path, inline: reading.getCached) { head, _ in await reading.get(head) }
+    let (foreground, time) = (foreground, time)
+    router.add(.get, path, inline: reading.getCached) { head, _ in
+      let began = time.monotonic()
+      let response = await reading.get(head)
+      foreground.note(time.monotonic() - began)
+      return response.status == 404 ? admission.movedAway(head).map { HTTPResponse($0) } ?? response : response
+    }
     router.add(.delete, path) { _, _ in
       HTTPResponse(
         Problem(.forbidden, "Blocks are deleted by the coordinator alone, by a command; delete the files that use them instead."))

@@ -35,6 +35,20 @@ import Testing
     }
   }
 
+  @Test("new records come under the epoch that was named, and under the highest before any was")
+  func named() throws {
+    let ring = Fixtures.ring(1, 2)
+    #expect(ring.current?.epoch == 2)
+    ring.use(1)
+    #expect(ring.current?.epoch == 1)
+    try ring.add(epoch: 3, key: SecretBytes(randomCount: 32))
+    #expect(try ring.current?.epoch == 1 && Fixtures.record([1, 2], keys: ring).header.keyEpoch == 1)
+    ring.use(9)
+    #expect(ring.current?.epoch == 1, "a key that is not here cannot be used")
+    ring.use(3)
+    #expect(try Fixtures.record([1, 2], keys: ring).header.keyEpoch == 3)
+  }
+
   @Test("an epoch never means two keys")
   func conflict() throws {
     let ring = Fixtures.ring(1)

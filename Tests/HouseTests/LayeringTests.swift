@@ -9,6 +9,7 @@ private let allowedImports: [String: Set<String>] = [
   "Platform": ["BlockModel", "CLinux", "COpenSSL", "CZstd"],
   "Credentials": ["BlockModel", "Platform"],
   "BlockStore": ["BlockModel", "Platform"],
+  "Simulator": ["BlockModel", "ClusterLogic", "Platform", "BlockStore"],
   "SQLiteDatabase": ["CSQLite"],
   "MetadataStore": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"],
   "HTTPTransport": ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"],
@@ -26,8 +27,8 @@ private let allowedImports: [String: Set<String>] = [
     "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
   "cairnbench": [
-    "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
-    "BlockModel",
+    "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
+    "Platform", "BlockModel",
   ],
   "cairnctl": [
     "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient",

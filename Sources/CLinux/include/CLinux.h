@@ -58,5 +58,7 @@ void cairn_zero(void *bytes, size_t length);
 int cairn_processor_count(void);
 /// Resident set size of this process in bytes, 0 when `/proc` does not say.
 uint64_t cairn_resident_bytes(void);
+/// Gives the calling thread less of processors and disks than others get, where the system can; it is never raised again.
+void cairn_lower_thread(void);
 
 #endif
