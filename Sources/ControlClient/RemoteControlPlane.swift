@@ -61,7 +61,8 @@ package struct RemoteControlPlane: ControlPlane {
     headers[ControlHeader.userToken] = context.userToken
     headers[ControlHeader.idempotencyKey] = context.idempotencyKey
     if !context.remoteAddress.isEmpty { headers[ControlHeader.clientAddress] = context.remoteAddress }
-    let waits = (operation as? ClusterOperations.GetView)?.waitMilliseconds ?? 0
+    let waits =
+      (operation as? ClusterOperations.GetView)?.waitMilliseconds ?? (operation as? UserOperations.AwaitChanges)?.waitMilliseconds ?? 0
     let request = HTTPClientRequest(
       method: .post, url: "\(url)/v1/control/\(Operation.name)", headers: headers, body: .bytes(body),
       deadline: timeout + .milliseconds(waits), stallTimeout: nil, responseLimit: 64 << 20)

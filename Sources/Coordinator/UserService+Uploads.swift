@@ -62,7 +62,7 @@ extension UserService {
     return results.compactMap { $0 ?? committed.next() }
   }
 
-  private func completion(_ upload: UploadID, _ request: CompleteRequest) throws(Problem) -> Completion {
+  func completion(_ upload: UploadID, _ request: CompleteRequest) throws(Problem) -> Completion {
     Completion(
       upload: upload, size: request.size, contentHash: request.contentHash, receipts: try verified(request.receipts ?? []))
   }

@@ -39,6 +39,10 @@ package final class UserService: Sendable {
     registerAccounts(on: dispatcher)
     registerUploads(on: dispatcher)
     registerTree(on: dispatcher)
+    registerRevisions(on: dispatcher)
+    registerShares(on: dispatcher)
+    registerLinks(on: dispatcher)
+    registerAdministration(on: dispatcher)
   }
 
   /// Ends overdue sessions and finishes large deletions, until the task is cancelled.

@@ -86,6 +86,16 @@ struct GatewayCall: Sendable {
     return cursor
   }
 
+  /// A place in the change feed, which names each namespace that the caller sees.
+  func feedCursor() throws(Problem) -> String? {
+    try query("cursor").map { text throws(Problem) in try GatewayCall.feedCursor(text) }
+  }
+
+  static func feedCursor(_ cursor: String) throws(Problem) -> String {
+    guard cursor.utf8.count <= 12 << 10 else { throw Problem(.invalidCursor, "This cursor was not made here; begin without one.") }
+    return cursor
+  }
+
   /// The file, folder or symlink that the path's `{id}` names.
   func entry() throws(Problem) -> EntryReference {
     let text = head.parameters["id"] ?? ""

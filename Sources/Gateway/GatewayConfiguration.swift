@@ -12,8 +12,12 @@ package struct GatewayConfiguration: Sendable {
   package var rawBuffers = 24
   /// Long-polls and event streams that may wait at once; one more is told to come back later.
   package var waitingLimit = 2048
-  /// How often the feed is asked on behalf of those who wait.
+  /// How often the feed is asked on behalf of those who wait while the coordinator gives no hints.
   package var changePollInterval: Duration = .milliseconds(500)
+  /// A stream on which nothing changed for so long is ended: its client polls from then on, until something changes again.
+  package var streamIdleLimit: Duration = .seconds(15 * 60)
+  /// How long a client that polls is told to wait between two questions.
+  package var pollSeconds = 60
 
   package init() {}
 }

@@ -8,9 +8,21 @@ extension GatewayService {
   func content(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     let entry = try call.entry()
     let wanted = try call.integer("version", in: 1...Int64.max)
+    return try await content(call, version: wanted) { version, cursor, limit throws(Problem) in
+      try await self.perform(UserOperations.GetDownloadPlan(entry: entry, version: version, cursor: cursor, limit: limit), call)
+    }
+  }
+
+  /// One page of the plan of a version, or of the newest.
+  typealias PlanPage = @Sendable (_ version: Int64?, _ cursor: String?, _ limit: Int) async throws(Problem) -> DownloadPlan
+
+  /// - Parameter admit: called when the bytes are about to be sent.
+  func content(
+    _ call: GatewayCall, version wanted: Int64?, page: @escaping PlanPage, admit: () async throws(Problem) -> Void = {}
+  ) async throws(Problem) -> HTTPResponse {
     let attachment = try call.flag("download")
     let isHead = call.head.method == .head
-    let plan = try await page(entry, version: wanted, cursor: nil, limit: isHead ? 1 : Limits.blocksPerRequest, call)
+    let plan = try await page(wanted, nil, isHead ? 1 : Limits.blocksPerRequest)
     if let answer = try EntityTag.preconditionForRead(call.head.headers, version: plan.version) { return answer }
     guard let size = Int(exactly: plan.size), size >= 0 else { throw Problem(.internalError, "The file's size is not usable.") }
 
@@ -23,16 +35,12 @@ extension GatewayService {
       answer.headers["Content-Range"] = headers["Content-Range"]
       return answer
     case .whole:
-      return HTTPResponse(status: 200, headers: headers, body: try await body(plan, 0..<size, isHead: isHead, call))
+      if !isHead { try await admit() }
+      return HTTPResponse(status: 200, headers: headers, body: try await body(plan, 0..<size, isHead: isHead, page, call))
     case .part(let part):
-      return HTTPResponse(status: 206, headers: headers, body: try await body(plan, part, isHead: isHead, call))
+      if !isHead { try await admit() }
+      return HTTPResponse(status: 206, headers: headers, body: try await body(plan, part, isHead: isHead, page, call))
     }
-  }
-
-  private func page(
-    _ entry: EntryReference, version: Int64?, cursor: String?, limit: Int, _ call: GatewayCall
-  ) async throws(Problem) -> DownloadPlan {
-    try await perform(UserOperations.GetDownloadPlan(entry: entry, version: version, cursor: cursor, limit: limit), call)
   }
 
   /// A range counts only for the version that it was meant for (RFC 9110, 13.1.5); a date never names a version.
@@ -52,14 +60,14 @@ extension GatewayService {
   }
 
   private func body(
-    _ plan: DownloadPlan, _ range: Range<Int>, isHead: Bool, _ call: GatewayCall
+    _ plan: DownloadPlan, _ range: Range<Int>, isHead: Bool, _ page: @escaping PlanPage, _ call: GatewayCall
   ) async throws(Problem) -> HTTPResponseBody {
     guard !range.isEmpty else { return .bytes([]) }
     if isHead { return .stream(length: range.count) { nil } }
     let content = RawContent(
       plan: plan, range: Int64(range.lowerBound)..<Int64(range.upperBound),
       nextPage: { cursor throws(Problem) in
-        try await self.page(.id(plan.file.id), version: plan.version, cursor: cursor, limit: Limits.blocksPerRequest, call)
+        try await page(plan.version, cursor, Limits.blocksPerRequest)
       },
       read: { block throws(Problem) in
         let signer = try await self.transferSigner(knowing: block.strays ?? [])

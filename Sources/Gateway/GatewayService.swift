@@ -18,6 +18,7 @@ package final class GatewayService: Sendable {
   let metrics: GatewayMetrics
   let blocks: BlockReader
   let waiting: WaitingRoom
+  let bell: ChangeBell
   private let signer: CapabilitySigner
   private let registry: Metrics
 
@@ -38,14 +39,19 @@ package final class GatewayService: Sendable {
       client: client, pool: BufferPool(bufferCapacity: Limits.blockBytes, limit: configuration.rawBuffers), time: time,
       logger: logger.component("raw"), metrics: self.metrics)
     waiting = WaitingRoom(limit: configuration.waitingLimit)
+    bell = ChangeBell(control: control, logger: logger.component("changes"))
   }
 
   /// Begins to follow the coordinator.
-  package func start() { views.start() }
+  package func start() {
+    views.start()
+    bell.start()
+  }
 
   /// Ends what waits: long-polls and event streams answer at once, so that the server can drain.
   package func stop() {
     waiting.close()
+    bell.stop()
     views.stop()
   }
 
@@ -70,7 +76,8 @@ package final class GatewayService: Sendable {
   }
 
   var routes: [RouteDescription] {
-    accountRoutes + uploadRoutes + batchRoutes + treeRoutes + downloadRoutes + changeRoutes + operationRoutes
+    accountRoutes + uploadRoutes + batchRoutes + treeRoutes + revisionRoutes + downloadRoutes + shareRoutes + linkRoutes + publicLinkRoutes
+      + changeRoutes + operationRoutes
   }
 
   /// Turns a request without a readable token away before its body is read.

@@ -59,7 +59,16 @@ enum OpenAPIDocument {
 
   private static func pathParameters(_ pattern: String) -> [JSONValue] {
     pattern.split(separator: "/").filter { $0.hasPrefix("{") }.map { part in
-      ["name": .string(String(part.dropFirst().dropLast())), "in": "path", "required": true, "schema": Schema.identifier.json]
+      let name = String(part.dropFirst().dropLast())
+      return ["name": .string(name), "in": "path", "required": true, "schema": schema(ofPathParameter: name).json]
+    }
+  }
+
+  private static func schema(ofPathParameter name: String) -> Schema {
+    switch name {
+    case "version": .integer(minimum: 1, maximum: nil)
+    case "user", "token": .string
+    default: .identifier
     }
   }
 

@@ -72,3 +72,29 @@ struct DownloadBatchRequest: Decodable, Sendable {
   }
   var entries: [Item]
 }
+
+/// Exactly one of the two.
+struct RewindRequest: Decodable, Sendable {
+  var time: WallTime?
+  var cursor: String?
+}
+
+struct RestoreRequest: Decodable, Sendable {
+  /// Where it goes; where it was when absent.
+  var path: String?
+}
+
+struct ShareRequest: Decodable, Sendable {
+  var role: Role
+}
+
+struct LinkRequest: Decodable, Sendable {
+  var expiresAt: WallTime?
+  var password: String?
+  var maxDownloads: Int64?
+  private enum CodingKeys: String, CodingKey {
+    case password
+    case expiresAt = "expires_at"
+    case maxDownloads = "max_downloads"
+  }
+}

@@ -16,6 +16,12 @@ enum SchemaName: String, Sendable, CaseIterable {
   case completeBatchRequest = "CompleteBatchRequest", completeBatch = "CompleteBatch", fileResult = "FileResult"
   case plannedBlock = "PlannedBlock", downloadPlan = "DownloadPlan"
   case downloadBatchRequest = "DownloadBatchRequest", downloadBatch = "DownloadBatch", planResult = "PlanResult"
+  case rewindRequest = "RewindRequest", rewind = "Rewind", trashItem = "TrashItem", trashPage = "TrashPage", emptied = "EmptiedTrash"
+  case restoreRequest = "RestoreRequest", changeSetRequest = "ChangeSetRequest", changeSetItem = "ChangeSetItem"
+  case changeSet = "ChangeSet", changeSetResult = "ChangeSetResult"
+  case shareRequest = "ShareRequest", share = "Share", sharePage = "SharePage", linkRequest = "LinkRequest", link = "Link"
+  case linkPage = "LinkPage", linkItem = "LinkItem", linkContent = "LinkContent"
+  case notification = "Notification", notificationPage = "NotificationPage"
   case change = "Change", changesPage = "ChangesPage", readiness = "Readiness"
 
   var schema: Schema {
@@ -26,6 +32,11 @@ enum SchemaName: String, Sendable, CaseIterable {
       .completeBatchRequest, .completeBatch, .fileResult, .missingBlock:
       uploadSchema
     case .block, .signedTarget, .plannedBlock, .downloadPlan, .downloadBatchRequest, .downloadBatch, .planResult: transferSchema
+    case .rewindRequest, .rewind, .trashItem, .trashPage, .emptied, .restoreRequest, .changeSetRequest, .changeSetItem, .changeSet,
+      .changeSetResult:
+      revisionSchema
+    case .shareRequest, .share, .sharePage, .linkRequest, .link, .linkPage, .linkItem, .linkContent, .notification, .notificationPage:
+      sharingSchema
     default: fileSchema
     }
   }
@@ -84,13 +95,16 @@ enum SchemaName: String, Sendable, CaseIterable {
     case .versionPage: .page(of: .version)
     case .change:
       .object([
-        .must("sequence", .count), .must("action", .choice(["created", "modified", "moved", "deleted"])), .must("entry", .reference(.file)),
-        .may("old_path", .string), .must("at", .time),
+        .must("sequence", .count), .must("action", .choice(["created", "modified", "moved", "deleted", "entered", "left"])),
+        .must("entry", .reference(.file)), .may("old_path", .string), .must("at", .time),
+        .may("actor", .string, "Who did it, when it was not the owner."), .may("share", .identifier, "The shared entry it happened in."),
       ])
     case .changesPage:
       .object([
         .must("changes", .array(.reference(.change))), .must("cursor", .string, "Where to go on; keep it after applying the page."),
         .must("has_more", .boolean), .must("reset", .boolean, "The cursor cannot be continued: list everything anew."),
+        .may("follow", .choice(["stream", "poll"]), "How to go on: hold the stream of hints, or ask again later."),
+        .may("poll_seconds", .count, "How much later."),
       ])
     default: .object([.must("ready", .boolean), .may("reason", .string)])
     }
@@ -103,6 +117,7 @@ enum SchemaName: String, Sendable, CaseIterable {
       .may("mime_type", .string),
       .must("modified_at", .time), .must("executable", .boolean), .may("target", .string, "A symlink's."), .must("owner", .string),
       .must("role", .choice(["read", "write", "admin", "owner"])),
+      .may("case_clash", .boolean, "In listings: a neighbour has the same name but for upper and lower case."),
     ]
   }
 }

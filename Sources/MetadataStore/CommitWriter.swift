@@ -27,12 +27,14 @@ final class CommitWriter: Sendable {
   private let connection: SQLiteConnection
   private let context: WriterContext
   private let time: any TimeSource
+  private let hub: ChangeHub
   private let thread: BlockingPool
   private let queueLimit: Int
   private let line = Mutex(Line())
 
   /// - Parameter queueLimit: mutations that may wait; one more is refused as `busy`.
-  init(connection: SQLiteConnection, context: WriterContext, time: any TimeSource, queueLimit: Int = 4096) {
+  init(connection: SQLiteConnection, context: WriterContext, time: any TimeSource, hub: ChangeHub, queueLimit: Int = 4096) {
+    self.hub = hub
     self.connection = connection
     self.context = context
     self.time = time
@@ -115,8 +117,10 @@ final class CommitWriter: Sendable {
       if (error as? SQLiteError)?.code == .inputOutput { stopWriting(error) }
       for answer in answers { answer(mapped) }
       for job in batch[answers.count...] { job.fail(mapped) }
+      _ = context.takeChanged()
       return
     }
+    hub.publish(context.takeChanged())
     for answer in answers { answer(nil) }
   }
 

@@ -14,17 +14,83 @@ extension WriteTransaction {
       DELETE FROM idempotency_keys WHERE (user, key) IN
         (SELECT user, key FROM idempotency_keys WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
       """, .time(now), .int(WriteTransaction.expiryStep))
+    gone += try forgetOldVersions()
+    gone += try emptyOldTrash()
+    gone += try trimFeeds()
+    gone += try db.run(
+      "DELETE FROM links WHERE id IN (SELECT id FROM links WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+      .time(now - context.options.memory), .int(WriteTransaction.expiryStep))
     gone += try purgeSome()
     return gone
   }
 
+  /// Versions whose retention is over. The present one of a file has none.
+  private func forgetOldVersions() throws -> Int {
+    let old = try db.all(
+      "SELECT \(VersionRow.columns), ns, entry FROM versions WHERE superseded_at <= ? ORDER BY superseded_at LIMIT ?",
+      .time(now - context.options.retention), .int(WriteTransaction.expiryStep)
+    ) { (version: VersionRow($0), namespace: $0.int64(11), entry: $0.id(12) as EntryID) }
+    for (version, namespace, id) in old {
+      guard let owner = try ownerOf(namespace) else { continue }
+      try edit(owner) { editor in
+        try editor.release(version.list)
+        try db.run(
+          "DELETE FROM versions WHERE ns = ? AND entry = ? AND version = ?", .integer(namespace), .id(id), .integer(version.version))
+      }
+    }
+    return old.count
+  }
+
+  /// What was in the trash for long enough begins to be deleted for good.
+  private func emptyOldTrash() throws -> Int {
+    let old = try db.all(
+      "SELECT ns, id FROM entries WHERE removed_at <= ? AND removed_at IS NOT NULL AND purging = 0 ORDER BY removed_at LIMIT ?",
+      .time(now - context.options.retention), .int(WriteTransaction.expiryStep)
+    ) { (namespace: $0.int64(0), id: $0.id(1) as EntryID) }
+    for (namespace, id) in old {
+      try db.run("UPDATE entries SET purging = 1 WHERE ns = ? AND id = ?", .integer(namespace), .id(id))
+    }
+    return old.count
+  }
+
+  /// Namespaces that one call looks at.
+  private static let trimStep = 64
+
+  /// Forgets changes that are older than the feed keeps, a few namespaces a call, round and round.
+  private func trimFeeds() throws -> Int {
+    let next = try db.all(
+      """
+      SELECT n.number, n.trimmed FROM namespaces n WHERE n.number > ? ORDER BY n.number LIMIT ?
+      """, .integer(context.trimmedUpTo), .int(WriteTransaction.trimStep)
+    ) { (number: $0.int64(0), trimmed: $0.int64(1)) }
+    context.trimmedUpTo = next.count < WriteTransaction.trimStep ? 0 : next.last?.number ?? 0
+    var gone = 0
+    for (namespace, trimmed) in next { gone += try trim(namespace, after: trimmed) }
+    return gone
+  }
+
+  private func trim(_ namespace: Int64, after trimmed: Int64) throws -> Int {
+    let end = try db.first(
+      """
+      SELECT max(sequence) FROM (SELECT sequence, at FROM changes WHERE ns = ? AND sequence > ? ORDER BY sequence LIMIT ?) WHERE at <= ?
+      """, .integer(namespace), .integer(trimmed), .int(WriteTransaction.expiryStep), .time(now - context.options.feedRetention)
+    ) { $0.optionalInt64(0) }
+    guard let end, let end else { return 0 }
+    try db.run("UPDATE namespaces SET trimmed = ? WHERE number = ?", .integer(end), .integer(namespace))
+    try db.run(
+      """
+      DELETE FROM share_changes WHERE ns = ? AND sequence <= ?
+      """, .integer(namespace), .integer(end))
+    return try db.run("DELETE FROM changes WHERE ns = ? AND sequence <= ?", .integer(namespace), .integer(end))
+  }
+
   private func endOverdueUploads() throws -> Int {
     let overdue = try db.all(
-      "SELECT \(UploadRow.columns), ns FROM uploads WHERE expires_at <= ? ORDER BY expires_at LIMIT ?", .time(now),
+      "SELECT \(UploadRow.columns) FROM uploads WHERE expires_at <= ? ORDER BY expires_at LIMIT ?", .time(now),
       .int(WriteTransaction.expiryStep)
-    ) { (upload: UploadRow($0), namespace: $0.int64(20)) }
-    for (upload, namespace) in overdue {
-      if upload.status == .uploading, let principal = try ownerOf(namespace) {
+    ) { UploadRow($0) }
+    for upload in overdue {
+      if upload.status == .uploading, let principal = try ownerOf(upload.namespace) {
         try edit(principal) { try $0.end(upload, as: .expired) }
       } else {
         try db.run("DELETE FROM uploads WHERE number = ?", .integer(upload.number))

@@ -74,7 +74,65 @@ package protocol MetadataStore: ClusterMetadata {
   func versions(
     of entry: EntryReference, limit: Int, cursor: String?, for principal: Principal
   ) async throws(MetadataError) -> Page<VersionInfo>
+
+  // MARK: Revisions and trash
+
+  func restoreVersion(
+    _ operation: UserOperations.RestoreVersion, for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> FileEntry
+  /// What was removed last first.
+  func trash(limit: Int, cursor: String?, for principal: Principal) async throws(MetadataError) -> Page<TrashItem>
+  func restoreFromTrash(
+    _ operation: UserOperations.RestoreFromTrash, for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> FileEntry
+  /// Deletes for good one entry of the trash, or all of it; answers how many.
+  func emptyTrash(_ entry: EntryID?, for principal: Principal) async throws(MetadataError) -> Int
+  func rewind(
+    _ operation: UserOperations.Rewind, for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> RewindResult
+  /// All or nothing.
+  /// - Parameter completions: one for each step, nil but for those that complete an upload.
+  func apply(
+    _ request: ChangeSetRequest, completions: [Completion?], for principal: Principal, once: IdempotencyKey?
+  ) async throws(MetadataError) -> ChangeSetResponse
+
+  // MARK: Shares and links
+
+  func share(_ operation: UserOperations.Share, for principal: Principal) async throws(MetadataError) -> ShareInfo
+  func unshare(_ operation: UserOperations.Unshare, for principal: Principal) async throws(MetadataError)
+  func shares(
+    of entry: EntryReference, limit: Int, cursor: String?, for principal: Principal
+  ) async throws(MetadataError) -> Page<ShareInfo>
+  func shared(limit: Int, cursor: String?, for principal: Principal) async throws(MetadataError) -> Page<ShareInfo>
+  /// The answer has no token: the caller made it.
+  func createLink(_ link: NewLink, for principal: Principal, once: IdempotencyKey?) async throws(MetadataError) -> LinkInfo
+  func links(
+    of entry: EntryReference?, limit: Int, cursor: String?, for principal: Principal
+  ) async throws(MetadataError) -> Page<LinkInfo>
+  func revokeLink(_ link: LinkID, for principal: Principal) async throws(MetadataError)
+  /// - Throws: `.notFound` for a link that opens nothing.
+  func linkPassword(tokenHash: [UInt8]) async throws(MetadataError) -> LinkPassword
+  /// The password is checked already.
+  func linkContent(tokenHash: [UInt8], path: String, limit: Int, cursor: String?) async throws(MetadataError) -> LinkContent
+  /// The password is checked already.
+  /// - Parameter counts: whether the first page counts as a download, which happens before it is answered.
+  func linkPlan(
+    tokenHash: [UInt8], path: String, version: Int64?, cursor: String?, limit: Int, counts: Bool
+  ) async throws(MetadataError) -> DownloadPlan
+
+  // MARK: The feed
+
   func changes(since cursor: String?, limit: Int, for principal: Principal) async throws(MetadataError) -> ChangesPage
+  /// What others did, the newest first.
+  func notifications(limit: Int, cursor: String?, for principal: Principal) async throws(MetadataError) -> Page<Notification>
+  /// Says which namespaces change, when they do.
+  var hub: ChangeHub { get }
+
+  // MARK: Operators
+
+  func users(limit: Int, cursor: String?) async throws(MetadataError) -> Page<UserAccount>
+  /// - Throws: `.refused` with `.notFound` when there is no such user.
+  func administer(_ user: String, _ change: UserChange) async throws(MetadataError)
 
   // MARK: Keeping
 
@@ -151,6 +209,42 @@ package struct NewDevice: Sendable {
     self.tokenHash = tokenHash
     self.expiresAt = expiresAt
   }
+}
+
+package enum UserChange: Sendable, Equatable {
+  /// Bytes; nil is unlimited.
+  case quota(Int64?)
+  case disabled(Bool)
+  /// As `createUser` takes it; all devices are logged out.
+  case password(String)
+}
+
+/// A link to be made.
+package struct NewLink: Sendable, Equatable {
+  package var id: LinkID
+  package var entry: EntryReference
+  package var tokenHash: [UInt8]
+  /// Hashed already.
+  package var password: String?
+  package var expiresAt: WallTime?
+  package var maxDownloads: Int64?
+  package init(
+    id: LinkID, entry: EntryReference, tokenHash: [UInt8], password: String? = nil, expiresAt: WallTime? = nil, maxDownloads: Int64? = nil
+  ) {
+    self.id = id
+    self.entry = entry
+    self.tokenHash = tokenHash
+    self.password = password
+    self.expiresAt = expiresAt
+    self.maxDownloads = maxDownloads
+  }
+}
+
+/// What opens a link beside its token.
+package enum LinkPassword: Sendable, Equatable {
+  case none
+  /// As `NewLink` had it.
+  case record(String)
 }
 
 /// Makes a repeated request take effect once: the key that the client chose, and a hash of what it asked.

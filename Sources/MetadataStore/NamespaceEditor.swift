@@ -9,6 +9,8 @@ struct NamespaceState: Equatable {
   var used: Int64
   var reserved: Int64
   var files: Int64
+  /// Shares of its entries.
+  var shares: Int64
 }
 
 /// One mutation of one namespace: reads its row at the start, gives out sequence numbers and times, and writes the row at the end.
@@ -16,28 +18,42 @@ struct NamespaceState: Equatable {
 /// What must hold: a change's time is above that of the change before; `state` is what the row says whenever no mutation runs.
 final class NamespaceEditor: MetadataReading {
   let transaction: WriteTransaction
+  let view: TreeView
+  /// Who does it.
   let principal: Principal
+  /// The owner's.
   let quota: Int64?
   var state: NamespaceState
   private var saved: NamespaceState
+  /// Shared entries among a folder and those above it, by the folder; kept while nothing moves.
+  var sharedAbove: [EntryID: [SharedRoot]] = [:]
+  /// Blocks that a member may count as had beside those of their own files; nil until somebody asked.
+  var readable: Set<BlockID>?
+  /// Names of entries that are set aside while others take their places.
+  var heldNames: [EntryID: String] = [:]
 
   var db: SQLiteConnection { transaction.db }
-  var namespace: Int64 { principal.namespaceNumber }
+  var namespace: Int64 { view.namespace }
+  /// Who does it, where that is not the owner.
+  var author: Int64?
   var context: WriterContext { transaction.context }
   var now: WallTime { transaction.now }
 
-  init(_ transaction: WriteTransaction, _ principal: Principal) throws {
+  init(_ transaction: WriteTransaction, _ view: TreeView, _ principal: Principal) throws {
     self.transaction = transaction
+    self.view = view
+    author = view.mount == nil ? nil : principal.userNumber
     self.principal = principal
     let row = try transaction.db.first(
       """
-      SELECT n.sequence, n.last_time, n.used, n.reserved, n.files, u.quota
+      SELECT n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, u.quota
       FROM namespaces n JOIN users u ON u.number = n.owner WHERE n.number = ?
-      """, .integer(principal.namespaceNumber)
+      """, .integer(view.namespace)
     ) {
       (
         NamespaceState(
-          sequence: $0.int64(0), lastTime: $0.time(1), used: $0.int64(2), reserved: $0.int64(3), files: $0.int64(4)), $0.optionalInt64(5)
+          sequence: $0.int64(0), lastTime: $0.time(1), used: $0.int64(2), reserved: $0.int64(3), files: $0.int64(4),
+          shares: $0.int64(5)), $0.optionalInt64(6)
       )
     }
     guard let row else { throw Problem(.notFound, "This user's files are no longer here.") }
@@ -48,56 +64,57 @@ final class NamespaceEditor: MetadataReading {
   func save() throws {
     guard state != saved else { return }
     try db.run(
-      "UPDATE namespaces SET sequence = ?, last_time = ?, used = ?, reserved = ?, files = ? WHERE number = ?", .integer(state.sequence),
-      .time(state.lastTime), .integer(state.used), .integer(state.reserved), .integer(state.files), .integer(namespace))
+      "UPDATE namespaces SET sequence = ?, last_time = ?, used = ?, reserved = ?, files = ?, shares = ? WHERE number = ?",
+      .integer(state.sequence), .time(state.lastTime), .integer(state.used), .integer(state.reserved), .integer(state.files),
+      .integer(state.shares), .integer(namespace))
+    if state.sequence != saved.sequence { context.noteChanged(namespace) }
     saved = state
   }
 
-  /// Runs one item of a batch so that its failure undoes it alone.
-  func item<T>(_ body: () throws -> T) throws -> ItemResult<T> {
-    let before = state
-    do {
-      return ItemResult(value: try db.savepoint(body))
-    } catch let problem as Problem {
-      state = before
-      return ItemResult(problem: problem)
-    }
-  }
-
   /// Writes the next change of the feed.
+  ///
+  /// - Parameters:
+  ///   - row: the entry as it is now; with `.deleted` as it was.
+  ///   - path: where it is now.
+  ///   - was: the entry before, unless the change made it.
+  ///   - oldPath: with `.moved`: where it was.
   /// - Returns: the change's time, which is also the commit time of what it tells of.
   @discardableResult
-  func record(_ action: Change.Action, _ row: EntryRow, path: String, oldPath: String? = nil) throws -> WallTime {
+  func record(_ action: Change.Action, _ row: EntryRow, path: String, was: EntryRow? = nil, oldPath: String? = nil) throws -> WallTime {
     state.sequence += 1
     state.lastTime = max(now, WallTime(microseconds: state.lastTime.microseconds + 1))
     try db.run(
       """
       INSERT INTO changes (ns, sequence, at, action, entry, parent, path, old_path, kind, version, size, content_hash, mime_type,
-        modified_at, executable, target) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        modified_at, executable, target, author, old_parent, old_version, old_modified_at, old_executable)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, .integer(namespace), .integer(state.sequence), .time(state.lastTime), .int(action.number), .id(row.id),
       row.parent.map { .id($0) } ?? .blob([]), .text(path), .text(oldPath), .int(row.kind.number), .integer(row.version),
-      .integer(row.size), .blob(row.contentHash), .text(row.mimeType), .time(row.modifiedAt), .flag(row.executable), .text(row.target))
+      .integer(row.size), .blob(row.contentHash), .text(row.mimeType), .time(row.modifiedAt), .flag(row.executable), .text(row.target),
+      .integer(author), was.map { $0.parent.map { .id($0) } ?? .blob([]) } ?? .null, .integer(was?.version),
+      .integer(was?.modifiedAt.nanoseconds), .integer(was.map { $0.executable ? 1 : 0 }))
+    if state.shares > 0 { try recordForMembers(action, row, path: path, was: was, oldPath: oldPath ?? path) }
     return state.lastTime
   }
 
   func insert(_ row: EntryRow) throws {
     try db.run(
       """
-      INSERT INTO entries (ns, id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO entries (ns, id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, name_key)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, .integer(namespace), .id(row.id), row.parent.map { .id($0) } ?? .blob([]), .text(row.name), .int(row.kind.number),
       .integer(row.version), .integer(row.size), .blob(row.contentHash), .text(row.mimeType), .time(row.modifiedAt),
-      .flag(row.executable), .text(row.target))
+      .flag(row.executable), .text(row.target), .text(NameKey.make(row.name)))
   }
 
   /// Writes all of a row but its id, kind and removal.
   func update(_ row: EntryRow) throws {
     try db.run(
       """
-      UPDATE entries SET parent = ?, name = ?, version = ?, size = ?, content_hash = ?, mime_type = ?, modified_at = ?, executable = ?
-      WHERE ns = ? AND id = ?
+      UPDATE entries SET parent = ?, name = ?, version = ?, size = ?, content_hash = ?, mime_type = ?, modified_at = ?, executable = ?,
+        name_key = ? WHERE ns = ? AND id = ?
       """, row.parent.map { .id($0) } ?? .blob([]), .text(row.name), .integer(row.version), .integer(row.size), .blob(row.contentHash),
-      .text(row.mimeType), .time(row.modifiedAt), .flag(row.executable), .integer(namespace), .id(row.id))
+      .text(row.mimeType), .time(row.modifiedAt), .flag(row.executable), .text(NameKey.make(row.name)), .integer(namespace), .id(row.id))
   }
 
   func insert(_ version: VersionRow, of entry: EntryID) throws {
@@ -122,12 +139,59 @@ final class NamespaceEditor: MetadataReading {
   }
 }
 
+extension NamespaceEditor {
+  /// A living entry of this namespace that the caller may do this with.
+  func locate(_ reference: EntryReference, for operation: FileOperation) throws -> Located {
+    let found = try locate(reference, for: operation, principal)
+    precondition(found.view.namespace == namespace, "an editor is made for the namespace that its entries are in")
+    return found
+  }
+
+  /// - Throws: unless the caller may do this at an entry of this namespace.
+  func require(_ operation: FileOperation, at id: EntryID, _ path: String) throws {
+    guard view.mount != nil else { return }
+    // Above what is shared the caller sees nothing, and may make nothing there either.
+    guard let role = try role(at: id, view, principal) else {
+      throw Problem(.forbidden, "Only what is inside of \(view.callerPath(path)) is shared with you.")
+    }
+    try operation.check(role, view.callerPath(path))
+  }
+
+  func document(_ row: EntryRow, _ path: RemotePath) throws -> FileEntry {
+    view.document(row, path: path.text, role: try role(at: row.id, view, principal) ?? .read)
+  }
+
+  /// - Throws: `.quota` when the namespace holds more than it may; called after something was added.
+  func checkQuota() throws {
+    guard let quota, state.used + state.reserved > quota else { return }
+    throw Problem(.quota, "This needs \(state.used + state.reserved - quota) bytes more than the quota of \(quota): make room first.")
+  }
+}
+
+/// What two names share that differ in upper and lower case only.
+enum NameKey {
+  /// Nil when the name is its own key, as most are: then no index holds it twice.
+  static func make(_ name: String) -> String? {
+    if name.utf8.allSatisfy({ $0 < 0x80 && !(0x41...0x5a).contains($0) }) { return nil }
+    let key = name.lowercased()
+    return key.utf8.elementsEqual(name.utf8) ? nil : key
+  }
+}
+
 extension WriteTransaction {
-  /// Runs one mutation of the principal's namespace.
-  func edit<T>(_ principal: Principal, _ body: (NamespaceEditor) throws -> T) throws -> T {
-    let editor = try NamespaceEditor(self, principal)
+  /// Runs one mutation of the principal's own namespace.
+  func edit<T>(_ principal: Principal, _ body: (NamespaceEditor) throws -> T) throws -> T { try edit(principal.view, principal, body) }
+
+  /// Runs one mutation of a namespace that the principal sees.
+  func edit<T>(_ view: TreeView, _ principal: Principal, _ body: (NamespaceEditor) throws -> T) throws -> T {
+    let editor = try NamespaceEditor(self, view, principal)
     let value = try body(editor)
     try editor.save()
     return value
+  }
+
+  /// Runs one mutation of the namespace that an entry is in.
+  func edit<T>(_ reference: EntryReference, _ principal: Principal, _ body: (NamespaceEditor) throws -> T) throws -> T {
+    try edit(try view(of: reference, principal), principal, body)
   }
 }

@@ -49,9 +49,11 @@ extension Change.Action {
     case .modified: 1
     case .moved: 2
     case .deleted: 3
+    case .entered: 4
+    case .left: 5
     }
   }
-  init(number: Int) { self = [.created, .modified, .moved, .deleted][number] }
+  init(number: Int) { self = [.created, .modified, .moved, .deleted, .entered, .left][number] }
 }
 
 extension ConflictPolicy {

@@ -53,7 +53,7 @@ extension SQLiteMetadataStore {
     _ request: UploadRequest, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> UploadState {
     try await writer.write { transaction in
-      try transaction.once(key, principal) { try transaction.edit(principal) { try $0.openUpload(request) } }
+      try transaction.once(key, principal) { try transaction.openUpload(request, principal) }
     }
   }
 
@@ -62,9 +62,7 @@ extension SQLiteMetadataStore {
   ) async throws(MetadataError) -> [ItemResult<UploadState>] {
     try await writer.write { transaction in
       try transaction.once(key, principal) {
-        try transaction.edit(principal) { editor in
-          try requests.map { request in try editor.item { try editor.openUpload(request) } }
-        }
+        try requests.map { request in try transaction.item { try transaction.openUpload(request, principal) } }
       }
     }
   }
@@ -72,7 +70,7 @@ extension SQLiteMetadataStore {
   package func addBlocks(
     _ request: BlocksRequest, to upload: UploadID, for principal: Principal
   ) async throws(MetadataError) -> UploadState {
-    try await writer.write { try $0.edit(principal) { try $0.addBlocks(request, to: upload) } }
+    try await writer.write { try $0.addBlocks(request, to: upload, principal) }
   }
 
   package func uploadState(
@@ -87,11 +85,11 @@ extension SQLiteMetadataStore {
   }
 
   package func addReceipts(_ receipts: [Receipt], to upload: UploadID, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.edit(principal) { try $0.addReceipts(receipts, to: upload) } }
+    try await writer.write { try $0.addReceipts(receipts, to: upload, principal) }
   }
 
   package func completeUpload(_ completion: Completion, for principal: Principal) async throws(MetadataError) -> FileEntry {
-    let result = try await writer.write { try $0.edit(principal) { try $0.complete(completion) } }
+    let result = try await writer.write { try $0.complete(completion, principal) }
     if let file = result.value { return file }
     let problem = result.problem ?? Problem(.internalError, "A commit had no outcome.")
     throw MetadataError(mapping: problem)
@@ -101,18 +99,16 @@ extension SQLiteMetadataStore {
     _ completions: [Completion], for principal: Principal
   ) async throws(MetadataError) -> [ItemResult<FileEntry>] {
     try await writer.write { transaction in
-      try transaction.edit(principal) { editor in
-        try completions.map { completion in
-          let result = try editor.item { try editor.complete(completion) }
-          return result.value ?? result.problem.map { ItemResult(problem: $0) }
-            ?? ItemResult(problem: Problem(.internalError, "A commit had no outcome."))
-        }
+      try completions.map { completion in
+        let result = try transaction.item { try transaction.complete(completion, principal) }
+        return result.value ?? result.problem.map { ItemResult(problem: $0) }
+          ?? ItemResult(problem: Problem(.internalError, "A commit had no outcome."))
       }
     }
   }
 
   package func abortUpload(_ upload: UploadID, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.edit(principal) { try $0.abortUpload(upload) } }
+    try await writer.write { try $0.abortUpload(upload, principal) }
   }
 
   package func expire() async throws(MetadataError) -> Int {
@@ -123,8 +119,8 @@ extension SQLiteMetadataStore {
 
   package func stat(_ entry: EntryReference, for principal: Principal) async throws(MetadataError) -> FileEntry {
     try await readers.read { transaction in
-      let found = try transaction.locate(entry, principal)
-      return found.row.document(path: found.path, owner: principal.userName)
+      if SharedFolder.isNamed(by: entry) { return SharedFolder.document(principal) }
+      return try transaction.locate(entry, for: .stat, principal).document
     }
   }
 
@@ -141,7 +137,7 @@ extension SQLiteMetadataStore {
     _ operation: UserOperations.CreateFolder, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
     try await writer.write { transaction in
-      try transaction.once(key, principal) { try transaction.edit(principal) { try $0.createFolder(operation) } }
+      try transaction.once(key, principal) { try transaction.createFolder(operation, principal) }
     }
   }
 
@@ -149,25 +145,25 @@ extension SQLiteMetadataStore {
     _ operation: UserOperations.CreateSymlink, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
     try await writer.write { transaction in
-      try transaction.once(key, principal) { try transaction.edit(principal) { try $0.createSymlink(operation) } }
+      try transaction.once(key, principal) { try transaction.createSymlink(operation, principal) }
     }
   }
 
   package func updateEntry(
     _ operation: UserOperations.UpdateEntry, for principal: Principal
   ) async throws(MetadataError) -> FileEntry {
-    try await writer.write { try $0.edit(principal) { try $0.updateEntry(operation) } }
+    try await writer.write { try $0.updateEntry(operation, principal) }
   }
 
   package func deleteEntry(_ operation: UserOperations.DeleteEntry, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.edit(principal) { try $0.deleteEntry(operation) } }
+    try await writer.write { try $0.edit(operation.entry, principal) { try $0.deleteEntry(operation) } }
   }
 
   package func copyEntry(
     _ operation: UserOperations.CopyEntry, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
     try await writer.write { transaction in
-      try transaction.once(key, principal) { try transaction.edit(principal) { try $0.copyEntry(operation) } }
+      try transaction.once(key, principal) { try transaction.copyEntry(operation, principal) }
     }
   }
 

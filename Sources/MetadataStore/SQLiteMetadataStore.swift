@@ -13,6 +13,7 @@ package final class SQLiteMetadataStore: MetadataStore {
   let options: MetadataOptions
   let time: any TimeSource
   let repairPages = RepairPages()
+  package let hub = ChangeHub()
   private let lock: File
   private let path: String
   /// For calls that take long and are rare: opening, closing, backup.
@@ -59,7 +60,7 @@ package final class SQLiteMetadataStore: MetadataStore {
     var reading = SQLiteConnection.Options()
     reading.readOnly = true
     readers = ReaderPool(try (0..<max(1, options.readers)).map { _ in try SQLiteConnection(path, reading) })
-    writer = CommitWriter(connection: connection, context: WriterContext(settings: settings, options: options), time: time)
+    writer = CommitWriter(connection: connection, context: WriterContext(settings: settings, options: options), time: time, hub: hub)
   }
 
   package func backUp(to path: String) async throws(MetadataError) {
@@ -78,6 +79,7 @@ package final class SQLiteMetadataStore: MetadataStore {
   package func close() async {
     // Both only wait for what was accepted; a refusal of the pool means that somebody else is closing already.
     _ = try? await SQLiteMetadataStore.slow.run {
+      self.hub.close()
       self.writer.shutDown()
       self.readers.shutDown()
     }

@@ -30,6 +30,10 @@ final class WriterContext: @unchecked Sendable {
   private var cachedLayout: Layout?
   private var cachedNodes: [NodeID: NodeRecord]?
   private var random = SystemRandomNumberGenerator()
+  /// Feeds of namespaces up to this one were looked at for what is too old.
+  var trimmedUpTo: Int64 = 0
+  /// Namespaces with changes that are not committed yet.
+  private var changed: Set<Int64> = []
 
   init(settings: ClusterIdentity, options: MetadataOptions) {
     self.settings = settings
@@ -39,6 +43,14 @@ final class WriterContext: @unchecked Sendable {
   func forget() {
     cachedLayout = nil
     cachedNodes = nil
+  }
+
+  func noteChanged(_ namespace: Int64) { changed.insert(namespace) }
+
+  /// The namespaces that the transaction has changed, or tried to; forgets them.
+  func takeChanged() -> Set<Int64> {
+    defer { changed = [] }
+    return changed
   }
 
   func layout(_ transaction: some MetadataReading) throws -> Layout {
@@ -69,6 +81,10 @@ package struct MetadataOptions: Sendable {
   package var memory: Duration = .seconds(24 * 3600)
   /// Whether copies count that their nodes have not synced; for benchmarks against systems that do not sync either.
   package var countsRelaxedReceipts = false
+  /// How long a version is kept after another took its place, and an entry in the trash.
+  package var retention: Duration = .seconds(30 * 24 * 3600)
+  /// How long changes are kept. Rewinding goes back no further.
+  package var feedRetention: Duration = .seconds(30 * 24 * 3600)
   /// A bound on the database's size in pages of 4 KiB; nil leaves it to the disk.
   package var maximumPages: Int?
   package var readers = 4

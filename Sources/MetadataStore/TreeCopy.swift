@@ -2,49 +2,91 @@ internal import BlockModel
 internal import SQLiteDatabase
 internal import ServiceAPI
 
-extension NamespaceEditor {
-  /// Entries that one copy may make: it is one transaction, and others wait for it.
-  static let copyLimit = 50_000
-
-  /// Copies a file, symlink or folder with all below. No bytes move: the copies refer to the same blocks. Versions start anew.
-  func copyEntry(_ operation: UserOperations.CopyEntry) throws -> FileEntry {
-    let found = try locate(operation.entry, principal)
-    let target = try RemotePath.checked(operation.newPath)
-    guard let name = target.name, let above = target.parent else { throw Problem(.alreadyExists, "The root is a folder.") }
-    guard found.row.parent != nil else { throw Problem(.forbidden, "The root cannot be copied.") }
-    if found.row.kind == .folder, try target.isInside(RemotePath.checked(found.path)) {
-      throw Problem(.conflict, "A folder cannot be copied into itself.")
-    }
-    let parent = try folder(above, principal)
-    if let other = try child(namespace, parent.id, name.text) {
-      throw Problem(.alreadyExists, "There is already a \(other.kind.rawValue) at \(target.text).", current: document(other, target))
-    }
-    let top = try copy(found.row, named: name.text, into: parent.id, path: target.text)
-    guard found.row.kind == .folder else { return document(top, target) }
-    var made = 1
-    var folders = [(source: found.row.id, copy: top.id, path: target.text, depth: target.components.count)]
-    while let next = folders.popLast() {
-      let children = try db.all(
-        "SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND parent = ? AND removed_at IS NULL LIMIT ?", .integer(namespace),
-        .id(next.source), .int(NamespaceEditor.copyLimit)
-      ) { EntryRow($0) }
-      made += children.count
-      guard made <= NamespaceEditor.copyLimit else {
-        throw Problem(.tooLarge, "A folder with more than \(NamespaceEditor.copyLimit) entries has to be copied in parts.")
-      }
-      guard children.isEmpty || next.depth < Limits.pathDepth else {
-        throw Problem(.invalidName, "What is in the folder would be deeper than \(Limits.pathDepth) folders.")
-      }
-      for row in children {
-        let path = next.path + "/" + row.name
-        let copied = try copy(row, named: row.name, into: next.copy, path: path)
-        if row.kind == .folder { folders.append((row.id, copied.id, path, next.depth + 1)) }
-      }
-    }
-    return document(top, target)
+extension WriteTransaction {
+  /// Copies a file, symlink or folder with all below, also from somebody else's tree. No bytes move.
+  func copyEntry(_ operation: UserOperations.CopyEntry, _ principal: Principal) throws -> FileEntry {
+    let source = try locate(operation.entry, for: .copyFrom, principal)
+    let (view, target) = try view(of: RemotePath.checked(operation.newPath), principal)
+    return try edit(view, principal) { try $0.copy(source, to: target) }
   }
 
-  private func copy(_ source: EntryRow, named name: String, into parent: EntryID, path: String) throws -> EntryRow {
+  /// Moves, renames, changes metadata. Between two owners a move is a copy, and the original goes to the trash of its owner.
+  func updateEntry(_ operation: UserOperations.UpdateEntry, _ principal: Principal) throws -> FileEntry {
+    guard let newPath = operation.newPath else {
+      return try edit(operation.entry, principal) { try $0.updateEntry(operation, to: nil) }
+    }
+    let path = try RemotePath.checked(newPath)
+    let found = try locate(operation.entry, for: .stat, principal)
+    if found.callerPath == path.text { return try edit(found.view, principal) { try $0.updateEntry(operation, to: nil) } }
+    if let mount = found.view.mount, mount.top == found.row.id { return try renameMount(found, to: path, principal) }
+    let (view, target) = try view(of: path, principal)
+    guard view.namespace != found.view.namespace else {
+      return try edit(found.view, principal) { try $0.updateEntry(operation, to: target) }
+    }
+    try edit(found.view, principal) { editor in
+      try editor.check(operation.ifVersion, found)
+      try editor.checkMovable(found)
+      try FileOperation.moveFrom.check(found.role, found.callerPath)
+    }
+    let copy = try edit(view, principal) { try $0.copy(found, to: target) }
+    try edit(found.view, principal) { try $0.remove(found.row, path: found.path, forever: false) }
+    return copy
+  }
+}
+
+extension NamespaceEditor {
+  /// Entries that one copy may make: it is one transaction, and others wait for it.
+  static let copyLimit = 200_000
+  private static let copyPage = 1000
+
+  /// The copies refer to the same blocks; their versions start anew.
+  func copy(_ source: Located, to target: RemotePath) throws -> FileEntry {
+    guard let name = target.name, let above = target.parent else { throw Problem(.alreadyExists, "The root is a folder.") }
+    guard source.row.parent != nil else { throw Problem(.forbidden, "The root cannot be copied.") }
+    try checkNotReserved(target)
+    if source.row.kind == .folder, source.view.namespace == namespace, try target.isInside(RemotePath.checked(source.path)) {
+      throw Problem(.conflict, "A folder cannot be copied into itself.")
+    }
+    let parent = try folder(above, view)
+    try require(.createIn, at: parent.id, above.text)
+    if let other = try child(namespace, parent.id, name.text) { throw try occupied(other, target) }
+    let from = source.view.namespace
+    let top = try copy(source.row, of: from, named: name.text, into: parent.id, path: target.text)
+    if source.row.kind == .folder { try copyBelow(source.row.id, of: from, to: top.id, target) }
+    if from != namespace { try checkQuota() }
+    return try document(top, target)
+  }
+
+  private func copyBelow(_ source: EntryID, of from: Int64, to top: EntryID, _ target: RemotePath) throws {
+    var made = 1
+    var folders = [(source: source, copy: top, path: target.text, depth: target.components.count)]
+    while let next = folders.popLast() {
+      var after = ""
+      while true {
+        let children = try db.all(
+          """
+          SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND parent = ? AND removed_at IS NULL AND name > ? ORDER BY name LIMIT ?
+          """, .integer(from), .id(next.source), .text(after), .int(NamespaceEditor.copyPage)
+        ) { EntryRow($0) }
+        made += children.count
+        guard made <= NamespaceEditor.copyLimit else {
+          throw Problem(.tooLarge, "A folder with more than \(NamespaceEditor.copyLimit) entries has to be copied in parts.")
+        }
+        guard children.isEmpty || next.depth < Limits.pathDepth else {
+          throw Problem(.invalidName, "What is in the folder would be deeper than \(Limits.pathDepth) folders.")
+        }
+        for row in children {
+          let path = next.path + "/" + row.name
+          let copied = try copy(row, of: from, named: row.name, into: next.copy, path: path)
+          if row.kind == .folder { folders.append((row.id, copied.id, path, next.depth + 1)) }
+        }
+        guard children.count == NamespaceEditor.copyPage, let last = children.last else { break }
+        after = last.name
+      }
+    }
+  }
+
+  private func copy(_ source: EntryRow, of from: Int64, named name: String, into parent: EntryID, path: String) throws -> EntryRow {
     var row = source
     row.id = context.orderedID(now)
     row.parent = parent
@@ -53,10 +95,14 @@ extension NamespaceEditor {
     try insert(row)
     let at = try record(.created, row, path: path)
     guard source.kind == .file else { return row }
-    guard var version = try version(namespace, source.id, source.version) else {
+    guard var version = try version(from, source.id, source.version) else {
       throw MetadataError(.unusable, "The database lacks the version of a file.")
     }
-    try retain(version.list)
+    if from == namespace {
+      try retain(version.list)
+    } else {
+      version.list = try store(blocks(of: version.list, from))
+    }
     version.version = 1
     version.committedAt = at
     version.author = principal.userNumber

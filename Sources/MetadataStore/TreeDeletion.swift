@@ -7,17 +7,23 @@ extension NamespaceEditor {
   static let purgeStep = 512
 
   func deleteEntry(_ operation: UserOperations.DeleteEntry) throws {
-    let found = try locate(operation.entry, principal)
+    let found = try locate(operation.entry, for: operation.forever ? .deleteForever : .delete)
     try check(operation.ifVersion, found)
-    guard found.row.parent != nil else { throw Problem(.forbidden, "The root cannot be deleted.") }
+    try checkMovable(found)
     if found.row.kind == .folder, !operation.recursive, try hasChildren(namespace, found.row.id) {
-      throw Problem(.notEmpty, "\(found.path) is not empty: delete it recursively, or what is in it first.")
+      throw Problem(.notEmpty, "\(found.callerPath) is not empty: delete it recursively, or what is in it first.")
     }
-    let at = try record(.deleted, found.row, path: found.path)
-    try db.run(
-      "UPDATE entries SET removed_at = ?, purging = ? WHERE ns = ? AND id = ?", .time(at), .flag(operation.forever), .integer(namespace),
-      .id(found.row.id))
+    try remove(found.row, path: found.path, forever: operation.forever)
     if operation.forever { _ = try purge(limit: NamespaceEditor.purgeStep) }
+  }
+
+  /// To the trash, with all below, or on the way to be deleted for good.
+  func remove(_ row: EntryRow, path: String, forever: Bool) throws {
+    let at = try record(.deleted, row, path: path, was: row)
+    try db.run(
+      "UPDATE entries SET removed_at = ?, removed_by = ?, purging = ? WHERE ns = ? AND id = ?", .time(at), .integer(principal.userNumber),
+      .flag(forever), .integer(namespace), .id(row.id))
+    sharedAbove = [:]
   }
 
   /// Takes away about `limit` rows that were deleted for good, what is in a folder before the folder. Answers how many went.
@@ -72,6 +78,7 @@ extension NamespaceEditor {
       try db.run("DELETE FROM versions WHERE ns = ? AND entry = ?", .integer(namespace), .id(row.id))
       state.files -= 1
     }
+    try transaction.forgetSharing(of: row.id, self)
     try db.run("DELETE FROM entries WHERE ns = ? AND id = ?", .integer(namespace), .id(row.id))
   }
 }

@@ -8,17 +8,25 @@ extension ReadTransaction {
 
   /// One page of a folder's children in the order of their names' bytes.
   func list(_ reference: EntryReference, limit: Int, cursor: String?, _ principal: Principal) throws -> Page<FileEntry> {
+    if SharedFolder.isNamed(by: reference) {
+      let page = try shared(limit: limit, cursor: cursor, principal)
+      return Page(items: page.items.map(\.entry), next: page.next)
+    }
     let folder = try locatedFolder(reference, principal)
     let after = try cursor.map { try ListCursor.decode($0) } ?? []
     guard after.count <= 1 else { throw ListCursor.invalid }
     let limit = min(max(1, limit), ReadTransaction.listLimit)
     let prefix = folder.path == "/" ? "/" : folder.path + "/"
-    var rows = try children(of: folder.row.id, after: after.first, limit: limit + 1, principal)
+    var rows = try children(of: folder.row.id, after: after.first, limit: limit + 1, folder.view.namespace)
     let hasMore = rows.count > limit
     if hasMore { rows.removeLast() }
-    return Page(
-      items: rows.map { $0.document(path: prefix + $0.name, owner: principal.userName) },
-      next: hasMore ? rows.last.map { ListCursor.encode([$0.name]) } : nil)
+    var clashes = CaseClashes(self, folder.view.namespace)
+    let items = try rows.map { row in
+      var document = folder.view.document(row, path: prefix + row.name, role: folder.role)
+      if try clashes.has(row) { document.caseClash = true }
+      return document
+    }
+    return Page(items: items, next: hasMore ? rows.last.map { ListCursor.encode([$0.name]) } : nil)
   }
 
   /// One page of all below a folder, parents before children, siblings by name.
@@ -28,29 +36,65 @@ extension ReadTransaction {
   func listRecursively(_ reference: EntryReference, limit: Int, cursor: String?, _ principal: Principal) throws -> Page<FileEntry> {
     let folder = try locatedFolder(reference, principal)
     let limit = min(max(1, limit), ReadTransaction.listLimit)
-    var walk = try TreeWalk(self, from: folder, after: try cursor.map { try ListCursor.decode($0) } ?? [], principal)
+    var walk = try TreeWalk(self, from: folder, after: try cursor.map { try ListCursor.decode($0) } ?? [])
+    var clashes = CaseClashes(self, folder.view.namespace)
     var items: [FileEntry] = []
     var last: [String] = []
     while let (row, names) = try walk.next(batch: limit - items.count + 1) {
       guard items.count < limit else { return Page(items: items, next: ListCursor.encode(last)) }
-      items.append(row.document(path: (folder.path == "/" ? "" : folder.path) + names.map { "/" + $0 }.joined(), owner: principal.userName))
+      var document = folder.view.document(
+        row, path: (folder.path == "/" ? "" : folder.path) + names.map { "/" + $0 }.joined(), role: folder.role)
+      if try clashes.has(row) { document.caseClash = true }
+      items.append(document)
       last = names
     }
     return Page(items: items, next: nil)
   }
 
-  func children(of folder: EntryID, after name: String?, limit: Int, _ principal: Principal) throws -> [EntryRow] {
+  func children(of folder: EntryID, after name: String?, limit: Int, _ namespace: Int64) throws -> [EntryRow] {
     try db.all(
       """
       SELECT \(EntryRow.columns) FROM entries WHERE ns = ? AND parent = ? AND removed_at IS NULL AND name > ? ORDER BY name LIMIT ?
-      """, .integer(principal.namespaceNumber), .id(folder), .text(name ?? ""), .int(limit)
+      """, .integer(namespace), .id(folder), .text(name ?? ""), .int(limit)
     ) { EntryRow($0) }
   }
 
   private func locatedFolder(_ reference: EntryReference, _ principal: Principal) throws -> Located {
-    let folder = try locate(reference, principal)
-    guard folder.row.kind == .folder else { throw Problem.noFolder(folder.path) }
+    let folder = try locate(reference, for: .list, principal)
+    guard folder.row.kind == .folder else { throw Problem.noFolder(folder.callerPath) }
     return folder
+  }
+}
+
+/// Finds siblings whose names differ in upper and lower case only. A folder whose names are all lower case, as most are, costs one look.
+private struct CaseClashes {
+  private let transaction: ReadTransaction
+  private let namespace: Int64
+  private var parent: EntryID?
+  private var isPossible = false
+
+  init(_ transaction: ReadTransaction, _ namespace: Int64) {
+    self.transaction = transaction
+    self.namespace = namespace
+  }
+
+  mutating func has(_ row: EntryRow) throws -> Bool {
+    guard let folder = row.parent else { return false }
+    if folder != parent {
+      parent = folder
+      isPossible =
+        try transaction.db.first(
+          "SELECT 1 FROM entries WHERE ns = ? AND parent = ? AND name_key IS NOT NULL AND removed_at IS NULL LIMIT 1",
+          .integer(namespace), .id(folder)
+        ) { _ in true } ?? false
+    }
+    guard isPossible else { return false }
+    let key = NameKey.make(row.name)
+    if let key, try transaction.child(namespace, folder, key) != nil { return true }
+    return try transaction.db.first(
+      "SELECT 1 FROM entries WHERE ns = ? AND parent = ? AND name_key = ? AND removed_at IS NULL AND id <> ? LIMIT 1", .integer(namespace),
+      .id(folder), .text(key ?? row.name), .id(row.id)
+    ) { _ in true } ?? false
   }
 }
 
@@ -66,16 +110,16 @@ private struct TreeWalk {
   }
 
   private let transaction: ReadTransaction
-  private let principal: Principal
+  private let namespace: Int64
   private var levels: [Level]
 
-  init(_ transaction: ReadTransaction, from top: Located, after names: [String], _ principal: Principal) throws {
+  init(_ transaction: ReadTransaction, from top: Located, after names: [String]) throws {
     self.transaction = transaction
-    self.principal = principal
+    namespace = top.view.namespace
     levels = [Level(folder: top.row.id, name: "")]
     for name in names {
       levels[levels.count - 1].after = name
-      guard let row = try transaction.child(principal.namespaceNumber, levels[levels.count - 1].folder, name), row.kind == .folder else {
+      guard let row = try transaction.child(namespace, levels[levels.count - 1].folder, name), row.kind == .folder else {
         break
       }
       levels.append(Level(folder: row.id, name: name))
@@ -86,7 +130,7 @@ private struct TreeWalk {
   mutating func next(batch: Int) throws -> (EntryRow, [String])? {
     while var level = levels.popLast() {
       if level.waiting.isEmpty, !level.isExhausted {
-        level.waiting = try transaction.children(of: level.folder, after: level.after, limit: batch, principal).reversed()
+        level.waiting = try transaction.children(of: level.folder, after: level.after, limit: batch, namespace).reversed()
         level.isExhausted = level.waiting.count < batch
       }
       guard let row = level.waiting.popLast() else { continue }

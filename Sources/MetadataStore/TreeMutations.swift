@@ -4,30 +4,26 @@ internal import ServiceAPI
 
 extension NamespaceEditor {
   /// Makes a folder. With `parents` also those above it, and one that is there already is the answer.
-  func createFolder(_ operation: UserOperations.CreateFolder) throws -> FileEntry {
-    let path = try RemotePath.checked(operation.path)
-    if let row = try lookUp(path, principal) {
-      guard operation.parents, row.kind == .folder else {
-        throw Problem(.alreadyExists, "There is already a \(row.kind.rawValue) at \(path.text).", current: document(row, path))
-      }
-      return document(row, path)
+  func createFolder(_ path: RemotePath, parents: Bool, modifiedAt: FileTime?) throws -> FileEntry {
+    if let row = try lookUp(path, view) {
+      try require(.stat, at: row.id, path.text)
+      guard parents, row.kind == .folder else { throw try occupied(row, path) }
+      return try document(row, path)
     }
-    let parent = try parentFolder(of: path, makeMissing: operation.parents)
-    return document(try makeFolder(path, in: parent, modifiedAt: operation.modifiedAt ?? FileTime(now)), path)
+    let parent = try parentFolder(of: path, makeMissing: parents)
+    return try document(try makeFolder(path, in: parent, modifiedAt: modifiedAt ?? FileTime(now)), path)
   }
 
   /// Makes a symlink; one that is there with the same target is the answer.
-  func createSymlink(_ operation: UserOperations.CreateSymlink) throws -> FileEntry {
-    let path = try RemotePath.checked(operation.path)
+  func createSymlink(_ path: RemotePath, _ operation: UserOperations.CreateSymlink) throws -> FileEntry {
     guard let name = path.name else { throw Problem(.alreadyExists, "The root is a folder.") }
     guard (1...Limits.pathBytes).contains(operation.target.utf8.count), !operation.target.utf8.contains(0) else {
       throw Problem(.malformed, "A symlink's target has 1 to \(Limits.pathBytes) bytes and no NUL.")
     }
-    if let row = try lookUp(path, principal) {
-      guard row.kind == .symlink, row.target == operation.target else {
-        throw Problem(.alreadyExists, "There is already a \(row.kind.rawValue) at \(path.text).", current: document(row, path))
-      }
-      return document(row, path)
+    if let row = try lookUp(path, view) {
+      try require(.stat, at: row.id, path.text)
+      guard row.kind == .symlink, row.target == operation.target else { throw try occupied(row, path) }
+      return try document(row, path)
     }
     let parent = try parentFolder(of: path, makeMissing: operation.parents)
     let row = EntryRow(
@@ -35,53 +31,63 @@ extension NamespaceEditor {
       target: operation.target)
     try insert(row)
     try record(.created, row, path: path.text)
-    return document(row, path)
+    return try document(row, path)
   }
 
   /// Moves, renames, changes metadata. A move onto itself is no change; onto something else it is refused.
-  func updateEntry(_ operation: UserOperations.UpdateEntry) throws -> FileEntry {
-    let found = try locate(operation.entry, principal)
+  /// - Parameter target: where it goes in this namespace, as the owner says it.
+  func updateEntry(_ operation: UserOperations.UpdateEntry, to target: RemotePath?) throws -> FileEntry {
+    let found = try locate(operation.entry, for: .update)
     try check(operation.ifVersion, found)
     var row = found.row
     var path = found.path
-    if let newPath = operation.newPath {
-      let target = try RemotePath.checked(newPath)
-      if target.text != path {
-        try move(&row, from: path, to: target)
-        path = target.text
-      }
+    if let target, target.text != path {
+      try checkMovable(found)
+      try FileOperation.moveFrom.check(found.role, found.callerPath)
+      try move(&row, from: path, to: target)
+      path = target.text
     }
     let modifiedAt = operation.modifiedAt ?? row.modifiedAt
     let executable = row.kind == .file ? operation.executable ?? row.executable : false
     if modifiedAt != row.modifiedAt || executable != row.executable {
+      let was = row
       row.modifiedAt = modifiedAt
       row.executable = executable
       try update(row)
-      try record(.modified, row, path: path)
+      try record(.modified, row, path: path, was: was)
     }
-    return row.document(path: path, owner: principal.userName)
+    return found.view.document(row, path: path, role: found.role)
   }
 
-  private func move(_ row: inout EntryRow, from path: String, to target: RemotePath) throws {
-    guard row.parent != nil else { throw Problem(.forbidden, "The root cannot be moved.") }
+  /// What is shared itself is the owner's to move and delete; a member may give the share up.
+  func checkMovable(_ found: Located) throws {
+    guard found.row.parent != nil else { throw Problem(.forbidden, "The root can be neither moved nor deleted.") }
+    guard found.row.id != found.view.mount?.top else {
+      throw Problem(.forbidden, "\(found.callerPath) is shared with you by \(found.view.owner): give the share up instead.")
+    }
+  }
+
+  func move(_ row: inout EntryRow, from path: String, to target: RemotePath) throws {
     guard let name = target.name, let above = target.parent else { throw Problem(.alreadyExists, "The root is a folder.") }
+    try checkNotReserved(target)
     // A folder's own path is a prefix of all paths inside of it, and paths of living entries are unique: this is the cycle check.
     if row.kind == .folder, try target.isInside(RemotePath.checked(path)) {
       throw Problem(.conflict, "A folder cannot be moved into itself.")
     }
-    let parent = try folder(above, principal)
-    if let other = try child(namespace, parent.id, name.text), other.id != row.id {
-      throw Problem(.alreadyExists, "There is already a \(other.kind.rawValue) at \(target.text).", current: document(other, target))
-    }
+    let parent = try folder(above, view)
+    try require(.createIn, at: parent.id, above.text)
+    if let other = try child(namespace, parent.id, name.text), other.id != row.id { throw try occupied(other, target) }
     if row.kind == .folder { try checkDepth(row.id, from: path, to: target) }
+    let was = row
     row.parent = parent.id
     row.name = name.text
     try update(row)
-    try record(.moved, row, path: target.text, oldPath: path)
+    if row.kind == .folder { sharedAbove = [:] }
+    try record(.moved, row, path: target.text, was: was, oldPath: path)
   }
 
   /// A folder that goes deeper takes what is in it along; nothing may end below the depth that paths can say.
-  private func checkDepth(_ folder: EntryID, from path: String, to target: RemotePath) throws {
+  func checkDepth(_ folder: EntryID, from path: String, to target: RemotePath) throws {
     guard target.components.count > path.utf8.count(where: { $0 == UInt8(ascii: "/") }) else { return }
     let below = try db.first(
       """
@@ -99,35 +105,52 @@ extension NamespaceEditor {
 
   // MARK: - Parts
 
-  func document(_ row: EntryRow, _ path: RemotePath) -> FileEntry { row.document(path: path.text, owner: principal.userName) }
+  func occupied(_ row: EntryRow, _ path: RemotePath) throws -> Problem {
+    Problem(
+      .alreadyExists, "There is already a \(row.kind.rawValue) at \(view.callerPath(path.text)).", current: try document(row, path))
+  }
 
   func check(_ ifVersion: Int64?, _ found: Located) throws {
     guard let ifVersion, ifVersion != found.row.version else { return }
     throw Problem(
-      .preconditionFailed, "\(found.path) is at version \(found.row.version) and not at \(ifVersion).",
-      current: found.row.document(path: found.path, owner: principal.userName))
+      .preconditionFailed, "\(found.callerPath) is at version \(found.row.version) and not at \(ifVersion).", current: found.document)
+  }
+
+  /// The root has no room for a name that means something else.
+  func checkNotReserved(_ path: RemotePath) throws {
+    guard path.components.count == 1, path.components[0].text == SharedFolder.name else { return }
+    throw Problem(.invalidName, "\(SharedFolder.path) is where the shares of others are: choose another name.")
   }
 
   /// The folder that will hold `path`, which is not the root.
   func parentFolder(of path: RemotePath, makeMissing: Bool) throws -> EntryID {
     guard let above = path.parent else { throw Problem(.alreadyExists, "The root is a folder.") }
-    if let id = try folderID(above.components, principal) { return id }
-    guard makeMissing else { return try folder(above, principal).id }
-    var parent = principal.root
+    try checkNotReserved(path)
+    let there = try folderID(above.components, view)
+    if there != nil || !makeMissing {
+      let id = try there ?? folder(above, view).id
+      try require(.createIn, at: id, above.text)
+      return id
+    }
+    var parent = view.root
+    var hasMade = false
     for length in 1...above.components.count {
       let path = RemotePath(components: Array(above.components.prefix(length)))
-      if let row = try child(namespace, parent, above.components[length - 1].text) {
-        guard row.kind == .folder else { throw Problem.noFolder(path.text) }
+      if !hasMade, let row = try child(namespace, parent, above.components[length - 1].text) {
+        guard row.kind == .folder else { throw Problem.noFolder(view.callerPath(path.text)) }
         parent = row.id
       } else {
+        if !hasMade { try require(.createIn, at: parent, path.parent?.text ?? "/") }
+        hasMade = true
         parent = try makeFolder(path, in: parent, modifiedAt: FileTime(now)).id
       }
     }
     return parent
   }
 
-  private func makeFolder(_ path: RemotePath, in parent: EntryID, modifiedAt: FileTime) throws -> EntryRow {
+  func makeFolder(_ path: RemotePath, in parent: EntryID, modifiedAt: FileTime) throws -> EntryRow {
     guard let name = path.name else { preconditionFailure("the root is made with the namespace") }
+    try checkNotReserved(path)
     let row = EntryRow(id: context.orderedID(now), parent: parent, name: name.text, kind: .folder, modifiedAt: modifiedAt)
     try insert(row)
     try record(.created, row, path: path.text)

@@ -2,13 +2,6 @@ internal import BlockModel
 internal import SQLiteDatabase
 internal import ServiceAPI
 
-/// An entry and where it is.
-struct Located {
-  var row: EntryRow
-  /// Absolute.
-  var path: String
-}
-
 extension RemotePath {
   /// - Throws: `.invalidName`.
   static func checked(_ text: String) throws(Problem) -> RemotePath {
@@ -24,6 +17,7 @@ extension Problem {
   static func noFolder(_ path: String) -> Problem { Problem(.wrongKindOfEntry, "\(path) is not a folder.") }
 }
 
+/// Paths here are the owner's.
 extension MetadataReading {
   /// The living child of this name.
   func child(_ namespace: Int64, _ parent: EntryID, _ name: String) throws -> EntryRow? {
@@ -39,19 +33,19 @@ extension MetadataReading {
   }
 
   /// Nil when nothing is there; walks the unique index from the root.
-  func lookUp(_ path: RemotePath, _ principal: Principal) throws -> EntryRow? {
-    guard let last = path.components.last else { return try entry(principal.namespaceNumber, principal.root) }
-    guard let folder = try folderID(path.components.dropLast(), principal) else { return nil }
-    return try child(principal.namespaceNumber, folder, last.text)
+  func lookUp(_ path: RemotePath, _ view: TreeView) throws -> EntryRow? {
+    guard let last = path.components.last else { return try entry(view.namespace, view.root) }
+    guard let folder = try folderID(path.components.dropLast(), view) else { return nil }
+    return try child(view.namespace, folder, last.text)
   }
 
   /// The id of the folder at the end of these names; nil when one is missing or no folder.
-  func folderID(_ names: some Sequence<EntryName>, _ principal: Principal) throws -> EntryID? {
-    var folder = principal.root
+  func folderID(_ names: some Sequence<EntryName>, _ view: TreeView) throws -> EntryID? {
+    var folder = view.root
     for name in names {
       let next: EntryID?? = try db.first(
         "SELECT id, kind FROM entries WHERE ns = ? AND parent = ? AND name = ? AND removed_at IS NULL",
-        .integer(principal.namespaceNumber), .id(folder), .text(name.text)
+        .integer(view.namespace), .id(folder), .text(name.text)
       ) { $0.int(1) == EntryType.folder.number ? $0.id(0) : nil }
       guard let found = next, let found else { return nil }
       folder = found
@@ -61,43 +55,59 @@ extension MetadataReading {
 
   /// The folder that something shall be put into.
   /// - Throws: `.notFound`, `.wrongKindOfEntry`.
-  func folder(_ path: RemotePath, _ principal: Principal) throws -> EntryRow {
-    guard let row = try lookUp(path, principal) else {
+  func folder(_ path: RemotePath, _ view: TreeView) throws -> EntryRow {
+    guard let row = try lookUp(path, view) else {
       for length in 0..<path.components.count {
         let above = RemotePath(components: Array(path.components.prefix(length)))
-        if let row = try lookUp(above, principal), row.kind != .folder { throw Problem.noFolder(above.text) }
+        if let row = try lookUp(above, view), row.kind != .folder { throw Problem.noFolder(view.callerPath(above.text)) }
       }
-      throw Problem(.notFound, "There is no folder \(path.text).")
+      throw Problem(.notFound, "There is no folder \(view.callerPath(path.text)).")
     }
-    guard row.kind == .folder else { throw Problem.noFolder(path.text) }
+    guard row.kind == .folder else { throw Problem.noFolder(view.callerPath(path.text)) }
     return row
   }
 
-  /// - Throws: `.notFound`, `.invalidName`.
-  func locate(_ reference: EntryReference, _ principal: Principal) throws -> Located {
+  /// A living entry that the caller may do this with.
+  /// - Throws: `.notFound`, `.forbidden`, `.invalidName`.
+  func locate(_ reference: EntryReference, for operation: FileOperation, _ principal: Principal) throws -> Located {
     switch reference {
     case .path(let text):
-      let path = try RemotePath.checked(text)
-      guard let row = try lookUp(path, principal) else { throw Problem.nothingAt(path.text) }
-      return Located(row: row, path: path.text)
+      let asked = try RemotePath.checked(text)
+      let (view, path) = try view(of: asked, principal)
+      guard let row = try lookUp(path, view) else { throw Problem.nothingAt(asked.text) }
+      return try located(row, path.text, view, for: operation, principal)
     case .id(let id):
-      guard let row = try entry(principal.namespaceNumber, id), let path = try path(of: row, principal.namespaceNumber) else {
-        throw Problem.noSuchEntry
-      }
-      return Located(row: row, path: path)
+      guard id != SharedFolder.id else { throw SharedFolder.closed }
+      guard let view = try view(of: id, principal), let row = try entry(view.namespace, id),
+        let path = try path(of: row, view.namespace)
+      else { throw Problem.noSuchEntry }
+      return try located(row, path, view, for: operation, principal)
     }
+  }
+
+  private func located(
+    _ row: EntryRow, _ path: String, _ view: TreeView, for operation: FileOperation, _ principal: Principal
+  ) throws -> Located {
+    let role = try role(at: row.id, view, principal)
+    try operation.check(role, view.callerPath(path))
+    return Located(row: row, path: path, view: view, role: role ?? .read)
   }
 
   /// Where a living entry is; nil when it or a folder above it was removed.
   func path(of row: EntryRow, _ namespace: Int64) throws -> String? {
-    guard !row.isRemoved else { return nil }
+    row.isRemoved ? nil : try formerPath(of: row, namespace, living: true)
+  }
+
+  /// Where an entry is or was, by the names that the folders above it have now; nil when one of them is no longer there.
+  /// - Parameter living: nil also when one of them is in the trash.
+  func formerPath(of row: EntryRow, _ namespace: Int64, living: Bool = false) throws -> String? {
     guard var parent = row.parent else { return "/" }
     var names = [row.name]
     while true {
       let above: (name: String, parent: EntryID?, isRemoved: Bool)? = try db.first(
         "SELECT name, parent, removed_at IS NOT NULL FROM entries WHERE ns = ? AND id = ?", .integer(namespace), .id(parent)
       ) { ($0.text(0), $0.withBlob(1) { $0.isEmpty } ? nil : $0.id(1), $0.bool(2)) }
-      guard let above, !above.isRemoved else { return nil }
+      guard let above, !living || !above.isRemoved else { return nil }
       guard let next = above.parent else { break }
       names.append(above.name)
       parent = next

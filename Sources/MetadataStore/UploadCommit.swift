@@ -17,12 +17,17 @@ extension NamespaceEditor {
   }
 
   /// Answers the file, or what is missing; then the receipts that came along are kept, so that they need not be sent again.
-  func complete(_ completion: Completion) throws -> ItemResult<FileEntry> {
-    guard var upload = try upload(completion.upload, principal) else { throw Problem.noSuchUpload }
+  func complete(_ opened: UploadRow, _ completion: Completion) throws -> ItemResult<FileEntry> {
+    var upload = opened
     if upload.status == .uploaded { return ItemResult(value: try result(of: upload)) }
     try upload.checkOpen(at: now)
+    let (target, path) = try self.view(of: RemotePath.checked(upload.path), principal)
+    guard target.namespace == namespace else {
+      throw Problem(.conflict, "\(upload.path) is in another tree now than when the upload began: open a new one.")
+    }
+    readable = try readableBlocks(for: upload)
     if let version = completion.ifVersion {
-      try checkIsAt(version, upload)
+      try checkIsAt(version, path, upload)
       upload.baseVersion = version
       upload.policy = .fail
     }
@@ -38,14 +43,14 @@ extension NamespaceEditor {
           missing: Array(missing.prefix(Limits.blocksPerRequest))))
     }
     for arrival in arrivals { try settle(arrival) }
-    let (row, path) = try apply(place(content, upload), content, blocks, upload)
+    let (row, place) = try apply(place(content, upload, at: path), content, blocks, upload)
     try end(upload, as: .uploaded, entry: row.id, version: row.version)
-    return ItemResult(value: row.document(path: path, owner: principal.userName))
+    return ItemResult(value: try document(row, RemotePath.checked(place)))
   }
 
   /// - Throws: `.preconditionFailed` unless the upload's path is at `version`, which is 0 for nothing there.
-  private func checkIsAt(_ version: Int64, _ upload: UploadRow) throws {
-    let row = try lookUp(try RemotePath.checked(upload.path), principal)
+  private func checkIsAt(_ version: Int64, _ path: RemotePath, _ upload: UploadRow) throws {
+    let row = try lookUp(path, view)
     guard row?.version ?? 0 != version else { return }
     let now = row.map { "at version \($0.version)" } ?? "not there"
     throw Problem(
@@ -63,7 +68,8 @@ extension NamespaceEditor {
       row.contentHash = version.contentHash
       row.modifiedAt = version.modifiedAt
     }
-    return row.document(path: try path(of: row, namespace) ?? upload.path, owner: principal.userName)
+    return view.document(
+      row, path: try path(of: row, namespace) ?? row.name, role: try role(at: row.id, view, principal) ?? .read)
   }
 
   // MARK: - The content

@@ -7,7 +7,8 @@ internal import ServiceAPI
 /// | there now | `fail` | `copy` | `overwrite` |
 /// |---|---|---|---|
 /// | nothing, base absent or 0 | new | new | new |
-/// | nothing, base above 0 (deleted or moved meanwhile) | conflict | new | new |
+/// | nothing, deleted at the base version | conflict | comes back, new version: edit beats delete | the same |
+/// | nothing, another base above 0 (moved, or deleted later) | conflict | new | new |
 /// | the base version | new version | new version | new version |
 /// | the same content | no conflict: the file, its metadata brought up to date | | |
 /// | anything else, also with no base or base 0 | conflict | a copy beside it | new version |
@@ -19,38 +20,60 @@ extension NamespaceEditor {
     case same(EntryRow, path: String)
   }
 
-  func place(_ content: Content, _ upload: UploadRow) throws -> Placement {
-    let path = try RemotePath.checked(upload.path)
+  /// - Parameter path: the owner's.
+  func place(_ content: Content, _ upload: UploadRow, at path: RemotePath) throws -> Placement {
     guard let name = path.name else { throw Problem(.wrongKindOfEntry, "The root is a folder and not a file.") }
-    let parent = try parentFolder(of: path, makeMissing: upload.parents)
-    guard let row = try child(namespace, parent, name.text) else {
+    guard let row = try lookUp(path, view) else {
+      if let deleted = try editedAfterDeletion(path, upload) { return .revise(deleted, path: path.text) }
+      let parent = try parentFolder(of: path, makeMissing: upload.parents)
       if let base = upload.baseVersion, base > 0, upload.policy == .fail {
-        throw Problem(.conflict, "Version \(base) of \(path.text) is no longer there: it was deleted or moved meanwhile.")
+        throw Problem(.conflict, "Version \(base) of \(upload.path) is no longer there: it was deleted or moved meanwhile.")
       }
       return .new(parent: parent, name: name.text, path: path.text)
     }
+    try require(.upload, at: row.id, path.text)
     if row.kind == .file {
       if try isSame(content, as: row, upload) { return .same(row, path: path.text) }
       if row.version == upload.baseVersion { return .revise(row, path: path.text) }
     }
     switch upload.policy {
     case .overwrite where row.kind == .file: return .revise(row, path: path.text)
-    case .copy: return try beside(name.text, parent, path)
+    case .copy: return try beside(name.text, path)
     case .fail where row.kind == .file: throw try conflict(with: row, path, upload)
-    default: throw Problem(.wrongKindOfEntry, "There is already a \(row.kind.rawValue) at \(path.text).", current: document(row, path))
+    default:
+      throw Problem(
+        .wrongKindOfEntry, "There is already a \(row.kind.rawValue) at \(upload.path).", current: try document(row, path))
     }
+  }
+
+  /// Edit beats delete: a file that was deleted at the very version that the upload is based on comes back, and the upload revises it.
+  private func editedAfterDeletion(_ path: RemotePath, _ upload: UploadRow) throws -> EntryRow? {
+    guard let base = upload.baseVersion, base > 0, upload.policy != .fail, let name = path.name,
+      let folder = try folderID(path.components.dropLast(), view)
+    else { return nil }
+    let deleted = try db.first(
+      """
+      SELECT \(EntryRow.columns) FROM entries
+      WHERE ns = ? AND parent = ? AND removed_at IS NOT NULL AND purging = 0 AND name = ? AND kind = 0 AND version = ?
+      ORDER BY removed_at DESC LIMIT 1
+      """, .integer(namespace), .id(folder), .text(name.text), .integer(base)
+    ) { EntryRow($0) }
+    guard let deleted else { return nil }
+    try require(.createIn, at: folder, path.parent?.text ?? "/")
+    try bringBack(deleted, as: name, in: folder, path)
+    return try entry(namespace, deleted.id)
   }
 
   private func conflict(with row: EntryRow, _ path: RemotePath, _ upload: UploadRow) throws -> Problem {
     let base = try upload.baseVersion.flatMap { try version(namespace, row.id, $0) }
     let sentence =
       switch upload.baseVersion {
-      case nil, 0: "There is already a file at \(path.text), at version \(row.version)."
-      case .some(let number): "\(path.text) is at version \(row.version), and this upload is based on version \(number)."
+      case nil, 0: "There is already a file at \(upload.path), at version \(row.version)."
+      case .some(let number): "\(upload.path) is at version \(row.version), and this upload is based on version \(number)."
       }
     return Problem(
       .conflict, sentence + " Choose: overwrite it, keep a copy beside it, or start from its present version.",
-      current: document(row, path), base: try base.map { try document(of: $0) })
+      current: try document(row, path), base: try base.map { try document(of: $0) })
   }
 
   /// Equal content is never a conflict. A hash that a client only claimed decides nothing; then the block lists have to be equal.
@@ -63,7 +86,8 @@ extension NamespaceEditor {
     return try blocks(of: version.list, namespace) == announcedBlocks(of: upload)
   }
 
-  private func beside(_ name: String, _ parent: EntryID, _ path: RemotePath) throws -> Placement {
+  private func beside(_ name: String, _ path: RemotePath) throws -> Placement {
+    let parent = try parentFolder(of: path, makeMissing: false)
     for attempt in 0..<100 {
       let raw = ConflictedCopyName.make(for: name, device: principal.deviceName, at: now, attempt: attempt)
       // A device's name is anything a user typed; if it cannot be part of a name, the copy does without it.
@@ -76,7 +100,7 @@ extension NamespaceEditor {
         return .new(parent: parent, name: copy.text, path: RemotePath(components: path.components.dropLast() + [copy]).text)
       }
     }
-    throw Problem(.conflict, "There are too many conflicted copies of \(path.text) from this second.")
+    throw Problem(.conflict, "There are too many conflicted copies of \(view.callerPath(path.text)) from this second.")
   }
 
   func apply(
@@ -88,6 +112,7 @@ extension NamespaceEditor {
       return (row, path)
     case .revise(var row, let path):
       let list = try storeWithinQuota(blocks, upload)
+      let was = row
       row.version += 1
       row.size = content.size
       row.contentHash = content.hash
@@ -95,8 +120,9 @@ extension NamespaceEditor {
       row.modifiedAt = upload.modifiedAt ?? FileTime(now)
       row.executable = upload.executable ?? row.executable
       try update(row)
-      let at = try record(.modified, row, path: path)
+      let at = try record(.modified, row, path: path, was: was)
       try insert(versionRow(row, list, upload, at: at), of: row.id)
+      try supersede(was, at: at)
       return (row, path)
     case .new(let parent, let name, let path):
       let list = try storeWithinQuota(blocks, upload)
@@ -119,13 +145,13 @@ extension NamespaceEditor {
 
   /// Metadata that came with equal content: it never conflicts, and changes no version.
   private func bringUpToDate(_ row: inout EntryRow, path: String, _ upload: UploadRow) throws {
-    let before = (row.mimeType, row.modifiedAt, row.executable)
+    let was = row
     row.mimeType = upload.mimeType ?? row.mimeType
     row.modifiedAt = upload.modifiedAt ?? row.modifiedAt
     row.executable = upload.executable ?? row.executable
-    guard before != (row.mimeType, row.modifiedAt, row.executable) else { return }
+    guard (was.mimeType, was.modifiedAt, was.executable) != (row.mimeType, row.modifiedAt, row.executable) else { return }
     try update(row)
-    try record(.modified, row, path: path)
+    try record(.modified, row, path: path, was: was)
   }
 
   /// Counts the references, and turns the session's reservation into use. More than was reserved can be needed when blocks that the caller

@@ -24,10 +24,10 @@ extension ReadTransaction {
   }
 
   private func committedFile(of upload: UploadRow, _ principal: Principal) throws -> FileEntry? {
-    guard let id = upload.entry, let row = try entry(principal.namespaceNumber, id),
-      let path = try path(of: row, principal.namespaceNumber)
+    guard let id = upload.entry, let view = try view(of: id, principal), let row = try entry(view.namespace, id),
+      let path = try path(of: row, view.namespace)
     else { return nil }
-    return row.document(path: path, owner: principal.userName)
+    return view.document(row, path: path, role: try role(at: id, view, principal) ?? .read)
   }
 
   // MARK: - Downloads
@@ -38,8 +38,12 @@ extension ReadTransaction {
   func downloadPlan(
     _ reference: EntryReference, version number: Int64?, cursor: String?, limit: Int, _ principal: Principal
   ) throws -> DownloadPlan {
-    let found = try locate(reference, principal)
-    guard found.row.kind == .file else { throw Problem(.wrongKindOfEntry, "\(found.path) is not a file.") }
+    try plan(of: locate(reference, for: .download, principal), version: number, cursor: cursor, limit: limit)
+  }
+
+  func plan(of found: Located, version number: Int64?, cursor: String?, limit: Int) throws -> DownloadPlan {
+    guard found.row.kind == .file else { throw Problem(.wrongKindOfEntry, "\(found.callerPath) is not a file.") }
+    let namespace = found.view.namespace
     var first = 0
     var offset: Int64 = 0
     var wanted = number ?? found.row.version
@@ -50,30 +54,30 @@ extension ReadTransaction {
       }
       (wanted, first, offset) = (values[0], Int(values[1]), values[2])
     }
-    guard let version = try version(principal.namespaceNumber, found.row.id, wanted) else {
-      throw Problem(.notFound, "\(found.path) has no version \(wanted).")
+    guard let version = try version(namespace, found.row.id, wanted) else {
+      throw Problem(.notFound, "\(found.callerPath) has no version \(wanted).")
     }
     let limit = min(max(1, limit), ReadTransaction.planLimit)
     var blocks: [DownloadPlan.Block] = []
-    for block in try self.blocks(of: version.list, principal.namespaceNumber, first: first, limit: limit) {
+    for block in try self.blocks(of: version.list, namespace, first: first, limit: limit) {
       let strays = try strays(of: block.id)
       blocks.append(DownloadPlan.Block(id: block.id, offset: offset, size: block.size, strays: strays.isEmpty ? nil : strays))
       offset += Int64(block.size)
     }
     let next = first + blocks.count < version.list.count ? NumberCursor.encode("d", wanted, Int64(first + blocks.count), offset) : nil
     return DownloadPlan(
-      file: found.row.document(path: found.path, owner: principal.userName), size: version.size,
+      file: found.document, size: version.size,
       contentHash: HexDigits.encode(version.contentHash), version: wanted, chunker: version.chunker, blocks: blocks, next: next)
   }
 
   func versions(of reference: EntryReference, limit: Int, cursor: String?, _ principal: Principal) throws -> Page<VersionInfo> {
-    let found = try locate(reference, principal)
-    guard found.row.kind == .file else { throw Problem(.wrongKindOfEntry, "\(found.path) is not a file.") }
+    let found = try locate(reference, for: .listVersions, principal)
+    guard found.row.kind == .file else { throw Problem(.wrongKindOfEntry, "\(found.callerPath) is not a file.") }
     let limit = min(max(1, limit), ReadTransaction.listLimit)
     let before = try cursor.map { try NumberCursor.decode("v", count: 1, $0)[0] } ?? .max
     var rows = try db.all(
       "SELECT \(VersionRow.columns) FROM versions WHERE ns = ? AND entry = ? AND version < ? ORDER BY version DESC LIMIT ?",
-      .integer(principal.namespaceNumber), .id(found.row.id), .integer(before), .int(limit + 1)
+      .integer(found.view.namespace), .id(found.row.id), .integer(before), .int(limit + 1)
     ) { VersionRow($0) }
     let hasMore = rows.count > limit
     if hasMore { rows.removeLast() }

@@ -4,8 +4,7 @@ internal import SQLiteDatabase
 internal import ServiceAPI
 
 extension NamespaceEditor {
-  func addReceipts(_ receipts: [Receipt], to id: UploadID) throws {
-    let upload = try openUpload(id, at: now, principal)
+  func addReceipts(_ receipts: [Receipt], to upload: UploadRow) throws {
     try keep(receipts, for: upload)
     try db.run("UPDATE uploads SET expires_at = ? WHERE number = ?", .time(now + context.options.uploadLease), .integer(upload.number))
   }

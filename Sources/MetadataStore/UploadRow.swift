@@ -7,13 +7,16 @@ struct UploadRow {
   static let columns = """
     number, id, status, expires_at, path, declared_size, content_hash, base_version, on_conflict, mime_type,
     modified_at, executable, chunker,
-    parents, announced_bytes, position_count, lacking_bytes, reserved, entry, version
+    parents, announced_bytes, position_count, lacking_bytes, reserved, entry, version, ns
     """
 
   var number: Int64
   var id: UploadID
+  /// Whose quota it counts against.
+  var namespace: Int64
   var status: UploadStatus
   var expiresAt: WallTime
+  /// As the caller said it.
   var path: String
   var declaredSize: Int64?
   var contentHash: [UInt8]?
@@ -54,12 +57,14 @@ struct UploadRow {
     reserved = row.int64(17)
     entry = row.isNull(18) ? nil : row.id(18)
     version = row.optionalInt64(19)
+    namespace = row.int64(20)
   }
 
   /// Checks what a client says of its file.
   /// - Throws: `.malformed`, `.tooLarge`.
-  init(_ request: UploadRequest, id: UploadID, path: RemotePath, expiresAt: WallTime) throws(Problem) {
+  init(_ request: UploadRequest, id: UploadID, namespace: Int64, path: RemotePath, expiresAt: WallTime) throws(Problem) {
     number = 0
+    self.namespace = namespace
     self.id = id
     status = .uploading
     self.expiresAt = expiresAt
@@ -108,7 +113,7 @@ extension MetadataReading {
   /// The session of this id of this user; nil for anybody else's.
   func upload(_ id: UploadID, _ principal: Principal) throws -> UploadRow? {
     try db.first(
-      "SELECT \(UploadRow.columns) FROM uploads WHERE id = ? AND ns = ?", .id(id), .integer(principal.namespaceNumber)
+      "SELECT \(UploadRow.columns) FROM uploads WHERE id = ? AND user = ?", .id(id), .integer(principal.userNumber)
     ) { UploadRow($0) }
   }
 

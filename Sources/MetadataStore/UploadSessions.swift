@@ -22,15 +22,21 @@ extension NamespaceEditor {
   /// Positions that a file's block list may have.
   static let positionLimit = 1 << 24
 
-  func openUpload(_ request: UploadRequest) throws -> UploadState {
-    let path = try RemotePath.checked(request.path)
+  /// - Parameters:
+  ///   - asked: the path as the caller says it.
+  ///   - path: the owner's.
+  func openUpload(_ request: UploadRequest, asked: RemotePath, _ path: RemotePath) throws -> UploadState {
     guard let above = path.parent else { throw Problem(.wrongKindOfEntry, "The root is a folder and not a file.") }
+    try checkNotReserved(path)
     var upload = try UploadRow(
-      request, id: .random(), path: path, expiresAt: now + context.options.uploadLease)
+      request, id: .random(), namespace: namespace, path: asked, expiresAt: now + context.options.uploadLease)
     // What can be known to fail is refused before bytes travel. Conflicts are not: they are decided at commit, when all are known.
-    if try folderID(above.components, principal) == nil, !upload.parents { _ = try folder(above, principal) }
-    if upload.policy != .copy, let row = try lookUp(path, principal), row.kind != .file {
-      throw Problem(.wrongKindOfEntry, "There is already a \(row.kind.rawValue) at \(path.text).", current: document(row, path))
+    if try folderID(above.components, view) == nil, !upload.parents { _ = try folder(above, view) }
+    let there = try lookUp(path, view)
+    if let there { try require(.upload, at: there.id, path.text) } else { try requireNearest(.createIn, above: path) }
+    if upload.policy != .copy, let there, there.kind != .file {
+      throw Problem(
+        .wrongKindOfEntry, "There is already a \(there.kind.rawValue) at \(asked.text).", current: try document(there, path))
     }
     try db.run(
       """
@@ -47,8 +53,18 @@ extension NamespaceEditor {
     return upload.document(missing: missing, next: nil)
   }
 
-  func addBlocks(_ request: BlocksRequest, to id: UploadID) throws -> UploadState {
-    var upload = try openUpload(id, at: now, principal)
+  /// The role that making something at a path takes, at the nearest folder above it that is there.
+  private func requireNearest(_ operation: FileOperation, above path: RemotePath) throws {
+    guard view.mount != nil else { return }
+    var path = path
+    while let above = path.parent {
+      if let row = try lookUp(above, view) { return try require(operation, at: row.id, above.text) }
+      path = above
+    }
+  }
+
+  func addBlocks(_ request: BlocksRequest, to upload: UploadRow) throws -> UploadState {
+    var upload = upload
     upload.expiresAt = now + context.options.uploadLease
     let missing = try announce(request.blocks, start: request.start, to: &upload)
     return upload.document(missing: missing, next: nil)
@@ -63,6 +79,7 @@ extension NamespaceEditor {
       throw Problem(.tooLarge, "A file has at most \(NamespaceEditor.positionLimit) blocks.")
     }
     let layout = try context.layout(transaction)
+    if readable == nil { readable = try readableBlocks(for: upload) }
     var missing: [MissingBlock] = []
     for (offset, block) in blocks.enumerated() {
       guard (1...Limits.blockBytes).contains(block.size) else {
@@ -122,16 +139,31 @@ extension NamespaceEditor {
     return (position, isHad)
   }
 
+  /// How a block stands for the caller. A member may read a part of the namespace only, and whether the rest has a block is not for them to
+  /// know: what counts for them is what their own files have and what the file that they revise has. That is less than all they may read,
+  /// never more.
   func standing(_ block: BlockID) throws -> BlockStanding? {
-    try db.first(
+    var standing = try db.first(
       """
       SELECT b.size, b.namespaces, n.refs IS NOT NULL, r.number IS NOT NULL, r.zones FROM blocks b
       LEFT JOIN namespace_blocks n ON n.ns = ?1 AND n.block = b.id LEFT JOIN repairs r ON r.block = b.id WHERE b.id = ?2
-      """, .integer(namespace), .block(block)
+      """, .integer(principal.namespaceNumber), .block(block)
     ) {
       BlockStanding(
         size: $0.int(0), namespaces: $0.int64(1), isMine: $0.bool(2), hasRepair: $0.bool(3), zones: $0.optionalInt64(4).map { Int($0) })
     }
+    if standing?.isMine == false, readable?.contains(block) == true { standing?.isMine = true }
+    return standing
+  }
+
+  /// The blocks of the file that a member's upload revises; empty in the own tree, where the counts say it.
+  func readableBlocks(for upload: UploadRow) throws -> Set<BlockID> {
+    guard view.mount != nil else { return [] }
+    let path = try view(of: RemotePath.checked(upload.path), principal).path
+    guard let row = try lookUp(path, view), row.kind == .file, try role(at: row.id, view, principal) != nil,
+      let version = try version(namespace, row.id, row.version)
+    else { return [] }
+    return Set(try blocks(of: version.list, namespace).map(\.id))
   }
 
   /// Takes from the quota what the session needs now, renews the lease, and writes the session's counters.
@@ -150,8 +182,7 @@ extension NamespaceEditor {
       .integer(upload.reserved), .integer(upload.number))
   }
 
-  func abortUpload(_ id: UploadID) throws {
-    guard let upload = try upload(id, principal) else { throw Problem.noSuchUpload }
+  func abortUpload(_ upload: UploadRow) throws {
     switch upload.status {
     case .aborted, .expired: return
     case .uploaded: throw Problem(.conflict, "This upload is committed: delete the file instead.")

@@ -41,10 +41,12 @@ package struct FileEntry: Sendable, Codable, Equatable {
   package var owner: String
   /// The caller's role on it.
   package var role: Role
+  /// True when another entry of the same folder has the same name but for upper and lower case; only listings say so.
+  package var caseClash: Bool?
 
   package init(
     id: EntryID, path: String, name: String, kind: EntryType, size: Int64, contentHash: String?, version: Int64, mimeType: String?,
-    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role
+    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role, caseClash: Bool? = nil
   ) {
     self.id = id
     self.path = path
@@ -59,10 +61,12 @@ package struct FileEntry: Sendable, Codable, Equatable {
     self.target = target
     self.owner = owner
     self.role = role
+    self.caseClash = caseClash
   }
 
   private enum CodingKeys: String, CodingKey {
     case id, path, name, kind, size, version, executable, target, owner, role
+    case caseClash = "case_clash"
     case contentHash = "content_hash"
     case mimeType = "mime_type"
     case modifiedAt = "modified_at"
@@ -121,16 +125,31 @@ package struct Page<Item: Sendable & Codable>: Sendable, Codable {
   }
 }
 
-/// One change of a namespace.
+/// One change of a namespace, as one user sees it.
 package struct Change: Sendable, Codable, Equatable {
-  package enum Action: String, Sendable, Codable { case created, modified, moved, deleted }
+  package enum Action: String, Sendable, Codable {
+    case created, modified, moved, deleted
+    /// It came into the caller's sight with all below it: list it.
+    case entered
+    /// It went out of the caller's sight with all below it.
+    case left
+  }
+  /// Counts the changes of the namespace that it happened in.
   package var sequence: Int64
   package var action: Action
   package var entry: FileEntry
   /// With `moved`: where it was.
   package var oldPath: String?
   package var at: WallTime
-  package init(sequence: Int64, action: Action, entry: FileEntry, oldPath: String?, at: WallTime) {
+  /// Who did it, by user name, when it was not the owner.
+  package var actor: String?
+  /// The shared entry that it happened in; nil in the caller's own tree.
+  package var share: EntryID?
+  package init(
+    sequence: Int64, action: Action, entry: FileEntry, oldPath: String?, at: WallTime, actor: String? = nil, share: EntryID? = nil
+  ) {
+    self.actor = actor
+    self.share = share
     self.sequence = sequence
     self.action = action
     self.entry = entry
@@ -138,7 +157,7 @@ package struct Change: Sendable, Codable, Equatable {
     self.at = at
   }
   private enum CodingKeys: String, CodingKey {
-    case sequence, action, entry, at
+    case sequence, action, entry, at, actor, share
     case oldPath = "old_path"
   }
 }

@@ -4,6 +4,10 @@ package import BlockModel
 /// documents of `Files.swift` and `Uploads.swift` with the signed URLs left out.
 package enum UserOperations {}
 
+package enum LinkKind {}
+/// Names a link for those who manage it; what opens it is its token.
+package typealias LinkID = Identifier<LinkKind>
+
 extension UserOperations {
   package struct SignUp: ControlOperation {
     package typealias Response = UserInfo
@@ -337,14 +341,22 @@ package struct ChangesPage: Sendable, Codable, Equatable {
   package var cursor: String
   package var hasMore: Bool
   package var reset: Bool
-  package init(changes: [Change], cursor: String, hasMore: Bool, reset: Bool) {
+  /// The short numbers of the namespaces that the feed is made of; only between coordinator and gateway, which waits for hints of these.
+  package var topics: [Int64]?
+  package enum Follow: String, Sendable, Codable { case stream, poll }
+  /// How the gateway wants the client to go on: hold the stream of hints, or ask again after `pollSeconds`.
+  package var follow: Follow?
+  package var pollSeconds: Int?
+  package init(changes: [Change], cursor: String, hasMore: Bool, reset: Bool, topics: [Int64]? = nil) {
+    self.topics = topics
     self.changes = changes
     self.cursor = cursor
     self.hasMore = hasMore
     self.reset = reset
   }
   private enum CodingKeys: String, CodingKey {
-    case changes, cursor, reset
+    case changes, cursor, reset, topics, follow
+    case pollSeconds = "poll_seconds"
     case hasMore = "has_more"
   }
 }

@@ -168,7 +168,7 @@ struct UserServiceTests {
   @Test("every user operation has its handler, under the audience it names")
   func registered() async throws {
     let fixture = try await UserFixture()
-    #expect(fixture.dispatcher.operationNames.count == 27)
+    #expect(fixture.dispatcher.operationNames.count == 48)
     #expect(fixture.dispatcher.audience(of: "sign-up") == .gateway && fixture.dispatcher.audience(of: "stat") == .user)
     #expect(fixture.dispatcher.audience(of: "no-such-operation") == nil)
   }

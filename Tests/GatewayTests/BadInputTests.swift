@@ -93,7 +93,7 @@ struct BadCase: Sendable, CustomTestStringConvertible {
     .init("a limit beyond the page", 400, "malformed", .get, "/v1/files?path=/&children=1&limit=1001"),
     .init("a limit that is no number", 400, "malformed", .get, "/v1/files?path=/&children=1&limit=ten"),
     .init("a flag that is none", 400, "malformed", .get, "/v1/files?path=/&children=maybe"),
-    .init("a huge cursor", 400, "invalid-cursor", .get, "/v1/changes?cursor=" + String(repeating: "c", count: 3000)),
+    .init("a huge cursor", 400, "invalid-cursor", .get, "/v1/changes?cursor=" + String(repeating: "c", count: 13_000)),
     .init("a version of nothing", 400, "malformed", .get, "/v1/files/\(id)/raw?version=0"),
     .init("a wait beyond a minute", 400, "malformed", .get, "/v1/changes?wait=61"),
     .init(
@@ -130,7 +130,9 @@ struct BadInputTests {
     try await withGateway { gateway in
       gateway.control.answerAll()
       for route in RouteCase.all
-      where !["/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/users", "/v1/sessions"].contains(route.path) {
+      where !["/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/users", "/v1/sessions"].contains(route.path)
+        && !route.path.hasPrefix("/l/")
+      {
         let reply = try await gateway.send(route.method, route.path, json: route.json, token: token)
         #expect(reply.status == 401, "\(route.testDescription): \(reply.text)")
         #expect(reply.headers["WWW-Authenticate"] == "Bearer", "\(route.testDescription)")

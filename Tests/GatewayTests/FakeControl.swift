@@ -35,8 +35,11 @@ final class FakeControl: ControlPlane {
     on(type) { _, _ in throw problem }
   }
 
-  /// What was asked so far, questions for the view left out.
-  var calls: [Call] { state.withLock { $0.calls.filter { $0.name != ClusterOperations.GetView.name } } }
+  /// What was asked so far, what the gateway asks by itself left out.
+  var calls: [Call] {
+    let background = [ClusterOperations.GetView.name, UserOperations.AwaitChanges.name]
+    return state.withLock { $0.calls.filter { !background.contains($0.name) } }
+  }
   var names: [String] { calls.map(\.name) }
   func last<Operation: ControlOperation>(_ type: Operation.Type) -> Operation? {
     calls.last { $0.name == type.name }?.operation as? Operation
@@ -48,6 +51,7 @@ final class FakeControl: ControlPlane {
       return state.answers[Operation.name]
     }
     if let view = operation as? ClusterOperations.GetView { await hold(view) }
+    if operation is UserOperations.AwaitChanges { try? await Task.sleep(for: .milliseconds(20)) }
     guard let answer else { throw Problem(.unavailable, "the test has no answer for \(Operation.name)") }
     do {
       guard let response = try answer(operation, context) as? Operation.Response else { throw Problem(.internalError, "another answer") }

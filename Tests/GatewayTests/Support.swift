@@ -101,6 +101,45 @@ extension FakeControl {
       BatchCompleteResponse(results: operation.request.uploads.map { _ in ItemResult(value: Samples.file()) })
     }
     answerTree()
+    answerSharing()
+  }
+
+  private func answerSharing() {
+    let share = ShareInfo(user: "bob", role: .write, grantedBy: "ann", grantedAt: Samples.moment, entry: Samples.file(kind: .folder))
+    let item = LinkContent.Item(
+      path: "/", name: "a.txt", kind: .file, size: 3, contentHash: Samples.hash, version: 5, mimeType: "text/plain",
+      modifiedAt: Samples.file().modifiedAt)
+    func link(_ token: String?) -> LinkInfo {
+      LinkInfo(
+        id: LinkID(high: 5, low: 6), token: token, entry: Samples.file(), createdBy: "ann", createdAt: Samples.moment,
+        expiresAt: Samples.moment, hasPassword: true, maxDownloads: 3, downloads: 1)
+    }
+    let (made, listed) = (link("token"), link(nil))
+    on(UserOperations.RestoreVersion.self) { _, _ in Samples.file(version: 6) }
+    on(UserOperations.ListTrash.self) { _, _ in
+      Page(
+        items: [TrashItem(entry: Samples.file(), removedAt: Samples.moment, removedBy: "bob", expiresAt: Samples.moment)], next: nil)
+    }
+    on(UserOperations.RestoreFromTrash.self) { _, _ in Samples.file() }
+    on(UserOperations.EmptyTrash.self) { _, _ in EmptiedTrash(removed: 1) }
+    on(UserOperations.Rewind.self) { _, _ in RewindResult(changed: 3, lost: 0, undo: "c0") }
+    on(UserOperations.ApplyChangeSet.self) { operation, _ in
+      ChangeSetResponse(results: operation.request.changes.map { _ in ChangeSetResponse.Outcome(entry: Samples.file()) })
+    }
+    on(UserOperations.Share.self) { _, _ in share }
+    on(UserOperations.Unshare.self) { _, _ in Done() }
+    on(UserOperations.ListShares.self) { _, _ in Page(items: [share], next: nil) }
+    on(UserOperations.ListShared.self) { _, _ in Page(items: [share], next: "more") }
+    on(UserOperations.CreateLink.self) { _, _ in made }
+    on(UserOperations.ListLinks.self) { _, _ in Page(items: [listed], next: nil) }
+    on(UserOperations.RevokeLink.self) { _, _ in Done() }
+    on(UserOperations.OpenLink.self) { _, _ in
+      LinkContent(item: item, children: [], next: nil, expiresAt: Samples.moment)
+    }
+    on(UserOperations.DownloadByLink.self) { _, _ in Self.plan() }
+    on(UserOperations.ListNotifications.self) { _, _ in
+      Page(items: [Notification(kind: .edited, at: Samples.moment, actor: "bob", entry: Samples.file())], next: nil)
+    }
   }
 
   private func answerTree() {

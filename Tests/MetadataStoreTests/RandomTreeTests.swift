@@ -152,8 +152,8 @@ struct RandomTreeTests {
 
   private static func apply(_ change: Change, to entries: inout [String: FileEntry]) {
     switch change.action {
-    case .created, .modified: entries[change.entry.path] = change.entry
-    case .deleted:
+    case .created, .modified, .entered: entries[change.entry.path] = change.entry
+    case .deleted, .left:
       for path in entries.keys where path == change.entry.path || path.hasPrefix(change.entry.path + "/") { entries[path] = nil }
     case .moved:
       guard let old = change.oldPath else { return }

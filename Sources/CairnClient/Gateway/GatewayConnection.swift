@@ -16,7 +16,7 @@ final class GatewayConnection: Sendable {
   }
 
   private let transport: any HTTPRequesting
-  private let base: String
+  let base: String
   private let token: Mutex<String?>
   let patience: Duration
   let time: any TimeSource

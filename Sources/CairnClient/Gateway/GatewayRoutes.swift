@@ -4,7 +4,7 @@ internal import ServiceAPI
 
 /// The gateway's routes as functions, one a route.
 extension GatewayConnection {
-  private static func file(_ id: EntryID) -> String { "/v1/files/\(id.hex)" }
+  static func file(_ id: EntryID) -> String { "/v1/files/\(id.hex)" }
   private static func upload(_ id: UploadID) -> String { "/v1/uploads/\(id.hex)" }
 
   private struct Credentials: Encodable, Sendable {

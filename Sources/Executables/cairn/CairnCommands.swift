@@ -19,7 +19,9 @@ enum CairnCommands {
 
         Exit status: 0 done, 1 failed, 2 usage, 3 conflict, 4 not found, 5 not allowed, 6 quota or space, 7 unavailable, try again.
         """,
-      flags: [.json, .quiet], subcommands: AccountCommands.all + TransferCommands.all + TreeCommands.all,
+      flags: [.json, .quiet],
+      subcommands: AccountCommands.all + TransferCommands.all + TreeCommands.all
+        + HistoryCommands.all + SharingCommands.all,
       examples: [
         "export CAIRN_GATEWAY=http://127.0.0.1:8080", "cairn signup ada && cairn login ada", "cairn put -r photos /photos",
         "cairn get /photos/2026.jpg .",

@@ -4,7 +4,7 @@ import Platform
 
 /// Looking at the tree and changing it.
 enum TreeCommands {
-  static let all = [list, stat, makeFolder, move, copy, remove, diskUsage, revisions]
+  static let all = [list, stat, makeFolder, move, copy, remove, diskUsage, find, revisions]
 
   private static let recursive = CommandFlag("recursive", short: "r", help: "with all that is below")
 
@@ -218,6 +218,43 @@ enum TreeCommands {
       sum.files += files
     }
     return onlySum ? [sum] : parts + [sum]
+  }
+
+  // MARK: find
+
+  private static let find = Command(
+    "find", summary: "find files and folders by name, kind, size or age",
+    discussion: "Prints a path a line. Of several conditions all have to hold; a pattern has * and ?, and is of the name alone.",
+    arguments: [CommandArgument("REMOTE", help: "where to look; the root by default", count: .any)],
+    options: [
+      CommandOption("name", value: "PATTERN", help: "the name fits this"),
+      CommandOption("iname", value: "PATTERN", help: "the same, upper and lower case alike"),
+      CommandOption("type", value: "KIND", help: "f, d or l: files, folders or links", kind: .choice(["f", "d", "l"])),
+      CommandOption("larger", value: "SIZE", help: "files of more than this", kind: .size),
+      CommandOption("smaller", value: "SIZE", help: "files of less than this", kind: .size),
+      CommandOption("newer", value: "TIME", help: "modified within this time, such as 7d", kind: .duration),
+    ],
+    examples: ["cairn find /photos --name '*.jpg' --larger 5MiB", "cairn find --type d --iname 'report*'"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    let wanted = FindConditions(
+      name: invocation.option("name").map { Glob($0) }, foldedName: invocation.option("iname").map { Glob($0.lowercased()) },
+      kind: invocation.option("type").map { $0 == "f" ? .file : $0 == "d" ? .folder : .symlink }, above: invocation.size("larger"),
+      below: invocation.size("smaller"), since: invocation.duration("newer").map { Moments.ago($0) })
+    let paths = invocation.arguments("REMOTE").isEmpty ? ["/"] : invocation.arguments("REMOTE").map(trimmed)
+    for path in paths {
+      let top = try await client.entry(at: path)
+      func show(_ entry: Entry) throws {
+        guard wanted.hold(for: entry) else { return }
+        if invocation.console.isJSON {
+          try invocation.console.printJSON(entry)
+        } else {
+          invocation.console.print(TextWidth.sanitised(entry.path))
+        }
+      }
+      if top.path != "/" { try show(top) }
+      if top.kind == .folder { try await each(in: path, recursive: true, client, show) }
+    }
   }
 
   private static let revisions = Command(

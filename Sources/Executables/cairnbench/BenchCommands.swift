@@ -18,7 +18,10 @@ enum BenchCommands {
         CommandOption("label", value: "TEXT", help: "what the rows begin with", default: ""),
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
-      subcommands: [node, blocks, urls, stall, StoreCommands.store, StoreCommands.files, StoreCommands.limits, StoreIndexBench.command]),
+      subcommands: [
+        node, blocks, urls, stall, FeedBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
+        StoreIndexBench.command,
+      ]),
     version: CairnVersion.text)
 
   private static let node = Command(

@@ -14,7 +14,9 @@ enum OperatorTool {
         """,
       flags: [.json, .quiet],
       subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
-        + [AdmitCommand.command, WaitCommand.command] + [ScrubCommands.command, DiskCommands.command, RotationCommands.command]
+        + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [
+          ScrubCommands.command, DiskCommands.command, RotationCommands.command,
+        ]
         + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),
     version: CairnVersion.text, explain: { CommandFailure($0) })

@@ -11,7 +11,7 @@ enum CoordinatorDaemon {
   private static let keys =
     DaemonSettings.keys + [
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
-      "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second",
+      "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -98,6 +98,9 @@ enum CoordinatorDaemon {
   private static func metadataOptions(_ file: ConfigurationFile) throws -> MetadataOptions {
     var options = MetadataOptions()
     options.countsRelaxedReceipts = try file.choice("durability", ["strict", "relaxed"]) == "relaxed"
+    let day: Int64 = 24 * 3600
+    if let days = try file.int("version-retention-days", in: 1...36_500) { options.retention = .seconds(Int64(days) * day) }
+    if let days = try file.int("feed-retention-days", in: 1...36_500) { options.feedRetention = .seconds(Int64(days) * day) }
     return options
   }
 

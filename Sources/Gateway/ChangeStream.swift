@@ -4,7 +4,7 @@ internal import ServiceAPI
 
 /// The events of one stream. They say that something changed and never what: the client asks with its own cursor, so that a lost event
 /// loses nothing.
-actor ChangeHints {
+actor ChangeStream {
   typealias Ask = @Sendable (String) async throws(Problem) -> ChangesPage
 
   /// Pages that one round may pass over before it tells.
@@ -14,25 +14,36 @@ actor ChangeHints {
 
   private let seat: WaitingRoom.Seat
   private let room: WaitingRoom
-  private let interval: Duration
+  private let bell: ChangeBell
+  private let subscription: ChangeBell.Subscription
+  private let configuration: GatewayConfiguration
   private let ask: Ask
   private var cursor: String
-  /// What the first answer held is told at once.
+  /// What the first answer held is told at once. One without news is asked for again, now that the bell rings for what comes.
   private var pending: ChangesPage?
   private var hasGreeted = false
   private var isOver = false
+  /// Since something was sent.
   private var silent = Duration.zero
+  /// Since something changed.
+  private var idle = Duration.zero
 
-  init(seat: WaitingRoom.Seat, room: WaitingRoom, interval: Duration, first: ChangesPage, ask: @escaping Ask) {
+  init(
+    seat: WaitingRoom.Seat, room: WaitingRoom, bell: ChangeBell, subscription: ChangeBell.Subscription,
+    configuration: GatewayConfiguration, first: ChangesPage, ask: @escaping Ask
+  ) {
     self.seat = seat
     self.room = room
-    self.interval = interval
+    self.bell = bell
+    self.subscription = subscription
+    self.configuration = configuration
     self.ask = ask
     cursor = first.cursor
-    pending = first
+    pending = first.changes.isEmpty && !first.reset ? nil : first
   }
 
-  /// The next piece of the stream; nil when the gateway stops or the token opens nothing any more.
+  /// The next piece of the stream; nil when the gateway stops, the token opens nothing any more, or nothing has changed for so long that
+  /// the client had better poll.
   func next() async -> HTTPBodyPiece? {
     if !hasGreeted {
       hasGreeted = true
@@ -47,31 +58,44 @@ actor ChangeHints {
           return .bytes(ServerSentEvent(event: "end", data: "{\"type\":\"\(error.type)\"}").encoded)
         }
       }
-      if silent >= ChangeHints.keepAlive {
+      if idle >= configuration.streamIdleLimit {
+        isOver = true
+        return .bytes(ServerSentEvent(event: "poll", data: "{\"poll_seconds\":\(configuration.pollSeconds)}").encoded)
+      }
+      if silent >= ChangeStream.keepAlive {
         silent = .zero
         return .bytes(Array(":\n\n".utf8))
       }
-      let pause = room.interval(atLeast: interval)
-      silent += pause
-      await room.sleep(pause)
+      await pause()
     }
     return nil
+  }
+
+  private func pause() async {
+    let limit = bell.isLive ? ChangeStream.keepAlive : room.interval(atLeast: configuration.changePollInterval)
+    let begin = ContinuousClock.now
+    await subscription.wait(atMost: min(limit, max(.milliseconds(1), configuration.streamIdleLimit - idle)))
+    let passed = ContinuousClock.now - begin
+    silent += passed
+    idle += passed
   }
 
   private func poll() async throws(Problem) -> HTTPBodyPiece? {
     var hasChanged = false
     var wasReset = false
-    for _ in 0..<ChangeHints.pagesAtOnce {
+    for _ in 0..<ChangeStream.pagesAtOnce {
       let page: ChangesPage
       if let known = pending { page = known } else { page = try await ask(cursor) }
       pending = nil
       cursor = page.cursor
+      subscription.follow(page.topics ?? [])
       hasChanged = hasChanged || !page.changes.isEmpty
       wasReset = wasReset || page.reset
       if !page.hasMore { break }
     }
     guard hasChanged || wasReset else { return nil }
     silent = .zero
+    idle = .zero
     var data = JSONWriter(capacity: 128)
     data.object { $0.member("cursor") { $0.string(cursor) } }
     let event = ServerSentEvent(

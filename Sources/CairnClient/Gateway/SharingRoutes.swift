@@ -1,0 +1,96 @@
+internal import BlockModel
+internal import HTTPTransport
+internal import ServiceAPI
+
+extension GatewayConnection {
+  // MARK: Revisions and trash
+
+  func restoreVersion(_ version: Int64, of id: EntryID) async throws -> FileEntry {
+    try await call(.post, Self.file(id) + "/versions/\(version)/restore", repeatable: .keyed)
+  }
+
+  func trash(cursor: String?, limit: Int) async throws -> Page<TrashItem> {
+    try await call(.get, "/v1/trash", query: [("cursor", cursor), ("limit", String(limit))])
+  }
+
+  private struct Target: Encodable, Sendable { var path: String? }
+
+  func restoreFromTrash(_ id: EntryID, to path: RemotePath?) async throws -> FileEntry {
+    try await call(.post, "/v1/trash/\(id.hex)/restore", body: Target(path: path?.text), repeatable: .keyed)
+  }
+
+  func emptyTrash() async throws -> EmptiedTrash { try await call(.delete, "/v1/trash") }
+  func deleteFromTrash(_ id: EntryID) async throws { try await perform(.delete, "/v1/trash/\(id.hex)") }
+
+  private struct Moment: Encodable, Sendable {
+    var time: String?
+    var cursor: String?
+  }
+
+  func rewind(_ id: EntryID, time: String?, cursor: String?) async throws -> RewindResult {
+    try await call(.post, Self.file(id) + "/rewind", body: Moment(time: time, cursor: cursor), repeatable: .keyed)
+  }
+
+  func apply(_ request: ChangeSetRequest) async throws -> ChangeSetResponse {
+    try await call(.post, "/v1/changesets", body: request, repeatable: .keyed)
+  }
+
+  // MARK: Shares
+
+  private struct Grant: Encodable, Sendable { var role: String }
+
+  private static func member(_ id: EntryID, _ user: String) throws -> String {
+    guard !user.isEmpty, !user.contains("/") else { throw CairnError(.invalidArgument, "“\(user)” is not a user's name.") }
+    return file(id) + "/shares/" + URLText.encode(user)
+  }
+
+  func share(_ id: EntryID, with user: String, role: String) async throws -> ShareInfo {
+    try await call(.put, try Self.member(id, user), body: Grant(role: role))
+  }
+
+  func unshare(_ id: EntryID, user: String) async throws { try await perform(.delete, try Self.member(id, user)) }
+
+  func shares(of id: EntryID, cursor: String?) async throws -> Page<ShareInfo> {
+    try await call(.get, Self.file(id) + "/shares", query: [("cursor", cursor)])
+  }
+
+  func shared(cursor: String?) async throws -> Page<ShareInfo> {
+    try await call(.get, "/v1/shared", query: [("cursor", cursor), ("limit", "1000")])
+  }
+
+  // MARK: Links
+
+  private struct NewLink: Encodable, Sendable {
+    var expiresAt: WallTime?
+    var password: String?
+    var maxDownloads: Int64?
+    private enum CodingKeys: String, CodingKey {
+      case password
+      case expiresAt = "expires_at"
+      case maxDownloads = "max_downloads"
+    }
+  }
+
+  func createLink(_ id: EntryID, expiresAt: WallTime?, password: String?, maxDownloads: Int64?) async throws -> LinkInfo {
+    try await call(
+      .post, Self.file(id) + "/links", body: NewLink(expiresAt: expiresAt, password: password, maxDownloads: maxDownloads),
+      repeatable: .keyed)
+  }
+
+  func links(of id: EntryID?, cursor: String?) async throws -> Page<LinkInfo> {
+    try await call(.get, id.map { Self.file($0) + "/links" } ?? "/v1/links", query: [("cursor", cursor), ("limit", "1000")])
+  }
+
+  func revokeLink(_ id: String) async throws { try await perform(.delete, "/v1/links/\(URLText.encode(id))") }
+
+  // MARK: The feed
+
+  func changes(cursor: String?, limit: Int, wait: Int) async throws -> ChangesPage {
+    try await call(
+      .get, "/v1/changes", query: [("cursor", cursor), ("limit", String(limit)), ("wait", wait > 0 ? String(wait) : nil)])
+  }
+
+  func notifications(cursor: String?, limit: Int) async throws -> Page<ServiceAPI.Notification> {
+    try await call(.get, "/v1/notifications", query: [("cursor", cursor), ("limit", String(limit))])
+  }
+}

@@ -1,0 +1,46 @@
+internal import BlockModel
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+extension NamespaceEditor {
+  /// Makes an earlier revision's content the newest one. Versions only grow: the revert is a version of its own, and can be reverted.
+  func restoreVersion(_ operation: UserOperations.RestoreVersion) throws -> FileEntry {
+    let found = try locate(operation.entry, for: .revert)
+    guard found.row.kind == .file else { throw Problem(.wrongKindOfEntry, "\(found.callerPath) is not a file.") }
+    try check(operation.ifVersion, found)
+    guard let version = try version(namespace, found.row.id, operation.version) else {
+      throw Problem(.notFound, "\(found.callerPath) has no version \(operation.version).")
+    }
+    guard version.version != found.row.version else { return found.document }
+    let row = try revert(found.row, to: version, path: found.path)
+    return found.view.document(row, path: found.path, role: found.role)
+  }
+
+  /// - Parameter path: where the file is.
+  func revert(_ row: EntryRow, to version: VersionRow, path: String) throws -> EntryRow {
+    let was = row
+    var row = row
+    row.version += 1
+    row.size = version.size
+    row.contentHash = version.contentHash
+    row.modifiedAt = version.modifiedAt
+    try retain(version.list)
+    try update(row)
+    let at = try record(.modified, row, path: path, was: was)
+    var copy = version
+    copy.version = row.version
+    copy.committedAt = at
+    copy.author = principal.userNumber
+    copy.device = principal.deviceName
+    try insert(copy, of: row.id)
+    try supersede(was, at: at)
+    return row
+  }
+
+  /// Another version took this one's place: from now on its retention runs.
+  func supersede(_ row: EntryRow, at time: WallTime) throws {
+    try db.run(
+      "UPDATE versions SET superseded_at = ? WHERE ns = ? AND entry = ? AND version = ?", .time(time), .integer(namespace), .id(row.id),
+      .integer(row.version))
+  }
+}

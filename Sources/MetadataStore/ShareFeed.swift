@@ -1,0 +1,96 @@
+internal import BlockModel
+internal import SQLiteDatabase
+internal import ServiceAPI
+
+/// A shared entry above another one.
+struct SharedRoot: Equatable {
+  var id: EntryID
+  /// Names from it down to the other one; 0 for itself.
+  var level: Int
+}
+
+/// How a change looks from inside of a shared entry.
+enum ShareSide: Int {
+  case inside = 0
+  case entered = 1
+  case left = 2
+  /// The shared entry itself came back, with a folder above it.
+  case allCame = 3
+  case allWent = 4
+}
+
+/// Writes beside a change through which shared entries it is to be seen, so that a member's feed is one range of an index.
+extension NamespaceEditor {
+  func recordForMembers(_ action: Change.Action, _ row: EntryRow, path: String, was: EntryRow?, oldPath: String) throws {
+    let after = action == .deleted ? [] : try sharedRoots(of: row.id, in: row.parent)
+    let before: [SharedRoot]
+    switch action {
+    case .created, .entered: before = []
+    case .deleted: before = try sharedRoots(of: row.id, in: row.parent)
+    default: before = was?.parent == row.parent ? after : try sharedRoots(of: row.id, in: was?.parent)
+    }
+    for root in after {
+      let old = before.first { $0.id == root.id }
+      let side: ShareSide = old != nil || action == .created ? .inside : .entered
+      try note(root.id, side, cut: cut(path, root.level), oldCut: cut(oldPath, old?.level ?? 0))
+    }
+    for root in before where !after.contains(where: { $0.id == root.id }) {
+      try note(root.id, action == .deleted ? .inside : .left, cut: cut(path, root.level), oldCut: cut(oldPath, root.level))
+    }
+    guard row.kind == .folder, action == .deleted || action == .entered else { return }
+    for root in try sharedRoots(below: row.id) where !after.contains(where: { $0.id == root }) && !before.contains(where: { $0.id == root })
+    {
+      try note(root, action == .deleted ? .allWent : .allCame, cut: 0, oldCut: 0)
+    }
+  }
+
+  private func note(_ root: EntryID, _ side: ShareSide, cut: Int, oldCut: Int) throws {
+    try db.run(
+      "INSERT INTO share_changes (ns, root, sequence, side, cut, old_cut) VALUES (?, ?, ?, ?, ?, ?)", .integer(namespace), .id(root),
+      .integer(state.sequence), .int(side.rawValue), .int(cut), .int(oldCut))
+  }
+
+  /// Bytes of a path without its last `level` names.
+  private func cut(_ path: String, _ level: Int) -> Int {
+    let bytes = Array(path.utf8)
+    var end = bytes.count
+    for _ in 0..<level { end = bytes[..<end].lastIndex(of: UInt8(ascii: "/")) ?? 0 }
+    return end
+  }
+
+  /// The shared entries among an entry, which lies in `parent`, and the folders above it.
+  private func sharedRoots(of id: EntryID, in parent: EntryID?) throws -> [SharedRoot] {
+    let own = try db.first("SELECT 1 FROM shares WHERE ns = ? AND entry = ? LIMIT 1", .integer(namespace), .id(id)) { _ in true }
+    let above = try parent.map { try sharedRoots(above: $0) } ?? []
+    return (own == nil ? [] : [SharedRoot(id: id, level: 0)]) + above
+  }
+
+  private func sharedRoots(above folder: EntryID) throws -> [SharedRoot] {
+    if let known = sharedAbove[folder] { return known }
+    let roots = try db.all(
+      """
+      WITH RECURSIVE above (id, parent, level) AS (
+        SELECT id, parent, 1 FROM entries WHERE ns = ?1 AND id = ?2 UNION ALL
+        SELECT e.id, e.parent, above.level + 1 FROM above JOIN entries e ON e.ns = ?1 AND e.id = above.parent)
+      SELECT id, level FROM above WHERE EXISTS (SELECT 1 FROM shares s WHERE s.ns = ?1 AND s.entry = above.id) ORDER BY level
+      """, .integer(namespace), .id(folder)
+    ) { SharedRoot(id: $0.id(0), level: $0.int(1)) }
+    if sharedAbove.count >= 4096 { sharedAbove = [:] }
+    sharedAbove[folder] = roots
+    return roots
+  }
+
+  /// The shared entries below a folder, itself left out.
+  private func sharedRoots(below folder: EntryID) throws -> [EntryID] {
+    try db.all(
+      """
+      WITH RECURSIVE above (root, id, parent) AS (
+        SELECT e.id, e.id, e.parent FROM (SELECT DISTINCT entry FROM shares WHERE ns = ?1) s JOIN entries e ON e.ns = ?1 AND e.id = s.entry
+        WHERE e.removed_at IS NULL UNION ALL
+        SELECT above.root, e.id, e.parent FROM above JOIN entries e ON e.ns = ?1 AND e.id = above.parent
+        WHERE above.id <> ?2 AND (e.removed_at IS NULL OR e.id = ?2))
+      SELECT root FROM above WHERE id = ?2 AND root <> ?2 ORDER BY root
+      """, .integer(namespace), .id(folder)
+    ) { $0.id(0) }
+  }
+}

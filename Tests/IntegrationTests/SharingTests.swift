@@ -1,0 +1,61 @@
+import Foundation
+import Platform
+import TestSupport
+import Testing
+
+@Suite("Sharing and going back, on real processes", .serialized)
+struct SharingTests {
+  @Test("two users share, link, revert, rewind and restore with the command line, and the counts stay right")
+  func twoUsers() async throws {
+    try await LocalCluster.with(["--nodes", "3"]) { cluster in
+      let ada = try await cluster.user("ada")
+      let bob = try await cluster.user("bob")
+      func write(_ text: String) throws -> String {
+        let path = cluster.folder.path("local.txt")
+        let file = try File(path, [.write, .create, .truncate])
+        try Array(text.utf8).withUnsafeBytes { try file.pwrite($0, at: 0) }
+        return path
+      }
+      try await ada.cairn("mkdir", "/plans")
+      try await ada.cairn("put", write("one\n"), "/plans/a.txt")
+      try await ada.cairn("put", write("two\n"), "/plans/a.txt")
+
+      #expect(try await bob.status("stat", "/Shared with me/plans") == 4)
+      try await ada.cairn("share", "/plans", "bob", "--role", "read")
+      #expect(try await bob.cairn("cat", "/Shared with me/plans/a.txt") == "two\n")
+      #expect(try await bob.status("put", write("three\n"), "/Shared with me/plans/b.txt") == 5)
+      try await ada.cairn("share", "/plans", "bob", "--role", "write")
+      try await bob.cairn("put", write("three\n"), "/Shared with me/plans/b.txt")
+      #expect(try await ada.cairn("cat", "/plans/b.txt") == "three\n")
+      #expect(try await ada.cairn("notifications").contains("bob"))
+      #expect(try await bob.cairn("shared").contains("/Shared with me/plans/"))
+      #expect(try await ada.cairn("shares", "/plans").contains("bob"))
+
+      try await ada.cairn("revert", "/plans/a.txt", "--version", "1")
+      #expect(try await bob.cairn("cat", "/Shared with me/plans/a.txt") == "one\n")
+      let changes = try await ada.cairn("changes", "--json")
+      let cursor = try #require(try changes.firstMatch(of: Regex("\"cursor\":\"([^\"]+)\"", as: (Substring, Substring).self))?.1)
+      try await ada.cairn("rm", "/plans/a.txt")
+      #expect(try await ada.cairn("trash").contains("/plans/a.txt"))
+      try await ada.cairn("rewind", "/plans", "--to", String(cursor))
+      #expect(try await ada.cairn("cat", "/plans/a.txt") == "one\n")
+      try await ada.cairn("rm", "/plans/a.txt")
+      try await ada.cairn("restore", "/plans/a.txt")
+
+      let link = try await ada.cairn("link", "/plans/a.txt", "--max-downloads", "2").trimmingCharacters(in: .whitespacesAndNewlines)
+      func download() async throws -> String {
+        try await ProcessRunner.run("/usr/bin/curl", ["--silent", "--noproxy", "*", link + "/raw"], environment: [:]).output
+      }
+      let downloads = [try await download(), try await download()]
+      #expect(downloads == ["one\n", "one\n"])
+      #expect(try await download().contains("urn:cairn:problem:not-found"))
+
+      try await bob.cairn("unshare", "/Shared with me/plans")
+      #expect(try await bob.status("stat", "/Shared with me/plans") == 4)
+      try await cluster.control("users", "quota", "bob", "1KiB")
+      #expect(try await bob.status("put", write(String(repeating: "x", count: 4096)), "/big") == 6)
+      #expect(try await bob.cairn("find", "/").isEmpty)
+      try await cluster.control("audit")
+    }
+  }
+}
