@@ -51,8 +51,8 @@ package protocol BlockStoring: Sendable {
   /// A bad one is set aside; one that the disk cannot read although it can read others is too.
   /// - Throws: `.busy` when no buffer came free, `.closed`, `.fenced` when the whole disk has failed.
   func check(_ copies: [StoredCopy], using pool: BufferPool) async throws(BlockStoreError) -> [CopyCheck]
-  /// Whether the disk is still where it was opened: its folder may be unmounted or gone while its files are open. One that is not has failed
-  /// from then on.
+  /// Whether the disk is still where it was opened: its folder may be unmounted or gone while its files are open. One that is not has
+  /// failed from then on.
   func isPresent() async -> Bool
   /// Where the next new block will lie at the earliest.
   func tail() -> CopyPosition
@@ -71,8 +71,8 @@ package protocol BlockStoring: Sendable {
   /// Which of the blocks are here, in the order asked; the fastest way to ask for many. Never blocks.
   func existence(of blocks: [BlockID]) -> [Bool]
 
-  /// The first half of a delete: when the block is here and its epoch is below `epoch`, it counts as missing from now on, but its copy stays.
-  /// An `append` of the block or `restore` takes it back; `purge` deletes it.
+  /// The first half of a delete: when the block is here and its epoch is below `epoch`, it counts as missing from now on, but its copy
+  /// stays. An `append` of the block or `restore` takes it back; `purge` deletes it.
   func quarantine(_ block: BlockID, ifEpochBelow epoch: UInt64, at time: WallTime) async throws(BlockStoreError) -> Bool
 
   /// Takes a block out of quarantine; false when it is in none.
@@ -90,8 +90,8 @@ package protocol BlockStoring: Sendable {
   /// or its epoch is not below. For what needs no undoing.
   func delete(_ block: BlockID, ifEpochBelow epoch: UInt64) async throws(BlockStoreError) -> Bool
 
-  /// Does one piece of compaction, if there is one to do: moves about `limitBytes` of live records out of the segment that is worth it most, and
-  /// removes the segment once nothing is left in it. Gives way to other writes. One call at a time; a second answers nil at once.
+  /// Does one piece of compaction, if there is one to do: moves about `limitBytes` of live records out of the segment that is worth it
+  /// most, and removes the segment once nothing is left in it. Gives way to other writes. One call at a time; a second answers nil at once.
   ///
   /// - Returns: nil when there was nothing to do.
   func compact(limitBytes: Int) async throws(BlockStoreError) -> CompactionReport?

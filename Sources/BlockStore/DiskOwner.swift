@@ -1,8 +1,8 @@
 internal import BlockModel
 internal import Platform
 
-/// The file `owner` of a disk's folder: which node's disk it is (`docs/formats.md`, "Folder"). A disk whose file is missing, such as one of an
-/// earlier version, is nobody's, and the node that opens it claims it.
+/// The file `owner` of a disk's folder: which node's disk it is (`docs/formats.md`, "Folder"). A disk whose file is missing, such as one of
+/// an earlier version, is nobody's, and the node that opens it claims it.
 enum DiskOwner {
   static let fileName = "owner"
   private static let magic = "cairn disk owner 1"

@@ -42,7 +42,8 @@ struct LocalHeader: Equatable, Sendable {
   var durableSequence: UInt64
   /// CRC-32C of the body's first 128 bytes, or of all of a shorter one.
   var bodyChecksum: UInt32
-  /// Compaction wrote the record of a block in quarantine: it stays in it as an older copy says, until the record that follows says so itself.
+  /// Compaction wrote the record of a block in quarantine: it stays in it as an older copy says, until the record that follows says so
+  /// itself.
   var isHeld = false
 
   private static let heldFlag: UInt16 = 1

@@ -5,15 +5,16 @@ internal import Synchronization
 /// Gives back the space of a segment that is mostly dead, in pieces that a caller paces.
 ///
 /// What is durable before what:
-/// 1. Live copies are read, checked, and written once more through the writer's queue, under new sequence numbers. The ledger moves a copy only if
-///    it still is what counts after everything that was decided before; the index names the new place only after the sync that covers it, in
-///    relaxed mode too. The old copies stay untouched, so a crash leaves at least one good copy, and the highest sequence number wins.
+/// 1. Live copies are read, checked, and written once more through the writer's queue, under new sequence numbers. The ledger moves a copy
+///    only if it still is what counts after everything that was decided before; the index names the new place only after the sync that
+///    covers it, in relaxed mode too. The old copies stay untouched, so a crash leaves at least one good copy, and the highest sequence
+///    number wins.
 /// 2. Control records that still count are written anew in the same way. Sequence numbers grow with segment numbers, so all that is older
-///    than a tombstone lies in segments up to its own: one is dropped when none of those has a dead record, and until then written anew with the
-///    number of that segment.
-/// 3. When the index names no record of the segment, every answer has come, and the last reader has left, the file is removed, and the folder is
-///    synced before anything relies on its being gone. A file that comes back before that, after a crash, holds only what newer records
-///    speak about.
+///    than a tombstone lies in segments up to its own: one is dropped when none of those has a dead record, and until then written anew
+///    with the number of that segment.
+/// 3. When the index names no record of the segment, every answer has come, and the last reader has left, the file is removed, and the
+///    folder is synced before anything relies on its being gone. A file that comes back before that, after a crash, holds only what newer
+///    records speak about.
 /// A copy that was set aside is never moved and never dropped: its segment stays until another copy has replaced it.
 ///
 /// A step that fails on the segment itself leaves it as it is, and it is not tried again before the next start.

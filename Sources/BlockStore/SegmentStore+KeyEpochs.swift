@@ -2,8 +2,8 @@ internal import BlockModel
 internal import Platform
 internal import Synchronization
 
-/// Which data keys the segments need, so that old ones can be retired: compaction takes segments of old epochs first and seals what it moves
-/// under the current key (`RecordRewrap`).
+/// Which data keys the segments need, so that old ones can be retired: compaction takes segments of old epochs first and seals what it
+/// moves under the current key (`RecordRewrap`).
 extension SegmentStore {
   package func keyEpochs() -> [KeyEpochUse] {
     let segments = state.withLock { state in

@@ -39,7 +39,8 @@ extension SegmentStore {
     return store
   }
 
-  /// Makes the disk in `configuration.folder` the node's that `configuration.owner` names, whosever it was. Its blocks stay as they are. Blocks.
+  /// Makes the disk in `configuration.folder` the node's that `configuration.owner` names, whosever it was. Its blocks stay as they are.
+  /// Blocks.
   ///
   /// - Returns: the disk, and the node that had it.
   /// - Throws: as `open`, without looking at what the disk holds.

@@ -7,12 +7,13 @@ internal import Synchronization
 /// The order in which a block goes, each step only after the one before is durable and in the index:
 /// 1. a quarantine record: the block counts as missing. A restore record, which an append of the block or an undo writes, ends it under an
 ///    epoch that is not lower than before.
-/// 2. when the hold is over, a tombstone. The ledger decides on it after everything that came before, so an append that was acknowledged has
-///    ended the quarantine and no tombstone is written.
+/// 2. when the hold is over, a tombstone. The ledger decides on it after everything that came before, so an append that was acknowledged
+///    has ended the quarantine and no tombstone is written.
 /// 3. when the readers of the copy that began before have left, its pages are punched out, its headers stay.
 /// 4. compaction removes the segment's file. A tombstone is written anew as long as a segment may hold an older copy of its block.
 ///
-/// What a crash leaves in between is the state of the last step that was durable; a hole that was not punched is space that compaction finds.
+/// What a crash leaves in between is the state of the last step that was durable; a hole that was not punched is space that compaction
+/// finds.
 extension SegmentStore {
   package func quarantine(
     _ block: BlockID, ifEpochBelow epoch: UInt64, at time: WallTime

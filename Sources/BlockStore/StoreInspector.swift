@@ -3,7 +3,8 @@ package import Platform
 
 /// Reads the disk of a stopped node and says what is there.
 ///
-/// What must hold: it changes nothing, on a disk that may hold any bytes, and it takes the disk's lock, so that no node works on what it reads.
+/// What must hold: it changes nothing, on a disk that may hold any bytes, and it takes the disk's lock, so that no node works on what it
+/// reads.
 package struct StoreInspector {
   package var folder: String
   /// Nil when there are none: encrypted contents are not checked then.

@@ -53,7 +53,8 @@ package struct StoreRepair {
       report.left.append(
         headers.isEmpty
           ? "No segment says which disk this is, so its identity cannot be written anew."
-          : "The segments belong to \(owners.count) different disks, so the identity cannot be written anew: take out those that do not belong here."
+          : "The segments belong to \(owners.count) different disks, so the identity cannot be written anew: "
+            + "take out those that do not belong here."
       )
       return nil
     }

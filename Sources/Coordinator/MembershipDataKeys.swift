@@ -4,8 +4,8 @@ internal import ServiceAPI
 
 /// Who makes the key of a data-key epoch, and who fetches it.
 ///
-/// What must hold: one founder is recorded durably before anybody makes a key; a key seals blocks only after its check value is recorded, and
-/// a key that follows on another only when every live node of the layout states it, so that no replica refuses a record for lack of the
+/// What must hold: one founder is recorded durably before anybody makes a key; a key seals blocks only after its check value is recorded,
+/// and a key that follows on another only when every live node of the layout states it, so that no replica refuses a record for lack of the
 /// key; a node is told to use an epoch only when it states the key with this check value.
 enum MembershipDataKeys {
   struct Decision: Sendable, Equatable {

@@ -5,7 +5,8 @@ internal import Synchronization
 
 /// Gives space back on every disk while the node runs: deletes what has been in quarantine for the hold time, and compacts.
 ///
-/// What must hold: each disk is worked on by one task, which stops before the disks are closed; trouble on one disk leaves the others alone.
+/// What must hold: each disk is worked on by one task, which stops before the disks are closed; trouble on one disk leaves the others
+/// alone.
 final class DiskMaintenance: Sendable {
   /// What is purged and moved in one go, before the pace is looked at again.
   private static let purgeLimit = 10_000

@@ -6,9 +6,9 @@ internal import Synchronization
 
 /// Fetches a good copy for a read that met a bad one, so that who asked does not notice.
 ///
-/// A node has no capability at other nodes: it asks the coordinator, which gives `record` URLs to nodes that are to hold the block, and to no
-/// others. So a stolen node key reads nothing that the node was not to hold anyway. The copy is checked as repair checks it, and takes the
-/// place of the bad one. Without a coordinator, or without another replica, the reader is told to go elsewhere.
+/// A node has no capability at other nodes: it asks the coordinator, which gives `record` URLs to nodes that are to hold the block, and to
+/// no others. So a stolen node key reads nothing that the node was not to hold anyway. The copy is checked as repair checks it, and takes
+/// the place of the bad one. Without a coordinator, or without another replica, the reader is told to go elsewhere.
 ///
 /// What must hold: at most `limit` fetches are under way, one for a block; a read waits `patience` at the longest.
 final class ReadMending: Sendable {

@@ -91,7 +91,8 @@ enum SequencePlayer {
     let (short, violation) = try await shrink(StoreSequence(seed: failure.seed), wrap: wrap)
     return """
       seed \(failure.seed) fails \(failure.violation)
-      CAIRN_SEED=\(failure.seed) CAIRN_DISK_SEQUENCES=1 plays it again. Shortest sequence found, which fails \(violation.map(String.init(describing:)) ?? "no more"):
+      CAIRN_SEED=\(failure.seed) CAIRN_DISK_SEQUENCES=1 plays it again.
+      Shortest sequence found, which fails \(violation.map(String.init(describing:)) ?? "no more"):
       \(short)
       """
   }

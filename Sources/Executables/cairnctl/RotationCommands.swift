@@ -10,7 +10,8 @@ enum RotationCommands {
   private static let rotate = Command(
     "rotate", summary: "seal new blocks under a new data key",
     discussion: """
-      A node makes the key, all live nodes fetch it from each other, and then new blocks come under it. Nothing is written anew at once: what is \
+      A node makes the key, all live nodes fetch it from each other, and then new blocks come under it. Nothing is written anew \
+      at once: what is \
       under older keys is sealed under the new one as compaction and repair move it, which “cairnctl keys status” shows.
       """,
     flags: [CommandFlag("wait", help: "return when new blocks come under the new key")], examples: ["cairnctl keys rotate --wait"]

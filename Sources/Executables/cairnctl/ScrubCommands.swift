@@ -7,7 +7,8 @@ enum ScrubCommands {
   static let command = Command(
     "scrub", summary: "have copies read back, or see how far that is",
     discussion: """
-      Every node reads all its copies back by itself, new ones within a day and all within thirty, as fast as clients' reads allow. A copy that \
+      Every node reads all its copies back by itself, new ones within a day and all within thirty, as fast as clients' reads \
+      allow. A copy that \
       is bad is set aside and replaced from another replica. A pause holds until the scrub is started again, over restarts too.
       """,
     subcommands: [

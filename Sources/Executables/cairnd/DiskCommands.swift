@@ -15,7 +15,8 @@ enum DiskCommands {
   private static let adopt = Command(
     "adopt", summary: "make another node's disk this node's",
     discussion: """
-      A disk says whose it is, and a node refuses those of others. After this the blocks on it are this node's: those that it is to hold count \
+      A disk says whose it is, and a node refuses those of others. After this the blocks on it are this node's: those that it is \
+      to hold count \
       at once, the others are of use to repair. The node that had the disk before must not come back with it.
       """,
     arguments: arguments, options: options, examples: ["cairnd disk adopt /srv/disk-3 --config /etc/cairn/node.conf"]

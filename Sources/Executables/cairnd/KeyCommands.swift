@@ -10,7 +10,8 @@ enum KeyCommands {
   private static let rewrap = Command(
     "rewrap", summary: "wrap the node's data keys under another master key",
     discussion: """
-      The data keys lie wrapped by the master key. This wraps them by another one, in one step that a crash leaves done or not done; blocks stay \
+      The data keys lie wrapped by the master key. This wraps them by another one, in one step that a crash leaves done or not \
+      done; blocks stay \
       as they are. Give the node the new key in its configuration afterwards. The old key is of no use then.
       """,
     options: [

@@ -89,7 +89,8 @@ enum StoreCommands {
 
   private static func text(of found: StoreInspection) -> String {
     var lines = [
-      "\(HumanFormat.counted(found.blocks, "block")), \(HumanFormat.size(found.liveBytes)), in \(HumanFormat.counted(found.segments, "segment"))"
+      "\(HumanFormat.counted(found.blocks, "block")), \(HumanFormat.size(found.liveBytes)), in "
+        + "\(HumanFormat.counted(found.segments, "segment"))"
         + "; \(found.quarantinedBlocks) quarantined, \(found.setAsideBlocks) set aside, \(found.deadRecords) dead records"
     ]
     if found.checkedBlocks > 0 { lines.append("The contents of \(HumanFormat.counted(found.checkedBlocks, "block")) were read and fit.") }
