@@ -16,9 +16,9 @@ struct ShareConformanceTests {
     let fixture = try await Fixture(engine)
     let ada = try await fixture.user("ada")
     let bob = try await fixture.user("bob")
-    try await fixture.put("/work/photos/2026/a.jpg", [Fixture.block(1)], as: ada)
+    try await fixture.put("/office/photos/2026/a.jpg", [Fixture.block(1)], as: ada)
     try await fixture.put("/secret", [Fixture.block(2)], as: ada)
-    let folder = try await fixture.store.stat(.path("/work/photos"), for: ada)
+    let folder = try await fixture.store.stat(.path("/office/photos"), for: ada)
     _ = try await fixture.store.share(.init(entry: .id(folder.id), user: "Bob", role: role), for: ada)
     return (fixture, ada, bob, folder)
   }
@@ -48,7 +48,7 @@ struct ShareConformanceTests {
       try await fixture.store.list(.path("/Shared with me"), recursive: false, limit: 10, cursor: nil, for: bob).items.map(\.id)
         == [folder.id])
     let secret = try await fixture.store.stat(.path("/secret"), for: ada)
-    for reference in [EntryReference.id(secret.id), .id(ada.root), .path("/Shared with me/secret"), .path("/work/photos")] {
+    for reference in [EntryReference.id(secret.id), .id(ada.root), .path("/Shared with me/secret"), .path("/office/photos")] {
       #expect(await problem { try await fixture.store.stat(reference, for: bob) }?.kind == .notFound)
     }
     let eve = try await fixture.user("eve")
@@ -197,7 +197,7 @@ struct ShareConformanceTests {
     let renamed = try await fixture.store.updateEntry(update(Self.mount, "/Shared with me/Ada's"), for: bob)
     #expect(renamed.path == "/Shared with me/Ada's")
     #expect(try await names() == ["Ada's", "photos (ada)"])
-    #expect(try await fixture.store.stat(.path("/work/photos"), for: ada).name == "photos")
+    #expect(try await fixture.store.stat(.path("/office/photos"), for: ada).name == "photos")
     await expect(.forbidden) { _ = try await fixture.folder("/Shared with me", as: ada) }
     await expect(.notFound) { try await fixture.put("/Shared with me/x", as: ada) }
     await expect(.conflict) { _ = try await fixture.store.share(.init(entry: .path("/photos"), user: "ada", role: .read), for: ada) }
@@ -212,11 +212,11 @@ struct ShareConformanceTests {
     try await fixture.put("/mine/m", Fixture.blocks(Array(11...19)), as: bob)
     let moved = try await fixture.store.updateEntry(update("/mine", Self.mount + "/mine"), for: bob)
     #expect(moved.owner == "ada")
-    #expect(try await fixture.paths(of: ada, below: "/work/photos/mine") == ["/work/photos/mine/m"])
+    #expect(try await fixture.paths(of: ada, below: "/office/photos/mine") == ["/office/photos/mine/m"])
     #expect(try await fixture.store.trash(limit: 10, cursor: nil, for: bob).items.map(\.entry.path) == ["/mine"])
     _ = try await fixture.store.updateEntry(update(Self.mount + "/2026/a.jpg", "/a.jpg"), for: bob)
     #expect(try await fixture.paths(of: bob) == ["/a.jpg"])
-    #expect(try await fixture.store.trash(limit: 10, cursor: nil, for: ada).items.map(\.entry.path) == ["/work/photos/2026/a.jpg"])
+    #expect(try await fixture.store.trash(limit: 10, cursor: nil, for: ada).items.map(\.entry.path) == ["/office/photos/2026/a.jpg"])
     try await fixture.expectSound()
   }
 
@@ -241,17 +241,17 @@ struct ShareConformanceTests {
     }
     #expect(try await news() == ["entered \(Self.mount)"])
     let store = fixture.store
-    try await fixture.put("/work/photos/b.jpg", [Fixture.block(5)], as: ada)
+    try await fixture.put("/office/photos/b.jpg", [Fixture.block(5)], as: ada)
     try await fixture.put("/elsewhere/e", [Fixture.block(6)], as: ada)
     #expect(try await news() == ["created \(Self.mount)/b.jpg"])
-    _ = try await store.updateEntry(update("/elsewhere", "/work/photos/in"), for: ada)
-    _ = try await store.updateEntry(update("/work/photos/b.jpg", "/work/photos/in/c.jpg"), for: ada)
-    _ = try await store.updateEntry(update("/work/photos/2026", "/2026"), for: ada)
+    _ = try await store.updateEntry(update("/elsewhere", "/office/photos/in"), for: ada)
+    _ = try await store.updateEntry(update("/office/photos/b.jpg", "/office/photos/in/c.jpg"), for: ada)
+    _ = try await store.updateEntry(update("/office/photos/2026", "/2026"), for: ada)
     #expect(
       try await news() == [
         "entered \(Self.mount)/in", "moved \(Self.mount)/b.jpg > \(Self.mount)/in/c.jpg", "left \(Self.mount)/2026",
       ])
-    _ = try await store.updateEntry(update("/work", "/job"), for: ada)
+    _ = try await store.updateEntry(update("/office", "/job"), for: ada)
     #expect(try await news() == [], "folders above move without the member")
     try await store.deleteEntry(delete("/job"), for: ada)
     #expect(try await news() == ["left \(Self.mount)"])
@@ -274,10 +274,10 @@ struct ShareConformanceTests {
     let eve = try await fixture.user("eve")
     try await fixture.put("/e/1", [Fixture.block(30)], as: eve)
     _ = try await fixture.store.share(.init(entry: .path("/e"), user: "bob", role: .read), for: eve)
-    _ = try await fixture.store.share(.init(entry: .path("/work/photos/2026"), user: "bob", role: .read), for: ada)
+    _ = try await fixture.store.share(.init(entry: .path("/office/photos/2026"), user: "bob", role: .read), for: ada)
     for index in 0..<5 as Range<UInt64> {
       try await fixture.put("/own\(index)", [Fixture.block(40 + index)], as: bob)
-      try await fixture.put("/work/photos/2026/\(index)", [Fixture.block(50 + index)], as: ada)
+      try await fixture.put("/office/photos/2026/\(index)", [Fixture.block(50 + index)], as: ada)
       try await fixture.put("/e/n\(index)", [Fixture.block(60 + index)], as: eve)
     }
     let all = try await fixture.store.changes(since: nil, limit: 1000, for: bob)
@@ -301,7 +301,7 @@ struct ShareConformanceTests {
     fixture.time.advance(by: .seconds(1))
     try await fixture.put(Self.mount + "/2026/a.jpg", [Fixture.block(5)], as: bob, policy: .overwrite)
     fixture.time.advance(by: .seconds(1))
-    try await fixture.put("/work/photos/n", [Fixture.block(6)], as: ada)
+    try await fixture.put("/office/photos/n", [Fixture.block(6)], as: ada)
     fixture.time.advance(by: .seconds(1))
     try await fixture.store.deleteEntry(delete(Self.mount + "/n"), for: bob)
     func told(_ user: Principal, limit: Int = 10) async throws -> [String] {
@@ -314,7 +314,7 @@ struct ShareConformanceTests {
       } while cursor != nil
       return told
     }
-    #expect(try await told(ada) == ["bob deleted /work/photos/n", "bob edited /work/photos/2026/a.jpg"])
+    #expect(try await told(ada) == ["bob deleted /office/photos/n", "bob edited /office/photos/2026/a.jpg"])
     #expect(try await told(bob) == ["ada created \(Self.mount)/n", "ada shared \(Self.mount)"])
     #expect(try await told(bob, limit: 1) == told(bob))
   }
