@@ -101,6 +101,9 @@ struct Replay {
       var counts = isNewest
       if !counts { counts = try isNewer(entry, sequence) }
       guard counts else { return dead.append((entry.location, entry.recordBytes)) }
+      // Two copies without a deletion between them: the deletion was lost with the power and the newer copy may be torn, though a later
+      // header vouches for what was noted about it. The older one, which may be acknowledged, gives way to a whole one only.
+      if let old = index.entry(of: entry.id), old.location != entry.location, !old.isSetAside, try !framesFit(item) { return }
       if let old = try index.set(entry), old.location != entry.location, !old.isSetAside { dead.append((old.location, old.recordBytes)) }
     case .control(let body):
       try apply(body, item.record.local, isNewest: isNewest)
