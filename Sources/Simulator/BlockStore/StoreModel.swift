@@ -72,7 +72,8 @@ struct StoreModel {
     let block = blocks[content]
     // What comes before an answered operation is decided, though not everything may have been heard of it.
     let decided = block.onTheWay.lastIndex { $0.changed != nil }.map { $0 + 1 } ?? 0
-    var states = block.onTheWay[..<decided].reduce(block.possible) { $1.outcomes(of: $0) }
+    let before = block.isDamaged ? block.possible.union(block.everBeen) : block.possible
+    var states = block.onTheWay[..<decided].reduce(before) { $1.outcomes(of: $0) }
     var visible = states
     for asked in block.onTheWay[decided...] {
       states = Set(states.map { asked.mutation.applied(to: $0) })
