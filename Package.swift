@@ -81,8 +81,8 @@ let package = Package(
     executable(
       "cairnbench", path: "Sources/Executables/cairnbench",
       [
-        "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
-        "BlockModel",
+        "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
+        "Platform", "BlockModel",
       ]),
 
     // Tests.

@@ -42,6 +42,15 @@ pid_of() {
 # One letter as in ps: R, S, T (stopped), Z …
 process_state() { sed -E 's/^[0-9]+ \(.*\) ([A-Z]).*/\1/' "/proc/$1/stat" 2>/dev/null; }
 
+# Whether nothing of a process runs any more. Its first thread may have ended while others, still in a system call, hold its files and locks.
+has_ended() {
+  local thread state
+  for thread in /proc/"$1"/task/*/stat; do
+    state=$(sed -E 's/^[0-9]+ \(.*\) ([A-Zx]).*/\1/' "$thread" 2>/dev/null) || continue
+    case $state in '' | Z | X | x) ;; *) return 1 ;; esac
+  done
+}
+
 setting() { sed -nE "s/^$2 *= *(.*)$/\1/p" "$CLUSTER/$1/$1.conf" | head -n 1; }
 
 # Asks a process over HTTP without leaving the machine.
@@ -71,7 +80,7 @@ await_ready() {
 
 await_gone() {
   local pid=$1 deadline=$((SECONDS + ${2:-30}))
-  while [ -d "/proc/$pid" ] && [ "$(process_state "$pid")" != Z ]; do
+  until has_ended "$pid"; do
     [ $SECONDS -lt $deadline ] || return 1
     sleep 0.05
   done

@@ -33,10 +33,16 @@ package struct BlockID: Hashable, Comparable, Sendable {
 
   /// From 64 lower-case hexadecimal digits; nil for anything else, upper case included: a name has one spelling.
   package init?(hex: String) {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(BlockID.byteCount)
-    guard HexDigits.decode(hex, into: &bytes), let id = BlockID(bytes: bytes) else { return nil }
+    var hex = hex
+    guard let id = hex.withUTF8({ BlockID(hexDigits: UnsafeRawBufferPointer($0)) }) else { return nil }
     self = id
+  }
+
+  init?(hexDigits text: UnsafeRawBufferPointer) {
+    guard text.count == 2 * BlockID.byteCount, let first = HexDigits.word(text, at: 0), let second = HexDigits.word(text, at: 16),
+      let third = HexDigits.word(text, at: 32), let fourth = HexDigits.word(text, at: 48)
+    else { return nil }
+    words = (first, second, third, fourth)
   }
 
   package var bytes: [UInt8] {
@@ -56,10 +62,27 @@ package struct BlockID: Hashable, Comparable, Sendable {
   }
 
   package var hex: String {
-    var text: [UInt8] = []
-    text.reserveCapacity(2 * BlockID.byteCount)
-    appendHex(to: &text)
-    return String(decoding: text, as: UTF8.self)
+    String(unsafeUninitializedCapacity: 2 * BlockID.byteCount) { text in
+      write(to: text, at: 0)
+      return 2 * BlockID.byteCount
+    }
+  }
+
+  /// The hexadecimal name in quotes, as `ETag` has it (RFC 9110, 8.8.3).
+  package var entityTag: String {
+    String(unsafeUninitializedCapacity: 2 * BlockID.byteCount + 2) { text in
+      text[0] = UInt8(ascii: "\"")
+      write(to: text, at: 1)
+      text[2 * BlockID.byteCount + 1] = UInt8(ascii: "\"")
+      return 2 * BlockID.byteCount + 2
+    }
+  }
+
+  private func write(to text: UnsafeMutableBufferPointer<UInt8>, at start: Int) {
+    HexDigits.write(words.0, to: text, at: start)
+    HexDigits.write(words.1, to: text, at: start + 16)
+    HexDigits.write(words.2, to: text, at: start + 32)
+    HexDigits.write(words.3, to: text, at: start + 48)
   }
 
   func appendHex(to text: inout [UInt8]) {

@@ -73,12 +73,12 @@ package struct Capability: Sendable, Equatable {
   }
 
   /// The bytes that are signed: a header line, then one line a field in the order of the URL.
-  package var signedText: String {
+  package var signedBytes: [UInt8] {
     var text = writer
     text.append(contentsOf: "cairn-capability\n".utf8)
     appendFields(to: &text, separator: UInt8(ascii: "\n"), withBlock: true)
     text.append(UInt8(ascii: "\n"))
-    return String(decoding: text, as: UTF8.self)
+    return text
   }
 
   /// The path and query of the signed URL; every value is free of characters that would need escaping.
@@ -143,74 +143,4 @@ package struct Capability: Sendable, Equatable {
       text.append(contentsOf: forward.signature.utf8)
     }
   }
-}
-
-extension Capability {
-  /// Why a query is no capability.
-  package struct Malformed: Error, Sendable, Equatable, CustomStringConvertible {
-    package var description: String
-    package init(_ description: String) { self.description = description }
-  }
-
-  private static let names = ["v", "op", "node", "size", "lv", "ge", "up", "w", "fwd", "exp", "kid", "sig"]
-
-  /// Reads a signed URL's decoded query. Every parameter stands there exactly once and no other does.
-  package static func parse(
-    block: String, query: [(name: String, value: String)]
-  ) throws(Malformed) -> (capability: Capability, signature: String) {
-    guard let block = BlockID(hex: block) else { throw Malformed("the block's name is not 64 lower-case hexadecimal digits") }
-    let value = try values(of: query)
-    guard value[0] == "1" else { throw Malformed("format version v is not 1") }
-    guard let operation = CapabilityOperation(rawValue: value[1]) else { throw Malformed("unknown operation op") }
-    guard let node = NodeID(value[2]) else { throw Malformed("node is not a node's name") }
-    guard let upload = UploadID(hex: value[6]) else { throw Malformed("up is not 32 hexadecimal digits") }
-    guard isSignature(value[11]) else { throw Malformed("sig is not 64 lower-case hexadecimal digits") }
-    let capability = Capability(
-      operation: operation, block: block, node: node,
-      size: try number(value[3], "size", in: 0...(operation == .control ? 64 << 20 : Limits.blockBytes)),
-      layoutVersion: try number(value[4], "lv", in: 0...UInt64.max), gcEpoch: try number(value[5], "ge", in: 0...UInt64.max),
-      upload: upload, writeQuorum: try number(value[7], "w", in: 0...16), forwards: try forwards(value[8]),
-      expires: try number(value[9], "exp", in: 0...(1 << 53)), keyEpoch: try number(value[10], "kid", in: 0...UInt32.max))
-    guard capability.forwards.isEmpty || operation == .put else { throw Malformed("only a put forwards") }
-    return (capability, value[11])
-  }
-
-  private static func values(of query: [(name: String, value: String)]) throws(Malformed) -> [String] {
-    var found = [String?](repeating: nil, count: names.count)
-    for (name, value) in query {
-      guard let index = names.firstIndex(of: name) else { throw Malformed("unknown parameter") }
-      guard found[index] == nil else { throw Malformed("parameter \(name) is repeated") }
-      found[index] = value
-    }
-    var values: [String] = []
-    for (name, value) in zip(names, found) {
-      guard let value else { throw Malformed("parameter \(name) is missing") }
-      values.append(value)
-    }
-    return values
-  }
-
-  /// A decimal number in its one spelling: no sign, no leading zero.
-  private static func number<T: FixedWidthInteger>(_ text: String, _ name: String, in range: ClosedRange<T>) throws(Malformed) -> T {
-    guard let value = T(text), String(value) == text, range.contains(value) else { throw Malformed("\(name) is not a number in its range") }
-    return value
-  }
-
-  private static func forwards(_ text: String) throws(Malformed) -> [Forward] {
-    if text.isEmpty { return [] }
-    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-    guard parts.count <= Limits.forwards else { throw Malformed("fwd names too many nodes") }
-    var list: [Forward] = []
-    for part in parts {
-      let pair = part.split(separator: ":", omittingEmptySubsequences: false)
-      guard pair.count == 2, let node = NodeID(String(pair[0])), isSignature(String(pair[1])) else {
-        throw Malformed("fwd is not a list of node:signature")
-      }
-      guard !list.contains(where: { $0.node == node }) else { throw Malformed("fwd names a node twice") }
-      list.append(Forward(node: node, signature: String(pair[1])))
-    }
-    return list
-  }
-
-  private static func isSignature(_ text: String) -> Bool { text.utf8.count == 64 && HexDigits.decode(text) != nil }
 }

@@ -24,9 +24,16 @@ package struct Identifier<Kind>: Hashable, Comparable, Sendable {
 
   /// From 32 lower-case hexadecimal digits; nil for anything else.
   package init?(hex: String) {
-    guard let bytes = HexDigits.decode(hex), bytes.count == 16 else { return nil }
-    high = bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) }
-    low = bytes[8...].reduce(0) { $0 << 8 | UInt64($1) }
+    var hex = hex
+    guard let id = hex.withUTF8({ Identifier(hexDigits: UnsafeRawBufferPointer($0)) }) else { return nil }
+    self = id
+  }
+
+  init?(hexDigits text: UnsafeRawBufferPointer) {
+    guard text.count == 2 * Identifier.byteCount, let high = HexDigits.word(text, at: 0), let low = HexDigits.word(text, at: 16) else {
+      return nil
+    }
+    self.init(high: high, low: low)
   }
 
   package var bytes: [UInt8] {

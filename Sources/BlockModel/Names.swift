@@ -47,3 +47,7 @@ package typealias NodeID = Name<NodeKind>
 package enum ZoneKind {}
 /// A failure domain's name.
 package typealias ZoneID = Name<ZoneKind>
+
+package enum RegionKind {}
+/// The name of several zones that may fail together.
+package typealias RegionID = Name<RegionKind>

@@ -47,37 +47,68 @@ package struct Receipt: Sendable, Equatable {
     self.keyEpoch = keyEpoch
   }
 
-  /// What is signed: all of the text before the signature.
-  package var signedText: String {
-    "r1.\(cluster.hex).\(upload.hex).\(block.hex).\(plainBytes).\(storedBytes).\(node.text).\(disk.hex).\(layoutVersion).\(gcEpoch)"
-      + ".\(durability.rawValue).\(verification.rawValue).\(keyEpoch)"
+  /// What is signed: all of the text before the last dot and the signature. Bytes, because each replica of each block writes one.
+  package var signedBytes: [UInt8] {
+    var text: [UInt8] = []
+    text.reserveCapacity(Limits.receiptCharacters)
+    func next(_ field: some StringProtocol) {
+      text.append(UInt8(ascii: "."))
+      text.append(contentsOf: field.utf8)
+    }
+    func dot() { text.append(UInt8(ascii: ".")) }
+    text.append(contentsOf: "r1.".utf8)
+    cluster.appendHex(to: &text)
+    dot()
+    upload.appendHex(to: &text)
+    dot()
+    block.appendHex(to: &text)
+    next(String(plainBytes))
+    next(String(storedBytes))
+    next(node.text)
+    dot()
+    disk.appendHex(to: &text)
+    next(String(layoutVersion))
+    next(String(gcEpoch))
+    next(durability.rawValue)
+    next(verification.rawValue)
+    next(String(keyEpoch))
+    return text
   }
 
-  package func text(signature: String) -> String { "\(signedText).\(signature)" }
+  /// - Parameter signedBytes: as the property of that name said, so that they need not be written twice.
+  package static func text(signedBytes: [UInt8], signature: [UInt8]) -> String {
+    "\(String(decoding: signedBytes, as: UTF8.self)).\(HexDigits.encode(signature))"
+  }
 
   /// Why a text is no receipt.
   package struct Malformed: Error, Sendable, Equatable {
     package init() {}
   }
 
-  /// Reads a receipt; the signature, 64 hexadecimal digits, is still to be verified.
-  package static func parse(_ text: String) throws(Malformed) -> (receipt: Receipt, signature: String) {
+  /// Reads a receipt; the 32 bytes of its signature are still to be verified.
+  package static func parse(_ text: String) throws(Malformed) -> (receipt: Receipt, signature: [UInt8]) {
     guard text.utf8.count <= Limits.receiptCharacters else { throw Malformed() }
-    let fields = text.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    guard fields.count == 14, fields[0] == "r1",
-      let cluster = ClusterID(hex: fields[1]), let upload = UploadID(hex: fields[2]), let block = BlockID(hex: fields[3]),
-      let plain = Int(fields[4]), (0...Limits.blockBytes).contains(plain),
-      let stored = Int(fields[5]), (0...Limits.blockBytes).contains(stored),
-      let node = NodeID(fields[6]), let disk = DiskID(hex: fields[7]),
-      let layoutVersion = UInt64(fields[8]), let gcEpoch = UInt64(fields[9]),
-      let durability = Durability(rawValue: fields[10]), let verification = Verification(rawValue: fields[11]),
-      let keyEpoch = UInt32(fields[12]), fields[13].utf8.count == 64, HexDigits.decode(fields[13]) != nil
-    else { throw Malformed() }
+    var text = text
+    guard let parsed = text.withUTF8({ read(UnsafeRawBufferPointer($0)) }) else { throw Malformed() }
+    return parsed
+  }
+
+  private static func read(_ text: UnsafeRawBufferPointer) -> (receipt: Receipt, signature: [UInt8])? {
+    let fields = text.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).map { UnsafeRawBufferPointer(rebasing: $0) }
+    // Each field is taken in its one spelling only, so the signed bytes can be written again from the values.
+    guard fields.count == 14, fields[0].elementsEqual("r1".utf8),
+      let cluster = ClusterID(hexDigits: fields[1]), let upload = UploadID(hexDigits: fields[2]), let block = BlockID(hexDigits: fields[3]),
+      let plain = fields[4].decimal, plain <= Limits.blockBytes, let stored = fields[5].decimal, stored <= Limits.blockBytes,
+      let node = NodeID(String(decoding: fields[6], as: UTF8.self)), let disk = DiskID(hexDigits: fields[7]),
+      let layoutVersion = fields[8].decimal, let gcEpoch = fields[9].decimal,
+      let durability = Durability(rawValue: String(decoding: fields[10], as: UTF8.self)),
+      let verification = Verification(rawValue: String(decoding: fields[11], as: UTF8.self)),
+      let keyEpoch = fields[12].decimal, let keyEpoch = UInt32(exactly: keyEpoch),
+      fields[13].count == 64, let signature = HexDigits.decode(fields[13])
+    else { return nil }
     let receipt = Receipt(
-      cluster: cluster, upload: upload, block: block, plainBytes: plain, storedBytes: stored, node: node, disk: disk,
+      cluster: cluster, upload: upload, block: block, plainBytes: Int(plain), storedBytes: Int(stored), node: node, disk: disk,
       layoutVersion: layoutVersion, gcEpoch: gcEpoch, durability: durability, verification: verification, keyEpoch: keyEpoch)
-    // One spelling only: a number with a sign or a leading zero is somebody else's text.
-    guard receipt.text(signature: fields[13]) == text else { throw Malformed() }
-    return (receipt, fields[13])
+    return (receipt, signature)
   }
 }

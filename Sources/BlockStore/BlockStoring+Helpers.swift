@@ -1,11 +1,15 @@
 package import BlockModel
-internal import Platform
+package import Platform
 
 extension StoredBlock {
   init(_ header: RecordHeader, gcEpoch: UInt64) {
     self.init(
       id: header.block, plainBytes: header.plainBytes, storedBytes: header.storedBytes, encoding: header.encoding, gcEpoch: gcEpoch)
   }
+}
+
+extension BlockStoring {
+  package func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload? { nil }
 }
 
 extension PartitionDigest {

@@ -8,10 +8,11 @@ internal import Platform
 struct Checkpoint: Equatable, Sendable {
   static let fileName = "index.checkpoint"
   static let magic: UInt64 = 0x3158_494e_5249_4143  // "CAIRNIX1" read as a little-endian number
-  static let formatVersion: UInt32 = 1
+  static let formatVersion: UInt32 = 2
   static let headerBytes = 64
   static let segmentRowBytes = 48
-  static let entryRowBytes = 56
+  static let entryRowBytes = PackedEntry.byteCount
+  static let markRowBytes = 24
   static let trailerBytes = 16
 
   var disk: DiskID
@@ -36,7 +37,10 @@ struct Checkpoint: Equatable, Sendable {
       bytes.put(UInt64(positionOffset), at: 52)
       for (slot, segment) in segments.enumerated() {
         let row = Checkpoint.headerBytes + slot * Checkpoint.segmentRowBytes
+        // A segment that is gone keeps its row, so that rows and slots agree; no segment has the number 0.
+        guard !segment.isGone else { continue }
         bytes.put(segment.number, at: row)
+        bytes.put(UInt32(clamping: segment.blockRecords), at: row + 4)
         bytes.put(segment.id.bytes, at: row + 8)
         bytes.put(UInt64(segment.endBytes), at: row + 24)
         bytes.put(UInt64(segment.punchedBytes), at: row + 32)
@@ -58,10 +62,11 @@ struct Checkpoint: Equatable, Sendable {
     segments = (0..<rows).compactMap { slot in
       let row = Checkpoint.headerBytes + slot * Checkpoint.segmentRowBytes
       return SegmentID(hex: HexDigits.encode(bytes[(row + 8)..<(row + 24)])).map { id in
-        Segment(
-          number: bytes.number(UInt32.self, at: row), id: id, fileBytes: 0,
-          endBytes: Int(clamping: bytes.number(UInt64.self, at: row + 24)),
-          punchedBytes: Int64(clamping: bytes.number(UInt64.self, at: row + 32)))
+        let number = bytes.number(UInt32.self, at: row)
+        return Segment(
+          number: number, id: id, fileBytes: 0, endBytes: Int(clamping: bytes.number(UInt64.self, at: row + 24)),
+          punchedBytes: Int64(clamping: bytes.number(UInt64.self, at: row + 32)), blockRecords: Int(bytes.number(UInt32.self, at: row + 4)),
+          isGone: number == 0)
       }
     }
   }
@@ -91,26 +96,15 @@ struct Checkpoint: Equatable, Sendable {
     return count <= RecordLocation.slotLimit ? count : nil
   }
 
-  static func encode(_ entry: IndexEntry, into row: UnsafeMutableRawBufferPointer) {
-    entry.id.store(into: row)
-    row.put(entry.location.slot, at: 32)
-    row.put(entry.location.unit, at: 36)
-    row.put(UInt32(entry.plainBytes), at: 40)
-    row.put(UInt32(entry.storedBytes) | (entry.encoding == .zstd ? 1 << 30 : 0) | (entry.isSetAside ? 1 << 31 : 0), at: 44)
-    row.put(entry.gcEpoch, at: 48)
+  static func encode(_ mark: Mark, into row: UnsafeMutableRawBufferPointer) {
+    row.put(mark.gcEpoch, at: 0)
+    row.put(mark.quarantine?.epoch ?? 0, at: 8)
+    row.put(mark.quarantine?.minute ?? 0, at: 16)
+    row.put(UInt32(mark.quarantine == nil ? 0 : 1), at: 20)
   }
 
-  /// Nil for a row that no index has.
-  static func decode(_ row: UnsafeRawBufferPointer, segments: [Segment]) -> IndexEntry? {
-    let lengths = row.number(UInt32.self, at: 44)
-    let entry = IndexEntry(
-      id: BlockID(loading: row),
-      location: RecordLocation(slot: row.number(UInt32.self, at: 32), unit: row.number(UInt32.self, at: 36)),
-      plainBytes: Int(row.number(UInt32.self, at: 40)), storedBytes: Int(lengths & 0x3fff_ffff),
-      encoding: lengths & 1 << 30 != 0 ? .zstd : .plain, isSetAside: lengths & 1 << 31 != 0, gcEpoch: row.number(UInt64.self, at: 48))
-    guard Int(entry.location.slot) < segments.count, entry.plainBytes <= Limits.blockBytes, entry.storedBytes <= entry.plainBytes,
-      entry.location.offset + Int64(entry.recordBytes) <= Int64(RecordLocation.segmentBytesLimit)
-    else { return nil }
-    return entry
+  static func decodeMark(_ row: UnsafeRawBufferPointer) -> Mark {
+    let quarantine = Quarantine(epoch: row.number(UInt64.self, at: 8), minute: row.number(UInt32.self, at: 16))
+    return Mark(gcEpoch: row.number(UInt64.self, at: 0), quarantine: row.number(UInt32.self, at: 20) == 1 ? quarantine : nil)
   }
 }

@@ -70,8 +70,23 @@ struct CommitLedger {
     refusesBlocks = false
   }
 
+  /// Answers that nothing was to be done.
+  func refuse(_ operation: StoreOperation, _ builder: inout BatchBuilder) -> Bool {
+    builder.answer(operation.answer, .success(.changed(false)))
+    return true
+  }
+
+  mutating func delete(_ id: BlockID, _ epoch: UInt64, _ operation: StoreOperation, _ builder: inout BatchBuilder) -> Bool {
+    guard control(.tombstone, ControlBody(block: id), epoch: epoch, &builder) else { return false }
+    builder.batch.changes.append(.remove(id))
+    builder.batch.deletes = true
+    remember(id, nil, &builder)
+    builder.answer(operation.answer, .success(.changed(true)))
+    return true
+  }
+
   /// The entry that a block will have after everything that was planned.
-  private func current(_ id: BlockID, _ index: BlockIndex) -> IndexEntry? {
+  func current(_ id: BlockID, _ index: BlockIndex) -> IndexEntry? {
     let indexed = index.entry(of: id)
     guard let pending = pending[id] else { return indexed }
     guard var entry = pending.entry else { return nil }
@@ -85,22 +100,13 @@ struct CommitLedger {
     switch operation.request {
     case .append(let record): return append(record, operation.answer, &builder, index)
     case .raiseEpoch(let id, let epoch):
-      guard let entry = current(id, index), !entry.isSetAside else {
-        builder.answer(operation.answer, .success(.changed(false)))
-        return true
-      }
+      guard let entry = current(id, index), entry.isShown else { return refuse(operation, &builder) }
       guard raise(entry, to: epoch, &builder) else { return false }
       builder.answer(operation.answer, .success(.changed(true)))
     case .delete(let id, let epoch):
-      guard let entry = current(id, index), !entry.isSetAside, entry.gcEpoch < epoch else {
-        builder.answer(operation.answer, .success(.changed(false)))
-        return true
-      }
-      guard control(.tombstone, ControlBody(block: id), epoch: epoch, &builder) else { return false }
-      builder.batch.changes.append(.remove(id))
-      builder.batch.deletes = true
-      remember(id, nil, &builder)
-      builder.answer(operation.answer, .success(.changed(true)))
+      guard let entry = current(id, index), !entry.isSetAside, entry.gcEpoch < epoch else { return refuse(operation, &builder) }
+      return delete(id, epoch, operation, &builder)
+    case .quarantine, .restore, .purge, .move, .restate: return decideSpace(operation, &builder, index)
     case .setAside(let id, let location):
       let body = ControlBody(block: id, segmentNumber: segmentNumbers[Int(location.slot)], unit: location.unit)
       guard control(.setAside, body, epoch: 0, &builder) else { return false }
@@ -114,7 +120,8 @@ struct CommitLedger {
     _ record: SealedRecord, _ answer: @escaping StoreOperation.Answer, _ builder: inout BatchBuilder, _ index: BlockIndex
   ) -> Bool {
     if let entry = current(record.header.block, index), !entry.isSetAside {
-      guard raise(entry, to: record.gcEpoch, &builder) else { return false }
+      let isHere = entry.quarantine == nil ? raise(entry, to: record.gcEpoch, &builder) : restore(entry, to: record.gcEpoch, &builder)
+      guard isHere else { return false }
       var block = entry.stored
       block.gcEpoch = max(block.gcEpoch, record.gcEpoch)
       builder.answer(answer, .success(.appended(AppendOutcome(wasNew: false, block: block))))
@@ -127,14 +134,9 @@ struct CommitLedger {
       return true
     }
     guard let active, builder.fits(recordBytes: bytes, below: active.blockLimit) else { return false }
-    let header = LocalHeader(
-      kind: .block, segment: active.id, unit: builder.unit(recordBytes: bytes), bodyBytes: bytes - LocalHeader.byteCount,
-      sequence: takeSequence(), gcEpoch: record.gcEpoch, durableSequence: durableSequence,
-      bodyChecksum: LocalHeader.checksum(ofBody: record.buffer.bytes(RecordLayout.localBytes..<RecordLayout.framesStart)))
-    let entry = IndexEntry(record.header, location: RecordLocation(slot: active.slot, unit: header.unit), gcEpoch: record.gcEpoch)
-    builder.add(header, record.buffer, recordBytes: bytes)
+    let nowhere = RecordLocation(slot: active.slot, unit: 0)
+    let entry = place(record, IndexEntry(record.header, location: nowhere, gcEpoch: record.gcEpoch), active, isHeld: false, &builder)
     builder.batch.changes.append(.set(entry))
-    remember(entry.id, entry, &builder)
     builder.answer(answer, .success(.appended(AppendOutcome(wasNew: true, block: entry.stored))))
     return true
   }
@@ -149,7 +151,7 @@ struct CommitLedger {
     return true
   }
 
-  private mutating func control(_ kind: LocalHeader.Kind, _ body: ControlBody, epoch: UInt64, _ builder: inout BatchBuilder) -> Bool {
+  mutating func control(_ kind: LocalHeader.Kind, _ body: ControlBody, epoch: UInt64, _ builder: inout BatchBuilder) -> Bool {
     let bytes = RecordPlacement.controlBytes
     guard let active, builder.fits(recordBytes: bytes, below: refusesBlocks ? active.fileBytes : active.blockLimit) else { return false }
     let buffer = builder.encodeControl(body)
@@ -160,12 +162,28 @@ struct CommitLedger {
     return true
   }
 
+  /// Puts a block's record at the batch's end; `entry` is what the index will say of it there. The caller has seen that it fits.
+  mutating func place(
+    _ record: SealedRecord, _ entry: IndexEntry, _ active: Active, isHeld: Bool, _ builder: inout BatchBuilder
+  ) -> IndexEntry {
+    let bytes = RecordLayout.recordBytes(storedBytes: record.header.storedBytes)
+    let header = LocalHeader(
+      kind: .block, segment: active.id, unit: builder.unit(recordBytes: bytes), bodyBytes: bytes - LocalHeader.byteCount,
+      sequence: takeSequence(), gcEpoch: entry.gcEpoch, durableSequence: durableSequence,
+      bodyChecksum: LocalHeader.checksum(ofBody: record.buffer.bytes(RecordLayout.localBytes..<RecordLayout.framesStart)), isHeld: isHeld)
+    var placed = entry
+    placed.location = RecordLocation(slot: active.slot, unit: header.unit)
+    builder.add(header, record.buffer, recordBytes: bytes)
+    remember(placed.id, placed, &builder)
+    return placed
+  }
+
   mutating func takeSequence() -> UInt64 {
     defer { nextSequence += 1 }
     return nextSequence
   }
 
-  private mutating func remember(_ id: BlockID, _ entry: IndexEntry?, _ builder: inout BatchBuilder) {
+  mutating func remember(_ id: BlockID, _ entry: IndexEntry?, _ builder: inout BatchBuilder) {
     pending[id] = Pending(entry: entry, batch: builder.batch.number)
     builder.batch.touched.append(id)
   }

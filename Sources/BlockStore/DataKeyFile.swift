@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import Platform
 
 /// The file that holds a node's data keys, each wrapped by its master key (`docs/formats.md`, "Data keys").
@@ -27,7 +28,7 @@ enum DataKeyFile {
     var text = magic + "\n"
     do {
       for (epoch, key) in keys {
-        text += "\(epoch) \(Hex.encode(try KeyWrap.wrap(key.exposed, with: master.bytes.exposed)))\n"
+        text += "\(epoch) \(HexDigits.encode(try KeyWrap.wrap(key.exposed, with: master.bytes.exposed)))\n"
       }
       text += "crc \(CRC32C.checksum(Array(text.utf8)))\n"
       try AtomicFile.write(path, Array(text.utf8), mode: 0o600)
@@ -45,7 +46,8 @@ enum DataKeyFile {
     var entries: [Entry] = []
     for line in lines.dropFirst() {
       let parts = line.split(separator: " ", omittingEmptySubsequences: false)
-      guard parts.count == 2, let epoch = UInt32(parts[0]), epoch > entries.last?.epoch ?? 0, let wrapped = Hex.decode(String(parts[1])),
+      guard parts.count == 2, let epoch = UInt32(parts[0]), epoch > entries.last?.epoch ?? 0,
+        let wrapped = HexDigits.decode(String(parts[1])),
         wrapped.count == KeyWrap.wrappedSize
       else { return nil }
       entries.append(Entry(epoch: epoch, wrapped: wrapped))

@@ -1,7 +1,8 @@
 package import Platform
 internal import Synchronization
 
-/// The cluster's data keys, by epoch. They wrap the records' own keys; new records use the highest epoch.
+/// The cluster's data keys, by epoch. They wrap the records' own keys; new records use the epoch that the coordinator named last, so that a
+/// new key is with every node before the first record needs it.
 ///
 /// What must hold: a key is durable before anything is sealed under it, the same epoch never means two keys, and on disk the keys
 /// lie wrapped by the node's master key only.
@@ -10,6 +11,13 @@ package final class DataKeyring: Sendable {
     /// Sorted by epoch; clusters have a handful.
     var keys: [(epoch: UInt32, key: SecretBytes)] = []
     var master: MasterKey?
+    /// The epoch that was named; nil for the highest.
+    var named: UInt32?
+
+    var current: (epoch: UInt32, key: SecretBytes)? {
+      guard let named else { return keys.last }
+      return keys.first { $0.epoch == named } ?? keys.last
+    }
   }
 
   private static let checkLabel = "cairn data key check v1"
@@ -46,8 +54,15 @@ package final class DataKeyring: Sendable {
     return DataKeyring(path: path, state: State(keys: keys, master: master))
   }
 
-  /// The key that new records are sealed under: the one of the highest epoch.
-  package var current: (epoch: UInt32, key: SecretBytes)? { state.withLock { $0.keys.last } }
+  /// The key that new records are sealed under: the one that was named, the one of the highest epoch before any was.
+  package var current: (epoch: UInt32, key: SecretBytes)? { state.withLock { $0.current } }
+
+  /// Names the epoch that new records are sealed under; one whose key is not here changes nothing.
+  package func use(_ epoch: UInt32) {
+    state.withLock { state in
+      if state.keys.contains(where: { $0.epoch == epoch }) { state.named = epoch }
+    }
+  }
 
   /// The epochs that have a key here, in order.
   package var epochs: [UInt32] { state.withLock { $0.keys.map(\.epoch) } }

@@ -57,37 +57,81 @@ struct DiskRecovery {
   }
 
   private mutating func recover() throws -> RecoveredDisk {
-    var index = BlockIndex()
-    let checkpoint = try loadCheckpoint(into: index)
-    if checkpoint == nil { index = BlockIndex() }
-    report.usedCheckpoint = checkpoint != nil
-    if let checkpoint, checkpoint.positionOffset > 0 { try checkHeader(Int(checkpoint.positionSlot)) }
+    let listed = segments
+    if let disk = try recover(from: CheckpointReader.open(configuration.fileSystem, folder: configuration.folder, disk: identity.disk)) {
+      return disk
+    }
+    // Nothing was scanned yet; the slots are other ones now.
+    segments = listed
+    files.closeAll()
+    guard let disk = try recover(from: nil) else { preconditionFailure("a scan of all segments needs nothing else") }
+    return disk
+  }
 
+  /// Nil when the checkpoint is damaged, or is not of the segments that are here.
+  private mutating func recover(from reader: CheckpointReader?) throws -> RecoveredDisk? {
+    let index = BlockIndex()
+    var checkpoint: Checkpoint?
+    if let reader {
+      guard let slots = matchSegments(reader.checkpoint), reader.load(into: index, slots: slots) else { return nil }
+      checkpoint = reader.checkpoint
+      checkpoint?.positionSlot = reader.checkpoint.segments.isEmpty ? 0 : slots[Int(reader.checkpoint.positionSlot)]
+      report.usedCheckpoint = true
+      if reader.checkpoint.positionOffset > 0 { try checkHeader(Int(checkpoint!.positionSlot)) }
+    }
     var replay = makeReplay(index, checkpoint)
     let first = checkpoint.map { Int($0.positionSlot) } ?? 0
-    for slot in segments.indices where slot >= first {
+    for slot in segments.indices where slot >= first && !segments[slot].isGone {
       let start = slot == first ? checkpoint?.positionOffset ?? 0 : 0
       try scan(slot, from: start, &replay)
     }
     try replay.finish()
     report.checkedRecords = replay.checkedRecords
     report.tornRecords = replay.torn.count
-    return finish(index, replay)
+    // Compaction writes what counts anew before it removes a segment. What the checkpoint still has in one was deleted since.
+    if segments.contains(where: \.isGone) { index.removeAll { segments[Int($0.slot)].isGone } }
+    for (slot, usage) in index.usage(segmentCount: segments.count).enumerated() {
+      segments[slot].usage = usage
+      segments[slot].blockRecords += replay.blockRecords[UInt32(slot)] ?? 0
+    }
+    return finish(index, replay, checkpointBytes: reader?.fileBytes ?? 0)
   }
 
-  /// Nil unless it is good and fits the segments that are here.
-  private mutating func loadCheckpoint(into index: BlockIndex) throws(BlockStoreError) -> Checkpoint? {
-    let loaded = try CheckpointReader.load(configuration.fileSystem, folder: configuration.folder, disk: identity.disk, into: index)
-    guard let checkpoint = loaded, checkpoint.segments.count <= segments.count,
-      zip(checkpoint.segments, segments).allSatisfy({ $0.number == $1.number && $0.id == $1.id && $0.endBytes <= $1.fileBytes }),
-      checkpoint.segments.isEmpty || Int(checkpoint.positionSlot) < checkpoint.segments.count,
-      checkpoint.positionOffset % LocalHeader.unitBytes == 0
-    else { return nil }
-    for slot in checkpoint.segments.indices {
-      segments[slot].endBytes = checkpoint.segments[slot].endBytes
-      segments[slot].punchedBytes = checkpoint.segments[slot].punchedBytes
+  /// The slot of each of the checkpoint's segments, with what it says of them taken over; nil when they are not those that are here.
+  ///
+  /// A segment whose file is missing was compacted after the checkpoint was written: it keeps a slot, so that what replaced its records
+  /// finds them.
+  private mutating func matchSegments(_ checkpoint: Checkpoint) -> [UInt32]? {
+    var matched: [Segment] = []
+    var slots: [UInt32] = []
+    var listed = segments[...]
+    for row in checkpoint.segments {
+      guard !row.isGone else {
+        slots.append(.max)
+        continue
+      }
+      slots.append(UInt32(matched.count))
+      var segment = row
+      if let file = listed.first, file.number == row.number, file.id == row.id {
+        guard row.endBytes <= file.fileBytes else { return nil }
+        segment.fileBytes = file.fileBytes
+        listed = listed.dropFirst()
+      } else {
+        segment.isGone = true
+      }
+      guard matched.last.map({ $0.number < row.number }) ?? true else { return nil }
+      matched.append(segment)
     }
-    return checkpoint
+    guard checkpoint.segments.isEmpty || Int(checkpoint.positionSlot) < checkpoint.segments.count,
+      checkpoint.positionOffset % LocalHeader.unitBytes == 0,
+      listed.first.map({ file in matched.last.map { $0.number < file.number } ?? true }) ?? true
+    else { return nil }
+    if !checkpoint.segments.isEmpty {
+      let position = slots[Int(checkpoint.positionSlot)]
+      guard position != .max, !matched[Int(position)].isGone else { return nil }
+    }
+    segments = matched + listed
+    return slots
   }
 
   /// Whoever starts from a checkpoint scans no segment's beginning: the last one's keys are checked apart.
@@ -100,7 +144,7 @@ struct DiskRecovery {
 
   private func makeReplay(_ index: BlockIndex, _ checkpoint: Checkpoint?) -> Replay {
     var slots: [UInt32: UInt32] = [:]
-    for (slot, segment) in segments.enumerated() { slots[segment.number] = UInt32(slot) }
+    for (slot, segment) in segments.enumerated() where !segment.isGone { slots[segment.number] = UInt32(slot) }
     let (files, segments, keys) = (files, segments, configuration.keys)
     let reader = PageReader()
     let buffer = IOBuffer(capacity: RecordLayout.bufferBytes)
@@ -114,6 +158,7 @@ struct DiskRecovery {
         return try source.openFrames(frames, of: entry, into: buffer, keys: keys)
       },
       sequenceOf: { (entry) throws(BlockStoreError) in
+        guard !segments[Int(entry.location.slot)].isGone else { return nil }
         let source = try DiskRecovery.source(entry, files, segments[Int(entry.location.slot)], reader)
         let head = IOBuffer(capacity: RecordLayout.framesStart)
         let bytes = head.mutableBytes(0..<RecordLayout.framesStart)
@@ -172,20 +217,16 @@ struct DiskRecovery {
     segments[slot].endBytes = size
   }
 
-  private func finish(_ index: BlockIndex, _ replay: Replay) -> RecoveredDisk {
-    var live: Int64 = 0
-    for stripe in 0..<BlockIndex.stripeCount {
-      for entry in index.entries(inStripe: stripe) { live += Int64(entry.recordBytes) }
-    }
+  private func finish(_ index: BlockIndex, _ replay: Replay, checkpointBytes: Int64) -> RecoveredDisk {
     // Sequence numbers of records that cannot be read now are not given again: when a page can be read once more, an old deletion in it
     // must not win over a new copy. No record is shorter than a control record.
     let highest = replay.highestSeen + UInt64((skippedBytes + RecordPlacement.controlBytes - 1) / RecordPlacement.controlBytes)
     var ledger = CommitLedger()
-    ledger.capacityBytes = configuration.capacityBytes
+    ledger.capacityBytes = configuration.capacityBytes.map { $0 - configuration.watermarks.keptBytes(capacityBytes: $0) }
     ledger.nextSequence = highest + 1
     ledger.durableSequence = replay.durableSequence
     ledger.segmentNumbers = segments.map(\.number)
-    ledger.occupiedBytes = segments.reduce(0) { $0 + Int64($1.endBytes) - $1.punchedBytes }
+    ledger.occupiedBytes = segments.reduce(0) { $0 + $1.occupiedBytes }
     var applied = SegmentStore.AppliedPosition(slot: 0, offset: 0, sequence: highest)
     if let last = segments.indices.last {
       applied.slot = UInt32(last)
@@ -193,7 +234,8 @@ struct DiskRecovery {
       if tailIsClean, replay.torn.isEmpty { ledger.active = CommitLedger.Active(segments[last], slot: UInt32(last)) }
     }
     return RecoveredDisk(
-      identity: identity, index: index, files: files, segments: segments, ledger: ledger, applied: applied, liveBytes: live, report: report,
-      torn: replay.torn, dead: replay.dead)
+      identity: identity, index: index, files: files, segments: segments, ledger: ledger, applied: applied, report: report,
+      torn: replay.torn,
+      dead: replay.dead, checkpointBytes: checkpointBytes)
   }
 }

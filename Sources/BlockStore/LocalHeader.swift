@@ -17,6 +17,10 @@ struct LocalHeader: Equatable, Sendable {
     case setAside = 4
     /// A `SegmentHeader` follows; first in every segment and nowhere else.
     case segment = 5
+    /// A `ControlBody` follows: the block counts as missing until it is taken back.
+    case quarantine = 6
+    /// A `ControlBody` follows: the block is out of quarantine, and its GC epoch is at least this header's.
+    case restore = 7
   }
 
   static let byteCount = RecordLayout.localBytes
@@ -38,6 +42,10 @@ struct LocalHeader: Equatable, Sendable {
   var durableSequence: UInt64
   /// CRC-32C of the body's first 128 bytes, or of all of a shorter one.
   var bodyChecksum: UInt32
+  /// Compaction wrote the record of a block in quarantine: it stays in it as an older copy says, until the record that follows says so itself.
+  var isHeld = false
+
+  private static let heldFlag: UInt16 = 1
 
   private enum Offset {
     static let magic = 0
@@ -66,7 +74,7 @@ struct LocalHeader: Equatable, Sendable {
     bytes.put(LocalHeader.magic, at: Offset.magic)
     bytes.put(LocalHeader.formatVersion, at: Offset.version)
     bytes.put(kind.rawValue, at: Offset.kind)
-    bytes.put(UInt16(0), at: Offset.flags)
+    bytes.put(isHeld ? LocalHeader.heldFlag : 0, at: Offset.flags)
     bytes.put(segment.bytes, at: Offset.segment)
     bytes.put(unit, at: Offset.unit)
     bytes.put(UInt32(bodyBytes), at: Offset.bodyBytes)
@@ -83,18 +91,20 @@ struct LocalHeader: Equatable, Sendable {
       bytes.number(UInt32.self, at: Offset.unit) == unit,
       bytes.number(UInt32.self, at: Offset.checksum) == CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[..<Offset.checksum])),
       bytes[Offset.version] == LocalHeader.formatVersion, let kind = Kind(rawValue: bytes[Offset.kind]),
-      bytes.number(UInt16.self, at: Offset.flags) == 0, LocalHeader.segment(of: bytes) == segment
+      bytes.number(UInt16.self, at: Offset.flags) & ~(kind == .block ? LocalHeader.heldFlag : 0) == 0,
+      LocalHeader.segment(of: bytes) == segment
     else { return nil }
     self.init(
       kind: kind, segment: segment, unit: unit, bodyBytes: Int(bytes.number(UInt32.self, at: Offset.bodyBytes)),
       sequence: bytes.number(UInt64.self, at: Offset.sequence), gcEpoch: bytes.number(UInt64.self, at: Offset.gcEpoch),
       durableSequence: bytes.number(UInt64.self, at: Offset.durableSequence),
-      bodyChecksum: bytes.number(UInt32.self, at: Offset.bodyChecksum))
+      bodyChecksum: bytes.number(UInt32.self, at: Offset.bodyChecksum),
+      isHeld: bytes.number(UInt16.self, at: Offset.flags) & LocalHeader.heldFlag != 0)
   }
 
   init(
     kind: Kind, segment: SegmentID, unit: UInt32, bodyBytes: Int, sequence: UInt64, gcEpoch: UInt64, durableSequence: UInt64,
-    bodyChecksum: UInt32
+    bodyChecksum: UInt32, isHeld: Bool = false
   ) {
     self.kind = kind
     self.segment = segment
@@ -104,6 +114,7 @@ struct LocalHeader: Equatable, Sendable {
     self.gcEpoch = gcEpoch
     self.durableSequence = durableSequence
     self.bodyChecksum = bodyChecksum
+    self.isHeld = isHeld
   }
 
   private static func segment(of bytes: UnsafeRawBufferPointer) -> SegmentID {
@@ -113,14 +124,17 @@ struct LocalHeader: Equatable, Sendable {
   }
 }
 
-/// The 64 bytes that follow the local header of a tombstone, an epoch raise, and a set-aside note.
+/// The 64 bytes that follow the local header of everything that is said about a block.
 struct ControlBody: Equatable, Sendable {
   static let byteCount = 64
 
   var block: BlockID
-  /// In a set-aside note, where the bad copy lies: number of its segment and unit in it. Both 0 otherwise.
+  /// In a set-aside note, where the bad copy lies: number of its segment and unit in it. In a tombstone that was written anew, the number
+  /// of the last segment that may hold an older copy. Both 0 otherwise.
   var segmentNumber: UInt32
   var unit: UInt32
+  /// In a quarantine record, since when: minutes since 1970 in UTC.
+  var minute: UInt32
 
   func encode(into bytes: UnsafeMutableRawBufferPointer) {
     let bytes = UnsafeMutableRawBufferPointer(rebasing: bytes[..<ControlBody.byteCount])
@@ -128,18 +142,21 @@ struct ControlBody: Equatable, Sendable {
     block.store(into: bytes)
     bytes.put(segmentNumber, at: 32)
     bytes.put(unit, at: 36)
+    bytes.put(minute, at: 40)
   }
 
-  init(block: BlockID, segmentNumber: UInt32 = 0, unit: UInt32 = 0) {
+  init(block: BlockID, segmentNumber: UInt32 = 0, unit: UInt32 = 0, minute: UInt32 = 0) {
     self.block = block
     self.segmentNumber = segmentNumber
     self.unit = unit
+    self.minute = minute
   }
 
   /// Nil for another count of bytes, or when the reserved ones are not zero.
   init?(decoding bytes: UnsafeRawBufferPointer) {
-    guard bytes.count == ControlBody.byteCount, UnsafeRawBufferPointer(rebasing: bytes[40...]).isZero else { return nil }
+    guard bytes.count == ControlBody.byteCount, UnsafeRawBufferPointer(rebasing: bytes[44...]).isZero else { return nil }
     self.init(
-      block: BlockID(loading: bytes), segmentNumber: bytes.number(UInt32.self, at: 32), unit: bytes.number(UInt32.self, at: 36))
+      block: BlockID(loading: bytes), segmentNumber: bytes.number(UInt32.self, at: 32), unit: bytes.number(UInt32.self, at: 36),
+      minute: bytes.number(UInt32.self, at: 40))
   }
 }

@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import Glibc
 package import Platform
 
@@ -45,7 +46,7 @@ package struct MasterKey: Sendable {
   private static func parse(_ bytes: [UInt8], source: String) throws(BlockStoreError) -> MasterKey {
     if bytes.count == KeyWrap.keySize { return try MasterKey(SecretBytes(bytes)) }
     let digits = bytes.last == UInt8(ascii: "\n") ? bytes.dropLast() : bytes[...]
-    guard let key = Hex.decode(String(decoding: digits, as: UTF8.self)), key.count == KeyWrap.keySize else {
+    guard let key = HexDigits.decode(String(decoding: digits, as: UTF8.self)), key.count == KeyWrap.keySize else {
       throw BlockStoreError(.wrongKey, "A master key is 32 bytes or 64 hexadecimal digits; \(source) gave something else.")
     }
     return try MasterKey(SecretBytes(key))

@@ -11,6 +11,10 @@ package final class MemoryStore: BlockStoring {
     /// The whole record as `RecordLayout` places it.
     var bytes: [UInt8]
     var isSetAside = false
+    /// Counts what was ever appended, in place of a place on a disk.
+    var place: UInt32
+    var quarantine: Quarantine?
+    var isShown: Bool { !isSetAside && quarantine == nil }
   }
 
   fileprivate struct State {
@@ -18,6 +22,8 @@ package final class MemoryStore: BlockStoring {
     var usedBytes: Int64 = 0
     var isClosed = false
     var health = DiskHealth.healthy
+    var appended: UInt32 = 0
+    var scrub: ScrubProgress?
   }
 
   package let disk: DiskID
@@ -48,10 +54,15 @@ package final class MemoryStore: BlockStoring {
   package func setHealth(_ health: DiskHealth) { state.withLock { $0.health = health } }
 
   package func status(of block: BlockID) -> StoredBlock? {
-    state.withLock { state in state.copies[block].flatMap { $0.isSetAside ? nil : $0.block } }
+    state.withLock { state in
+      if case .failed = state.health { return nil }
+      return state.copies[block].flatMap { $0.isShown ? $0.block : nil }
+    }
   }
 
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { status(of: $0) } }
+
+  package func existence(of blocks: [BlockID]) -> [Bool] { blocks.map { status(of: $0) != nil } }
 
   package func append(_ record: SealedRecord) async throws(BlockStoreError) -> AppendOutcome {
     try record.checkHeader()
@@ -61,7 +72,7 @@ package final class MemoryStore: BlockStoring {
 
   package func raiseEpoch(of block: BlockID, to epoch: UInt64) async throws(BlockStoreError) -> Bool {
     try change { state throws(BlockStoreError) in
-      guard var copy = state.copies[block], !copy.isSetAside else { return false }
+      guard var copy = state.copies[block], copy.isShown else { return false }
       copy.block.gcEpoch = max(copy.block.gcEpoch, epoch)
       state.copies[block] = copy
       return true
@@ -75,6 +86,51 @@ package final class MemoryStore: BlockStoring {
       state.usedBytes -= Int64(copy.bytes.count)
       return true
     }
+  }
+
+  package func quarantine(
+    _ block: BlockID, ifEpochBelow epoch: UInt64, at time: WallTime
+  ) async throws(BlockStoreError) -> Bool {
+    try change { state throws(BlockStoreError) in
+      guard let copy = state.copies[block], copy.isShown, copy.block.gcEpoch < epoch else { return false }
+      state.copies[block]?.quarantine = Quarantine(epoch: epoch, since: time)
+      return true
+    }
+  }
+
+  package func restore(_ block: BlockID) async throws(BlockStoreError) -> Bool {
+    try change { state throws(BlockStoreError) in
+      guard let copy = state.copies[block], !copy.isSetAside, copy.quarantine != nil else { return false }
+      state.copies[block]?.quarantine = nil
+      return true
+    }
+  }
+
+  package func quarantined(after: BlockID?, limit: Int) -> [QuarantinedBlock] {
+    let held = state.withLock { state in
+      state.copies.values.compactMap { copy in
+        copy.isSetAside ? nil : copy.quarantine.map { QuarantinedBlock(block: copy.block, epoch: $0.epoch, since: $0.since) }
+      }
+    }
+    return Array(
+      held.sorted { $0.block.id < $1.block.id }.drop { held in after.map { held.block.id <= $0 } ?? false }.prefix(max(0, limit)))
+  }
+
+  package func purge(quarantinedBefore time: WallTime, limit: Int) async throws(BlockStoreError) -> Int {
+    let due = quarantined(after: nil, limit: .max).filter { $0.since < time }.prefix(max(0, limit))
+    for held in due {
+      _ = try change { state throws(BlockStoreError) in
+        state.usedBytes -= Int64(state.copies.removeValue(forKey: held.block.id)?.bytes.count ?? 0)
+        return true
+      }
+    }
+    return due.count
+  }
+
+  /// There is nothing to compact in memory.
+  package func compact(limitBytes: Int) async throws(BlockStoreError) -> CompactionReport? {
+    _ = try change { _ throws(BlockStoreError) in true }
+    return nil
   }
 
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
@@ -103,9 +159,57 @@ package final class MemoryStore: BlockStoring {
     guard PayloadHash.fits(payload.buffer.bytes(payload.range), payload.block) else { throw setAside(block) }
   }
 
+  package func isSetAside(_ block: BlockID) -> Bool { state.withLock { $0.copies[block]?.isSetAside == true } }
+
+  package func copies(after position: CopyPosition, before end: CopyPosition?, limit: Int) async throws(BlockStoreError) -> CopyPage {
+    let all = state.withLock { state in
+      state.copies.values.filter { !$0.isSetAside }.map { copy in
+        StoredCopy(block: copy.block.id, position: CopyPosition(segment: 1, unit: copy.place), recordBytes: copy.bytes.count)
+      }
+    }
+    let left = all.filter { copy in copy.position > position && end.map { copy.position < $0 } ?? true }
+      .sorted { $0.position < $1.position }
+    var page = CopyPage()
+    page.copies = Array(left.prefix(limit))
+    page.leftCopies = left.count
+    page.leftBytes = left.reduce(0) { $0 + Int64($1.recordBytes) }
+    return page
+  }
+
+  package func check(_ copies: [StoredCopy], using pool: BufferPool) async throws(BlockStoreError) -> [CopyCheck] {
+    var outcomes: [CopyCheck] = []
+    for copy in copies {
+      do throws(BlockStoreError) {
+        try await verify(copy.block, using: pool)
+        outcomes.append(.valid)
+      } catch {
+        switch error.code {
+        case .notFound: outcomes.append(.gone)
+        case .rotten: outcomes.append(.rotten)
+        default: throw error
+        }
+      }
+    }
+    return outcomes
+  }
+
+  package func isPresent() async -> Bool { health().isThere }
+  /// As if every copy had a segment of its own.
+  package func keyEpochs() -> [KeyEpochUse] {
+    let copies = state.withLock { $0.copies.values.map { (epoch: $0.header.keyEpoch, bytes: Int64($0.bytes.count)) } }
+    return Set(copies.map(\.epoch)).subtracting([0]).sorted().map { epoch in
+      let under = copies.filter { $0.epoch == epoch }
+      return KeyEpochUse(epoch: epoch, segments: under.count, bytes: under.reduce(0) { $0 + $1.bytes })
+    }
+  }
+
+  package func tail() -> CopyPosition { CopyPosition(segment: 1, unit: state.withLock { $0.appended } + 1) }
+  package func loadScrub() async -> ScrubProgress? { state.withLock { $0.scrub } }
+  package func saveScrub(_ progress: ScrubProgress) async throws(BlockStoreError) { state.withLock { $0.scrub = progress } }
+
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
     let here = state.withLock { state in
-      state.copies.values.filter { !$0.isSetAside && $0.block.id.partition(bits: bits) == partition }.map(\.block)
+      state.copies.values.filter { $0.isShown && $0.block.id.partition(bits: bits) == partition }.map(\.block)
     }
     return Array(here.sorted { $0.id < $1.id }.drop { block in after.map { block.id <= $0 } ?? false }.prefix(limit))
   }
@@ -120,7 +224,8 @@ package final class MemoryStore: BlockStoring {
     state.withLock { state in
       DiskSpace(
         capacityBytes: capacityBytes, usedBytes: state.usedBytes, freeBytes: max(0, capacityBytes - state.usedBytes),
-        blockCount: state.copies.values.count { !$0.isSetAside })
+        blockCount: state.copies.values.count { $0.isShown }, occupiedBytes: state.usedBytes,
+        level: Watermarks().level(capacityBytes: capacityBytes, freeBytes: max(0, capacityBytes - state.usedBytes)))
     }
   }
 
@@ -144,8 +249,10 @@ package final class MemoryStore: BlockStoring {
     let copy = try state.withLock { state in
       Result { () throws(BlockStoreError) in
         guard !state.isClosed else { throw BlockStoreError.closed }
+        if case .failed(let reason) = state.health { throw BlockStoreError(.io, reason) }
         guard let copy = state.copies[block] else { throw BlockStoreError.notFound(block) }
         guard !copy.isSetAside else { throw BlockStoreError.rotten(block) }
+        guard copy.quarantine == nil else { throw BlockStoreError.notFound(block) }
         return copy
       }
     }.get()
@@ -167,7 +274,10 @@ package final class MemoryStore: BlockStoring {
 extension MemoryStore.State {
   fileprivate func checkOpen() throws(BlockStoreError) {
     if isClosed { throw .closed }
-    if case .fenced(let reason) = health { throw BlockStoreError(.fenced, reason) }
+    switch health {
+    case .fenced(let reason), .failed(let reason): throw BlockStoreError(.fenced, reason)
+    case .healthy, .readOnly: return
+    }
   }
 
   fileprivate mutating func append(_ record: SealedRecord, _ bytes: [UInt8], _ capacityBytes: Int64) throws(BlockStoreError)
@@ -176,6 +286,7 @@ extension MemoryStore.State {
     try checkOpen()
     if var copy = copies[record.header.block], !copy.isSetAside {
       copy.block.gcEpoch = max(copy.block.gcEpoch, record.gcEpoch)
+      copy.quarantine = nil
       copies[record.header.block] = copy
       return AppendOutcome(wasNew: false, block: copy.block)
     }
@@ -184,7 +295,8 @@ extension MemoryStore.State {
     if case .readOnly(let reason) = health { throw BlockStoreError(.full, reason) }
     guard used <= capacityBytes else { throw .full }
     let block = StoredBlock(record.header, gcEpoch: record.gcEpoch)
-    copies[block.id] = MemoryStore.Copy(block: block, header: record.header, bytes: bytes)
+    appended += 1
+    copies[block.id] = MemoryStore.Copy(block: block, header: record.header, bytes: bytes, place: appended)
     usedBytes = used
     return AppendOutcome(wasNew: true, block: block)
   }

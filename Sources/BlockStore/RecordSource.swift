@@ -51,14 +51,17 @@ struct RecordSource {
   let recordBytes: Int
   /// The file is read past the page cache, in whole pages, by this reader; nil for a read through the cache.
   var direct: PageReader?
+  /// Reads only what is in memory; what is not counts as not fetched.
+  var isCachedOnly = false
 
   /// Fills the pieces, which lie one after the other in the record from `start` on; false when the file ends before.
   func fetch(_ pieces: [UnsafeMutableRawBufferPointer], from start: Int) throws(BlockStoreError) -> Bool {
     let wanted = pieces.reduce(0) { $0 + $1.count }
+    if isCachedOnly { return file.preadvCached(into: pieces, at: offset + Int64(start)) == wanted }
     do {
       guard let direct else { return try file.preadv(into: pieces, at: offset + Int64(start)) == wanted }
       return try direct.read(pieces, wanted, file, at: Int(offset) + start)
-    } catch { throw .io(error) }
+    } catch { throw error.isInputOutput ? BlockStoreError(.unreadable, error.description) : .io(error) }
   }
 
   /// The portable header in the record's first bytes, nil unless they are the headers of exactly this copy.

@@ -25,8 +25,15 @@ struct Replay {
   private(set) var torn: [(block: BlockID, location: RecordLocation)] = []
   /// Records that no block refers to any more: their pages can be given back.
   private(set) var dead: [(location: RecordLocation, recordBytes: Int)] = []
+  /// Records of blocks that were met, by slot.
+  private(set) var blockRecords: [UInt32: Int] = [:]
 
   private var highestApplied: UInt64
+  /// Good copies that gave way to newer ones, by block. Should the newer one turn out to have been set aside, they count again: it is
+  /// what compaction wrote when the disk stopped, and the segment that it was to replace is still here.
+  private var replaced: [BlockID: IndexEntry] = [:]
+  /// The latest quarantine or restore record that was met of a block.
+  private var lastHold: [BlockID: UInt64] = [:]
   private var waiting: [Item] = []
   private var waitingFirst = 0
   /// Deletions that were met, for records of the same blocks that come out of order.
@@ -58,7 +65,11 @@ struct Replay {
   mutating func take(_ item: Item) throws(BlockStoreError) {
     highestSeen = max(highestSeen, item.record.local.sequence)
     durableSequence = max(durableSequence, item.record.local.durableSequence)
-    if case .segment = item.record.content { return }
+    switch item.record.content {
+    case .segment: return
+    case .block: blockRecords[item.slot, default: 0] += 1
+    case .control: break
+    }
     waiting.append(item)
     while waitingFirst < waiting.count, waiting[waitingFirst].record.local.sequence <= durableSequence {
       try apply(takeWaiting())
@@ -97,14 +108,14 @@ struct Replay {
     switch item.record.content {
     case .segment: break
     case .block(let header):
-      let entry = IndexEntry(header, location: item.location, gcEpoch: item.record.local.gcEpoch)
+      var entry = IndexEntry(header, location: item.location, gcEpoch: item.record.local.gcEpoch)
+      if item.record.local.isHeld { entry.quarantine = index.entry(of: header.block)?.quarantine }
       var counts = isNewest
       if !counts { counts = try isNewer(entry, sequence) }
       guard counts else { return dead.append((entry.location, entry.recordBytes)) }
-      // Two copies without a deletion between them: the deletion was lost with the power and the newer copy may be torn, though a later
-      // header vouches for what was noted about it. The older one, which may be acknowledged, gives way to a whole one only.
-      if let old = index.entry(of: entry.id), old.location != entry.location, !old.isSetAside, try !framesFit(item) { return }
-      if let old = try index.set(entry), old.location != entry.location, !old.isSetAside { dead.append((old.location, old.recordBytes)) }
+      guard let old = try index.set(entry), old.location != entry.location, !old.isSetAside else { return }
+      // Its pages stay: compaction goes on and takes the whole segment.
+      replaced[entry.id] = old
     case .control(let body):
       try apply(body, item.record.local, isNewest: isNewest)
     }
@@ -118,14 +129,34 @@ struct Replay {
       if !isNewest, let written = try sequence(entry), written > local.sequence { return }
       index.remove(body.block)
       dead.append((entry.location, entry.recordBytes))
+      if let older = replaced.removeValue(forKey: body.block) { dead.append((older.location, older.recordBytes)) }
     case .epochRaise:
       // A raise that is older than the copy raises it too far at worst, and that only keeps a block longer.
       try index.raiseEpoch(of: body.block, to: local.gcEpoch)
     case .setAside:
       guard let slot = slots[body.segmentNumber] else { return }
-      _ = index.setAside(body.block, at: RecordLocation(slot: slot, unit: body.unit))
+      guard index.setAside(body.block, at: RecordLocation(slot: slot, unit: body.unit)) else { return }
+      // What held of the newer copy's epoch held of the block.
+      guard var older = replaced.removeValue(forKey: body.block) else { return }
+      older.gcEpoch = max(older.gcEpoch, index.entry(of: body.block)?.gcEpoch ?? 0)
+      try index.set(older)
+    case .quarantine, .restore:
+      try applyHold(body, local, isNewest: isNewest)
     case .block, .segment:
       preconditionFailure("a control body comes under a control header")
+    }
+  }
+
+  private mutating func applyHold(_ body: ControlBody, _ local: LocalHeader, isNewest: Bool) throws(BlockStoreError) {
+    guard local.sequence > lastHold[body.block] ?? 0 else { return }
+    lastHold[body.block] = local.sequence
+    guard let entry = index.entry(of: body.block) else { return }
+    if !isNewest, let written = try sequence(entry), written > local.sequence { return }
+    if local.kind == .restore {
+      try index.setQuarantine(of: body.block, to: nil)
+      try index.raiseEpoch(of: body.block, to: local.gcEpoch)
+    } else {
+      try index.setQuarantine(of: body.block, to: Quarantine(epoch: local.gcEpoch, minute: body.minute))
     }
   }
 

@@ -12,6 +12,22 @@ struct Segment: Equatable, Sendable {
   var endBytes: Int
   /// Bytes below `endBytes` that were given back by punching.
   var punchedBytes: Int64 = 0
+  /// Records of blocks that were written to it, whatever became of the blocks.
+  var blockRecords = 0
+  /// Those of them that the index names.
+  var usage = SegmentUsage()
+  /// Bytes of control records that compaction wrote anew into it: they were needed then.
+  var restatedBytes: Int64 = 0
+  /// Its file was removed: it names a slot that nothing may refer to any more.
+  var isGone = false
+
+  /// Compaction could not empty it, and leaves it alone until the next start.
+  var isKept = false
+
+  /// Bytes that it takes on the disk, without what is preallocated behind its end.
+  var occupiedBytes: Int64 { isGone ? 0 : Int64(endBytes) - punchedBytes }
+  /// Records whose blocks are deleted or lie elsewhere by now.
+  var deadRecords: Int { max(0, blockRecords - usage.records) }
 
   /// `<number, 8 digits>-<id, 32 digits>.seg`, hexadecimal.
   var fileName: String { Segment.fileName(number: number, id: id) }
@@ -32,6 +48,26 @@ struct Segment: Equatable, Sendable {
       Segment.fileName(number: number, id: id) == fileName
     else { return nil }
     return (number, id)
+  }
+}
+
+/// Live records of a segment: those that the index names, quarantined ones and ones that are set aside included.
+struct SegmentUsage: Equatable, Sendable {
+  var records = 0
+  /// Bytes of the records themselves, and with what their places take.
+  var recordBytes: Int64 = 0
+  var placedBytes: Int64 = 0
+
+  mutating func add(recordBytes bytes: Int) {
+    records += 1
+    recordBytes += Int64(bytes)
+    placedBytes += Int64(RecordPlacement.segmentBytes(recordBytes: bytes))
+  }
+
+  mutating func remove(recordBytes bytes: Int) {
+    records -= 1
+    recordBytes -= Int64(bytes)
+    placedBytes -= Int64(RecordPlacement.segmentBytes(recordBytes: bytes))
   }
 }
 

@@ -18,12 +18,15 @@ struct SegmentMaker {
   static let smallestForBlocks = 8 << 20
   static let smallestForControl = 64 << 10
 
-  /// The sizes to try: the wanted one, and halves of it as long as they are of use.
-  func sizes(forBlocks: Bool) -> [Int] {
-    guard forBlocks else { return [SegmentMaker.smallestForControl] }
+  /// What a new segment is for.
+  enum Purpose { case blocks, moves, control }
+
+  /// The sizes to try: the wanted one, and halves of it as long as they are of use, none above `freeBytes`.
+  func sizes(_ purpose: Purpose, freeBytes: Int64 = .max) -> [Int] {
+    guard purpose != .control else { return [SegmentMaker.smallestForControl] }
     var sizes = [segmentBytes]
     while let last = sizes.last, last / 2 >= SegmentMaker.smallestForBlocks { sizes.append((last / 2).roundedUp(to: Segment.pageBytes)) }
-    return sizes
+    return sizes.filter { Int64($0) <= freeBytes }
   }
 
   /// Nil when the disk has no room for a segment of any of the sizes.
@@ -48,6 +51,45 @@ struct SegmentMaker {
       }
     }
     return nil
+  }
+
+  static let reserveName = "reserve"
+
+  /// Makes the file that keeps space free for bad times, if it is not there; answers its size, 0 when there is no room for one.
+  func keepReserve(folder: String, bytes: Int) -> Int64 {
+    let path = folder + "/" + SegmentMaker.reserveName
+    let fileSystem = files.fileSystem
+    do {
+      if let there = try fileSystem.attributes(path), there.kind == .file, there.size >= Int64(SegmentMaker.smallestForControl) {
+        return there.size
+      }
+      let file = try fileSystem.open(path, [.read, .write, .create, .truncate])
+      // What only promises space is no reserve.
+      try file.allocate(offset: 0, length: Int64(bytes), keepSize: false)
+      try file.fsync()
+      try fileSystem.syncDirectory(folder)
+      return Int64(bytes)
+    } catch {
+      try? fileSystem.remove(path)
+      return 0
+    }
+  }
+
+  /// Turns the reserve into a segment: its space is there whatever the file system says. It counts once its name and header are durable; a
+  /// crash before leaves the reserve, or an empty segment, or neither.
+  func makeFromReserve(
+    folder: String, number: UInt32, sequence: UInt64, durableSequence: UInt64
+  ) throws(FileError) -> (segment: Segment, file: any OpenFile) {
+    let reserve = folder + "/" + SegmentMaker.reserveName
+    let opened = try files.fileSystem.open(reserve, [.read, .write])
+    let segment = Segment(
+      number: number, id: SegmentID(high: randomWord(), low: randomWord()), fileBytes: Int(try opened.size()), endBytes: Segment.pageBytes)
+    try writeHeader(of: segment, to: opened, sequence: sequence, durableSequence: durableSequence)
+    try opened.fsync()
+    try files.fileSystem.rename(reserve, to: files.path(of: segment))
+    try files.fileSystem.syncDirectory(files.folder)
+    try files.fileSystem.syncDirectory(folder)
+    return (segment, try files.fileSystem.open(files.path(of: segment), [.read, .write]))
   }
 
   /// Where the file system cannot preallocate, the file is sparse: running out of space then fails a write, which fences the disk.

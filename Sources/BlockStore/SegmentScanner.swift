@@ -32,10 +32,13 @@ struct SegmentScanner {
   private(set) var recordsEnd: Int
   /// Where the last bytes end that are neither records nor zeros; 0 when there are none.
   private(set) var debrisEnd = 0
+  /// Bytes that are neither records nor zeros, and where the first of them are.
+  private(set) var debrisBytes = 0
+  private(set) var firstDebris: Int?
+  /// Where a good header stands whose record goes on behind the end of the file.
+  private(set) var cutRecord: Int?
   /// Bytes of pages that the disk could not read.
   private(set) var unreadableBytes = 0
-  /// Bytes that are neither records nor zeros.
-  private(set) var debrisBytes = 0
 
   /// - Parameters:
   ///   - start: a multiple of 64.
@@ -58,11 +61,19 @@ struct SegmentScanner {
         recordsEnd = position
         return record
       }
+      noteDebris()
       position += LocalHeader.unitBytes
       debrisEnd = position
-      debrisBytes += LocalHeader.unitBytes
     }
     return nil
+  }
+
+  private mutating func noteDebris() {
+    debrisBytes += LocalHeader.unitBytes
+    firstDebris = firstDebris ?? position
+    let unit = UInt32(position / LocalHeader.unitBytes)
+    guard let header = LocalHeader(decoding: bytes(LocalHeader.byteCount), segment: segment, unit: unit) else { return }
+    if header.recordBytes > size - position { cutRecord = cutRecord ?? position }
   }
 
   /// Sees to it that the window reaches from the position to `end`; false when it moved on past an unreadable page.
@@ -144,7 +155,7 @@ struct SegmentScanner {
         local.recordBytes == RecordLayout.recordBytes(storedBytes: header.storedBytes)
       else { return nil }
       return .block(header)
-    case .tombstone, .epochRaise, .setAside:
+    case .tombstone, .epochRaise, .setAside, .quarantine, .restore:
       guard local.bodyBytes == ControlBody.byteCount else { return nil }
       return ControlBody(decoding: body).map { .control($0) }
     case .segment:

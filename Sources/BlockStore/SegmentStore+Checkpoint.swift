@@ -22,7 +22,8 @@ extension SegmentStore {
 
   /// Writes a checkpoint; failing to leaves the one before, and only costs time at the next start. Blocks; runs on the checkpoints' thread.
   ///
-  /// - Parameter isLast: the store is closing; another checkpoint that has not begun by then gives way, because the disk is let go of afterwards.
+  /// - Parameter isLast: the store is closing; another checkpoint that has not begun by then gives way, because the disk is let go of
+  ///   afterwards.
   func writeCheckpoint(isLast: Bool) {
     guard isLast || !state.withLock({ $0.isClosing }) else { return }
     guard let checkpoint = beginCheckpoint() else { return }
@@ -68,10 +69,11 @@ extension SegmentStore {
     var writer = try CheckpointWriter(file, checkpoint)
     // What came after the position is left out: replaying finds it, if it is there.
     for stripe in 0..<BlockIndex.stripeCount {
-      for entry in index.entries(inStripe: stripe) where checkpoint.covers(entry.location) { try writer.add(entry) }
+      try writer.add(index.rows(inStripe: stripe, where: checkpoint.covers))
     }
-    try writer.finish()
+    let bytes = try writer.finish(marks: index.markValues)
     try fileSystem.rename(path + ".tmp", to: path)
     try fileSystem.syncDirectory(configuration.folder)
+    state.withLock { $0.checkpointBytes = bytes }
   }
 }

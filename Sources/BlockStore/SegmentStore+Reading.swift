@@ -5,7 +5,7 @@ internal import Synchronization
 /// Reads: find, scatter the frames into one piece, check and open them there.
 extension SegmentStore {
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     if let range, range.lowerBound < 0 || range.upperBound > entry.storedBytes { throw .outside(range, entry.stored) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     return try await onReadThread { () throws(BlockStoreError) in
@@ -15,8 +15,21 @@ extension SegmentStore {
     }
   }
 
+  package func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload? {
+    guard
+      let entry = index.entry(
+        of: block, whileHeld: { if $0.isShown, $0.recordBytes <= buffer.capacity { readers.enter($0.location) } }),
+      entry.isShown, entry.recordBytes <= buffer.capacity
+    else { return nil }
+    defer { readers.leave(entry.location) }
+    guard !state.withLock({ $0.isClosing || $0.dead != nil }), var source = try? source(of: entry, nil) else { return nil }
+    source.isCachedOnly = true
+    // A check that fails here is looked into where reading may take its time.
+    return try? payload(of: entry, nil, into: buffer, from: source)
+  }
+
   package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
     return try await onReadThread { () throws(BlockStoreError) in
       try self.withCopy(of: block) { (entry, source) throws(BlockStoreError) in
@@ -26,15 +39,18 @@ extension SegmentStore {
   }
 
   package func verify(_ block: BlockID, using pool: BufferPool) async throws(BlockStoreError) {
-    guard let entry = index.entry(of: block), !entry.isSetAside else { throw absence(of: block) }
+    guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
-    try await onReadThread { () throws(BlockStoreError) in
-      try self.withCopy(of: block, beginDirect: true) { (entry, source) throws(BlockStoreError) -> Void? in
-        guard let payload = try self.payload(of: entry, nil, into: buffer, from: source),
-          PayloadHash.fits(buffer.bytes(payload.range), entry.stored)
-        else { return nil }
-        return ()
-      }
+    try await onReadThread { () throws(BlockStoreError) in try self.verify(block, buffer, PageReader()) }
+  }
+
+  /// Reads the copy back by `reader`, past the page cache, and re-hashes it.
+  func verify(_ block: BlockID, _ buffer: IOBuffer, _ reader: PageReader) throws(BlockStoreError) {
+    try withCopy(of: block, first: reader) { (entry, source) throws(BlockStoreError) -> Void? in
+      guard let payload = try self.payload(of: entry, nil, into: buffer, from: source),
+        PayloadHash.fits(buffer.bytes(payload.range), entry.stored)
+      else { return nil }
+      return ()
     }
   }
 
@@ -43,17 +59,29 @@ extension SegmentStore {
     return index.entry(of: block)?.isSetAside == true ? .rotten(block) : .notFound(block)
   }
 
-  private func onReadThread<R: Sendable>(_ work: @Sendable @escaping () throws(BlockStoreError) -> R) async throws(BlockStoreError) -> R {
-    if state.withLock({ $0.isClosing }) { throw .closed }
-    do { return try await readThreads.run(work) } catch let error as BlockStoreError { throw error } catch {
+  func onReadThread<R: Sendable>(_ work: @Sendable @escaping () throws(BlockStoreError) -> R) async throws(BlockStoreError) -> R {
+    let refusal = state.withLock { $0.isClosing ? BlockStoreError.closed : $0.dead.map { BlockStoreError(.io, $0) } }
+    if let refusal { throw refusal }
+    return try await onReadThreadEvenIfClosing(work)
+  }
+
+  func onReadThreadEvenIfClosing<R: Sendable>(
+    _ work: @Sendable @escaping () throws(BlockStoreError) -> R
+  ) async throws(BlockStoreError) -> R {
+    do { return try await readThreads.run(work) } catch let error as BlockStoreError {
+      guard error.code == .unreadable else { throw error }
+      // A disk that reads nothing any more is found out at once, and not read by read.
+      _ = try? await readThreads.run { self.answers() }
+      throw BlockStoreError(.io, error.message)
+    } catch {
       throw BlockStoreError(.busy, "The read did not begin: \(error)")
     }
   }
 
-  /// Runs `body` on the block's copy until it answers: through the page cache, then, when the check failed and the copy is still where
-  /// it was, past it. A copy that fails twice is set aside.
-  private func withCopy<R>(
-    of block: BlockID, beginDirect: Bool = false, _ body: (IndexEntry, RecordSource) throws(BlockStoreError) -> R?
+  /// Runs `body` on the block's copy until it answers: through the page cache (or past it by `first`), then, when the check failed and the
+  /// copy is still where it was, past it anew. A copy that fails twice is set aside.
+  func withCopy<R>(
+    of block: BlockID, first: PageReader? = nil, _ body: (IndexEntry, RecordSource) throws(BlockStoreError) -> R?
   ) throws(BlockStoreError) -> R {
     // The copy may move or go while it is read; each turn looks it up anew.
     for _ in 0..<4 {
@@ -62,28 +90,29 @@ extension SegmentStore {
       }
       guard !entry.isSetAside else { throw .rotten(block) }
       defer { readers.leave(entry.location) }
-      if let answer = try body(entry, source(of: entry, isDirect: beginDirect)) { return answer }
+      if let answer = try body(entry, source(of: entry, first)) { return answer }
       guard index.entry(of: block)?.location == entry.location else { continue }
-      if let answer = try body(entry, source(of: entry, isDirect: true)) { return answer }
+      if let answer = try body(entry, source(of: entry, PageReader())) { return answer }
       guard index.entry(of: block)?.location == entry.location else { continue }
       throw setAside(entry)
     }
     throw BlockStoreError(.busy, "Block \(block) was replaced again and again while it was read.")
   }
 
-  private func source(of entry: IndexEntry, isDirect: Bool) throws(BlockStoreError) -> RecordSource {
+  /// - Parameter direct: reads past the page cache; nil for a read through it.
+  private func source(of entry: IndexEntry, _ direct: PageReader?) throws(BlockStoreError) -> RecordSource {
     let slot = entry.location.slot
     let segment = state.withLock { $0.segments[Int(slot)] }
     do {
-      let file = isDirect ? try files.directFile(slot, segment) : try files.file(slot, segment)
+      let file = direct == nil ? try files.file(slot, segment) : try files.directFile(slot, segment)
       return RecordSource(
         file: file, segment: segment.id, offset: entry.location.offset, recordBytes: entry.recordBytes,
-        direct: isDirect ? PageReader() : nil)
+        direct: direct)
     } catch { throw .io(error) }
   }
 
   /// Takes the copy out of sight at once, and notes it durably in its turn.
-  private func setAside(_ entry: IndexEntry) -> BlockStoreError {
+  func setAside(_ entry: IndexEntry) -> BlockStoreError {
     if index.setAside(entry.id, at: entry.location) {
       submit(StoreOperation(request: .setAside(entry.id, entry.location)) { _ in })
     }
@@ -106,7 +135,7 @@ extension SegmentStore {
   }
 
   /// Nil when the check fails.
-  private func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
+  func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
     guard entry.recordBytes <= buffer.capacity else { throw .outside(0..<entry.recordBytes, entry.stored) }
     let whole = buffer.mutableBytes(0..<entry.recordBytes)
     guard try source.fetch([whole], from: 0), let header = source.header(UnsafeRawBufferPointer(whole), of: entry) else { return nil }

@@ -1,4 +1,4 @@
-internal import BlockModel
+package import BlockModel
 internal import Platform
 internal import Synchronization
 
@@ -10,11 +10,11 @@ struct RecoveredDisk {
   var segments: [Segment]
   var ledger: CommitLedger
   var applied: SegmentStore.AppliedPosition
-  var liveBytes: Int64
   var report: SegmentStore.OpenReport
   /// Bad copies at the end that are to be noted durably before anything is acknowledged.
   var torn: [(block: BlockID, location: RecordLocation)]
   var dead: [(location: RecordLocation, recordBytes: Int)]
+  var checkpointBytes: Int64
 }
 
 extension SegmentStore {
@@ -30,12 +30,45 @@ extension SegmentStore {
       "a segment has 64 KiB to 1 GiB, in pages")
     let lock = try takeLock(configuration)
     let (identity, formatted) = try identify(configuration)
+    if let owner = configuration.owner { try claim(configuration, for: owner) }
     var recovery = try DiskRecovery(configuration, identity)
     var disk = try recovery.run()
     disk.report.formatted = formatted
     let store = SegmentStore(disk, configuration, lock: lock)
     store.settle(disk)
     return store
+  }
+
+  /// Makes the disk in `configuration.folder` the node's that `configuration.owner` names, whosever it was. Its blocks stay as they are. Blocks.
+  ///
+  /// - Returns: the disk, and the node that had it.
+  /// - Throws: as `open`, without looking at what the disk holds.
+  package static func adopt(_ configuration: Configuration) throws(BlockStoreError) -> (disk: DiskID, before: NodeID?) {
+    var configuration = configuration
+    configuration.formatsEmptyFolder = false
+    guard let owner = configuration.owner else { preconditionFailure("somebody adopts a disk") }
+    let lock = try takeLock(configuration)
+    defer { withExtendedLifetime(lock) {} }
+    let identity = try identify(configuration).0
+    // A damaged file is what adopting mends.
+    let before: NodeID?
+    do throws(BlockStoreError) { before = try DiskOwner.load(configuration.fileSystem, folder: configuration.folder) } catch {
+      guard error.code == .malformed else { throw error }
+      before = nil
+    }
+    try DiskOwner.save(owner, configuration.fileSystem, folder: configuration.folder)
+    return (identity.disk, before)
+  }
+
+  private static func claim(_ configuration: Configuration, for owner: NodeID) throws(BlockStoreError) {
+    guard let known = try DiskOwner.load(configuration.fileSystem, folder: configuration.folder) else {
+      return try DiskOwner.save(owner, configuration.fileSystem, folder: configuration.folder)
+    }
+    guard known == owner else {
+      throw BlockStoreError(
+        .wrongNode,
+        "The disk \(configuration.folder) is node \(known)'s, and this is \(owner): put it back, or run “cairnd disk adopt” on it.")
+    }
   }
 
   private static func takeLock(_ configuration: Configuration) throws(BlockStoreError) -> any OpenFile {
@@ -67,7 +100,8 @@ extension SegmentStore {
     }
     do {
       // The names that making a disk leaves when it is cut short.
-      let others = try fileSystem.list(folder).filter { !["lock", "segments", "lost+found", DiskIdentity.fileName + ".tmp"].contains($0) }
+      let unfinished = ["lock", "segments", "lost+found", DiskIdentity.fileName + ".tmp"]
+      let others = try fileSystem.list(folder).filter { !unfinished.contains($0) }
       guard configuration.formatsEmptyFolder, others.isEmpty,
         try fileSystem.attributes(folder + "/segments") == nil
           || fileSystem.list(folder + "/segments").isEmpty
@@ -102,5 +136,20 @@ extension SegmentStore {
     }
     state.withLock { $0.ledger.durableSequence = $0.ledger.nextSequence - 1 }
     for (location, recordBytes) in disk.dead { punch(location, recordBytes: recordBytes) }
+    takeStock()
+    keepReserve()
+  }
+
+  /// Asks the file system what was punched out of the segments that are not written to: it is right whatever happened when.
+  private func takeStock() {
+    let (segments, active) = state.withLock { ($0.segments, $0.ledger.active?.slot) }
+    for (slot, segment) in segments.enumerated() where !segment.isGone && UInt32(slot) != active {
+      guard let attributes = try? configuration.fileSystem.attributes(files.path(of: segment)) else { continue }
+      let punched = max(0, min(Int64(segment.endBytes), attributes.size - attributes.allocated))
+      state.withLock { state in
+        state.ledger.occupiedBytes -= punched - state.segments[slot].punchedBytes
+        state.segments[slot].punchedBytes = punched
+      }
+    }
   }
 }

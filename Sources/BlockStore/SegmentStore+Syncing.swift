@@ -46,28 +46,42 @@ extension SegmentStore {
   /// Brings the index up to the batches, in order; answers the records that are not referred to any more.
   func apply(_ batches: [CommitBatch]) throws(BlockStoreError) -> [IndexEntry] {
     var gone: [IndexEntry] = []
-    var live: Int64 = 0
+    /// Entries that the index names from now on, and those that it does not name any more.
+    var (named, unnamed): ([IndexEntry], [IndexEntry]) = ([], [])
     for batch in batches {
       for change in batch.changes {
         switch change {
-        case .set(let entry):
-          // A copy that was set aside stays on the disk: somebody may want to look at it.
-          if let old = try index.set(entry) { live -= Int64(old.recordBytes) }
-          live += Int64(entry.recordBytes)
+        case .set(let entry), .move(let entry):
+          // A copy that was set aside stays on the disk: somebody may want to look at it. One that was moved goes with its segment.
+          if let old = try index.set(entry) { unnamed.append(old) }
+          named.append(entry)
         case .raiseEpoch(let id, let epoch): try index.raiseEpoch(of: id, to: epoch)
+        case .quarantine(let id, let quarantine): try index.setQuarantine(of: id, to: quarantine)
+        case .restore(let id, let epoch):
+          try index.raiseEpoch(of: id, to: epoch)
+          try index.setQuarantine(of: id, to: nil)
         case .setAside(let id, let location): _ = index.setAside(id, at: location)
         case .remove(let id):
           if let old = index.remove(id) {
-            live -= Int64(old.recordBytes)
+            unnamed.append(old)
             gone.append(old)
           }
         }
       }
     }
-    state.withLock { state in
-      state.liveBytes += live
+    state.withLock { [named, unnamed] state in
+      for entry in named {
+        state.segments[Int(entry.location.slot)].usage.add(recordBytes: entry.recordBytes)
+        state.segments[Int(entry.location.slot)].blockRecords += 1
+        state.liveBytes += Int64(entry.recordBytes)
+      }
+      for entry in unnamed {
+        state.segments[Int(entry.location.slot)].usage.remove(recordBytes: entry.recordBytes)
+        state.liveBytes -= Int64(entry.recordBytes)
+      }
       for batch in batches where batch.byteCount > 0 {
         state.applied = AppliedPosition(slot: batch.slot, offset: batch.offset + batch.byteCount, sequence: batch.lastSequence)
+        state.segments[Int(batch.slot)].restatedBytes += batch.restatedBytes
         state.recordsSinceCheckpoint += batch.recordCount
       }
     }
@@ -79,7 +93,7 @@ extension SegmentStore {
     guard let range = RecordPlacement.punchable(offset: Int(location.offset), recordBytes: recordBytes) else { return }
     readers.whenFree(location) { [self] in
       let segment = state.withLock { $0.segments[Int(location.slot)] }
-      guard let file = try? files.file(location.slot, segment),
+      guard !segment.isGone, let file = try? files.file(location.slot, segment),
         (try? file.punchHole(offset: Int64(range.lowerBound), length: Int64(range.count))) != nil
       else { return }
       state.withLock { state in

@@ -23,7 +23,7 @@ extension SegmentStore {
     try await change(.delete(block, ifEpochBelow: epoch))
   }
 
-  private func change(_ request: StoreOperation.Request) async throws(BlockStoreError) -> Bool {
+  func change(_ request: StoreOperation.Request) async throws(BlockStoreError) -> Bool {
     guard case .changed(let changed) = try await submit(request) else { preconditionFailure("a change is answered as one") }
     return changed
   }
@@ -46,11 +46,32 @@ extension SegmentStore {
     advance()
   }
 
+  /// Queues operations behind everything that others ask for, and answers when all of them are answered, in their order.
+  func submitBehind(_ requests: [StoreOperation.Request]) async -> [Result<StoreOperation.Outcome, BlockStoreError>] {
+    guard !requests.isEmpty else { return [] }
+    return await withCheckedContinuation { continuation in
+      let answers = AnswerCollector(count: requests.count) { continuation.resume(returning: $0) }
+      let operations = requests.enumerated().map { number, request in
+        StoreOperation(request: request) { answers.take($0, number) }
+      }
+      let refusal = state.withLock { state -> BlockStoreError? in
+        if state.isClosing { return .closed }
+        if let failure = state.failure { return BlockStoreError(.fenced, failure) }
+        return state.commit.submitBehind(operations) ? nil : .overloaded
+      }
+      if let refusal {
+        for operation in operations { operation.answer(.failure(refusal)) }
+      } else {
+        advance()
+      }
+    }
+  }
+
   /// Begins what the pipeline allows to begin.
   func advance() {
     let (effects, drained) = state.withLock { state in
       let effects = state.commit.effects()
-      guard state.commit.isIdle else { return (effects, [CheckedContinuation<Void, Never>]()) }
+      guard state.isDrained else { return (effects, [CheckedContinuation<Void, Never>]()) }
       defer { state.drainWaiters = [] }
       return (effects, state.drainWaiters)
     }
@@ -86,7 +107,11 @@ extension SegmentStore {
     for _ in 0..<3 {
       let (batch, left) = state.withLock { $0.ledger.plan(operations, index) }
       if left.count < operations.count { return (batch, left) }
-      try roll(forBlocks: !state.withLock { $0.ledger.refusesBlocks })
+      if case .move = operations[0].request {
+        guard try roll(.moves) else { break }
+      } else {
+        _ = try roll(state.withLock { $0.ledger.refusesBlocks } ? .control : .blocks)
+      }
     }
     var batch = state.withLock { $0.ledger.plan([], index).batch }
     batch.answers = [(operations[0].answer, .failure(.full))]
@@ -118,8 +143,8 @@ extension SegmentStore {
     }
   }
 
-  /// Begins a new segment, or notes that there is no room for one.
-  private func roll(forBlocks: Bool) throws(FileError) {
+  /// Begins a new segment; when there is no room for one, notes that no blocks can be taken, and answers false.
+  private func roll(_ purpose: SegmentMaker.Purpose) throws(FileError) -> Bool {
     let (number, sequence, durable, old) = state.withLock { state in
       (
         (state.segments.last?.number ?? 0) + 1, state.ledger.takeSequence(), state.ledger.durableSequence,
@@ -127,16 +152,40 @@ extension SegmentStore {
       )
     }
     guard state.withLock({ $0.segments.count }) < RecordLocation.slotLimit,
-      let (segment, file) = try maker.make(
-        number: number, sequence: sequence, durableSequence: durable, sizes: maker.sizes(forBlocks: forBlocks))
-    else { return noteFull() }
+      let (segment, file) = try make(purpose, number, sequence, durable)
+    else {
+      if purpose != .moves { noteFull() }
+      return false
+    }
     if let (slot, segment) = old { try retire(slot, segment) }
     state.withLock { state in
       let slot = UInt32(state.segments.count)
       files.adopt(file, slot)
       state.segments.append(segment)
+      state.keyEpochs[segment.number] = configuration.keys?.current?.epoch ?? 0
       state.ledger.begin(segment, slot: slot)
     }
+    return true
+  }
+
+  /// A segment of what the file system has beyond what blocks leave free; for everything but blocks the reserve when it has nothing.
+  private func make(
+    _ purpose: SegmentMaker.Purpose, _ number: UInt32, _ sequence: UInt64, _ durable: UInt64
+  ) throws(FileError) -> (Segment, any OpenFile)? {
+    let sizes = maker.sizes(purpose, freeBytes: purpose == .blocks ? try bytesForSegments() : .max)
+    if let made = try maker.make(number: number, sequence: sequence, durableSequence: durable, sizes: sizes) { return made }
+    guard purpose != .blocks, state.withLock({ $0.reserveBytes }) > 0 else { return nil }
+    let made = try maker.makeFromReserve(
+      folder: configuration.folder, number: number, sequence: sequence, durableSequence: durable)
+    state.withLock { $0.reserveBytes = 0 }
+    return made
+  }
+
+  /// What new segments for blocks may take: the watermark's share of what the file system has for the store stays free.
+  private func bytesForSegments() throws(FileError) -> Int64 {
+    let available = try configuration.fileSystem.space(configuration.folder).available
+    let occupied = state.withLock { $0.ledger.occupiedBytes }
+    return available - configuration.watermarks.keptBytes(capacityBytes: available + occupied)
   }
 
   /// A full segment: what it reserved and did not use goes back, and in relaxed mode it is synced, so that only the active one is not.
@@ -162,5 +211,26 @@ extension SegmentStore {
     state.withLock { state in
       if state.ledger.refusesBlocks, now >= state.retryWhenFull { state.ledger.refusesBlocks = false }
     }
+  }
+}
+
+/// Collects the answers of operations that were asked together.
+private final class AnswerCollector: Sendable {
+  private let state: Mutex<(answers: [Result<StoreOperation.Outcome, BlockStoreError>?], left: Int)>
+  private let whenDone: @Sendable ([Result<StoreOperation.Outcome, BlockStoreError>]) -> Void
+
+  init(count: Int, whenDone: @Sendable @escaping ([Result<StoreOperation.Outcome, BlockStoreError>]) -> Void) {
+    state = Mutex((Array(repeating: nil, count: count), count))
+    self.whenDone = whenDone
+  }
+
+  func take(_ answer: Result<StoreOperation.Outcome, BlockStoreError>, _ number: Int) {
+    let all = state.withLock { state -> [Result<StoreOperation.Outcome, BlockStoreError>]? in
+      precondition(state.answers[number] == nil, "an operation is answered once")
+      state.answers[number] = answer
+      state.left -= 1
+      return state.left == 0 ? state.answers.compactMap { $0 } : nil
+    }
+    if let all { whenDone(all) }
   }
 }

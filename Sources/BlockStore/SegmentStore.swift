@@ -15,6 +15,8 @@ package final class SegmentStore: BlockStoring {
     /// The disk's folder; made when it is not there.
     package var folder: String
     package var cluster: ClusterID
+    /// Whose disk it is: one that says it is another node's is refused, one that says nothing is claimed. Nil does not ask.
+    package var owner: NodeID?
     /// Nil when encryption is off.
     package var keys: DataKeyring?
     package var durability = Receipt.Durability.strict
@@ -24,6 +26,10 @@ package final class SegmentStore: BlockStoring {
     package var capacityBytes: Int64?
     /// Whether an empty folder becomes a new disk. Without it, a mount that is missing is not mistaken for one.
     package var formatsEmptyFolder = true
+    package var watermarks = Watermarks()
+    package var compaction = CompactionPolicy()
+    /// Kept free by a file of this size, so that deletes and compaction go on when the file system has nothing left; at most a segment.
+    package var reserveBytes = 64 << 20
     package var readThreads = 8
     /// Operations that may wait for the writer; one more is refused with `.busy`.
     package var queueLimit = 4096
@@ -76,6 +82,10 @@ package final class SegmentStore: BlockStoring {
   /// One thread: a checkpoint is written after the other.
   let checkpointThread: any WorkQueue
   let readThreads: any WorkQueue
+  /// For the scrub: one, of lower weight than the others.
+  let scrubThread: any WorkQueue
+  /// Whether `State.dead` is set, for lookups, which take no lock.
+  let isDead = Atomic<Bool>(false)
 
   struct State {
     var commit: GroupCommit<StoreOperation, CommitBatch>
@@ -83,16 +93,30 @@ package final class SegmentStore: BlockStoring {
     /// By slot.
     var segments: [Segment]
     var applied: AppliedPosition
+    /// Bytes of the records that the index names.
     var liveBytes: Int64
+    /// Bytes of the files beside the segments.
+    var checkpointBytes: Int64
+    var reserveBytes: Int64 = 0
+    /// The segment that is being compacted, nil between two.
+    var compaction: CompactionJob?
+    var isCompacting = false
     var failure: String?
+    /// Why nothing can be read: the disk does not answer.
+    var dead: String?
     var fullReason: String?
     var retryWhenFull = MonotonicTime.zero
     var isClosing = false
     var drainWaiters: [CheckedContinuation<Void, Never>] = []
     var recordsSinceCheckpoint = 0
     var isCheckpointing = false
+    /// The data key's epoch when each segment was begun, by the segment's number, as far as it is known; 0 without encryption.
+    var keyEpochs: [UInt32: UInt32] = [:]
     /// Keeps other processes out for as long as it is open.
     var lock: (any OpenFile)?
+
+    /// Nothing is on its way that changes the disk.
+    var isDrained: Bool { commit.isIdle && !isCompacting }
   }
 
   /// How far the index and the disk agree: everything before this place is durable and in the index.
@@ -116,48 +140,44 @@ package final class SegmentStore: BlockStoring {
     commitThreads = configuration.makeQueue("store-commit", 4, 64)
     checkpointThread = configuration.makeQueue("store-index", 1, 4)
     readThreads = configuration.makeQueue("store-read", configuration.readThreads, 4096)
+    scrubThread = configuration.makeQueue("store-scrub", 1, 16)
     var limits = GroupCommit<StoreOperation, CommitBatch>.Limits()
     limits.queued = configuration.queueLimit
     state = Mutex(
       State(
         commit: GroupCommit(limits: limits) { $0.segmentBytes }, ledger: recovered.ledger, segments: recovered.segments,
-        applied: recovered.applied, liveBytes: recovered.liveBytes, lock: lock))
+        applied: recovered.applied, liveBytes: recovered.segments.reduce(0) { $0 + $1.usage.recordBytes },
+        checkpointBytes: recovered.checkpointBytes, lock: lock))
   }
 
   package func status(of block: BlockID) -> StoredBlock? {
-    index.entry(of: block).flatMap { $0.isSetAside ? nil : $0.stored }
+    guard !isDead.load(ordering: .relaxed) else { return nil }
+    return index.entry(of: block).flatMap { $0.isShown ? $0.stored : nil }
   }
 
   package func status(of blocks: [BlockID]) -> [StoredBlock?] { blocks.map { status(of: $0) } }
 
+  package func existence(of blocks: [BlockID]) -> [Bool] {
+    isDead.load(ordering: .relaxed) ? blocks.map { _ in false } : index.existence(of: blocks)
+  }
+
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
     var found: [StoredBlock] = []
-    guard limit > 0 else { return found }
+    guard limit > 0, !isDead.load(ordering: .relaxed) else { return found }
     index.walk(partition: partition, bits: bits, after: after) { entry in
-      if !entry.isSetAside { found.append(entry.stored) }
+      if entry.isShown { found.append(entry.stored) }
       return found.count < limit
     }
     return found
   }
 
-  package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest { index.digest(partition: partition, bits: bits) }
-
-  /// Asks the file system, which answers from memory.
-  package func space() -> DiskSpace {
-    let available = (try? configuration.fileSystem.space(configuration.folder).available) ?? 0
-    let shown = index.totals.shown
-    return state.withLock { state in
-      let unused = Int64(state.ledger.active.map { max(0, $0.blockLimit - $0.end) } ?? 0)
-      let onDisk = max(0, available) + unused
-      let occupied = state.ledger.occupiedBytes
-      let capacity = min(configuration.capacityBytes ?? .max, occupied + onDisk)
-      return DiskSpace(
-        capacityBytes: capacity, usedBytes: state.liveBytes, freeBytes: max(0, min(onDisk, capacity - occupied)), blockCount: shown)
-    }
+  package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest {
+    isDead.load(ordering: .relaxed) ? .empty : index.digest(partition: partition, bits: bits)
   }
 
   package func health() -> DiskHealth {
     state.withLock { state in
+      if let dead = state.dead { return .failed(reason: dead) }
       if let failure = state.failure { return .fenced(reason: failure) }
       if state.ledger.refusesBlocks { return .readOnly(reason: state.fullReason ?? "The disk is full.") }
       if state.ledger.isAtCapacity { return .readOnly(reason: "The disk has reached its configured capacity.") }
@@ -169,8 +189,8 @@ package final class SegmentStore: BlockStoring {
     await withCheckedContinuation { continuation in
       let isIdle = state.withLock { state in
         state.isClosing = true
-        if !state.commit.isIdle { state.drainWaiters.append(continuation) }
-        return state.commit.isIdle
+        if !state.isDrained { state.drainWaiters.append(continuation) }
+        return state.isDrained
       }
       if isIdle { continuation.resume() }
     }

@@ -9,6 +9,14 @@ struct StoreOperation: Sendable {
     case delete(BlockID, ifEpochBelow: UInt64)
     /// Notes durably that the copy at a place is bad.
     case setAside(BlockID, RecordLocation)
+    case quarantine(BlockID, Quarantine)
+    case restore(BlockID)
+    /// Deletes a block that has been quarantined since before a time.
+    case purge(BlockID, quarantinedBefore: WallTime)
+    /// Writes a copy that lies at a place once more, for its segment to go.
+    case move(SealedRecord, from: RecordLocation)
+    /// Says anew what a control record of a segment says that is to go, if it still holds.
+    case restate(LocalHeader, ControlBody, segmentSlot: UInt32)
   }
 
   enum Outcome: Sendable {
@@ -26,7 +34,10 @@ struct StoreOperation: Sendable {
     switch request {
     case .append(let record):
       return RecordPlacement.segmentBytes(recordBytes: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
-    case .raiseEpoch, .delete, .setAside: return RecordPlacement.controlBytes
+    case .move(let record, _):
+      return RecordPlacement.segmentBytes(recordBytes: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
+        + RecordPlacement.controlBytes
+    case .raiseEpoch, .delete, .setAside, .quarantine, .restore, .purge, .restate: return RecordPlacement.controlBytes
     }
   }
 }
@@ -69,6 +80,10 @@ enum IndexChange: Sendable {
   case set(IndexEntry)
   case raiseEpoch(BlockID, UInt64)
   case remove(BlockID)
+  /// The entry with its new place.
+  case move(IndexEntry)
+  case quarantine(BlockID, Quarantine)
+  case restore(BlockID, UInt64)
   case setAside(BlockID, RecordLocation)
 }
 
@@ -92,9 +107,11 @@ struct CommitBatch: Sendable {
   /// Blocks whose state after this batch the ledger keeps until it is durable.
   var touched: [BlockID] = []
   var lastSequence: UInt64 = 0
-  /// A deletion is in it: space is given back afterwards, so it is synced in relaxed mode too.
+  /// A deletion or a move is in it: space is given back afterwards, so it is synced in relaxed mode too.
   var deletes = false
   var recordCount = 0
+  /// Bytes of control records that compaction wrote anew.
+  var restatedBytes: Int64 = 0
 
   init(number: UInt64, slot: UInt32, offset: Int) {
     self.number = number

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -29,6 +32,10 @@ int cairn_punch_hole(int descriptor, int64_t offset, int64_t length) {
 
 int cairn_open_direct(const char *path, int flags, unsigned int mode) {
   return open(path, flags | O_DIRECT | O_CLOEXEC, mode);
+}
+
+int64_t cairn_preadv_nowait(int descriptor, const void *list, int count, int64_t offset) {
+  return preadv2(descriptor, (const struct iovec *)list, count, offset, RWF_NOWAIT);
 }
 
 int cairn_syncfs(int descriptor) { return syncfs(descriptor); }
@@ -182,4 +189,10 @@ void *cairn_terminal_hide(int descriptor) {
 void cairn_terminal_restore(int descriptor, void *saved) {
   tcsetattr(descriptor, TCSAFLUSH, saved);
   free(saved);
+}
+
+void cairn_lower_thread(void) {
+  // A thread's own values on Linux. Best effort, lowest level (linux/ioprio.h): schedulers that know no priorities ignore it.
+  setpriority(PRIO_PROCESS, 0, 15);
+  syscall(SYS_ioprio_set, 1, 0, (2 << 13) | 7);
 }

@@ -16,7 +16,7 @@ internal import ServiceAPI
 public final class CairnClient: Sendable {
   let gateway: GatewayConnection
   let resources: TransferResources
-  let journals: (folder: String, gateway: String)?
+  let journals: TransferJournals?
 
   /// - Throws: `CairnError` when the gateway's address is none, or the CA file cannot be read.
   public convenience init(_ configuration: Configuration) throws(CairnError) {
@@ -45,7 +45,9 @@ public final class CairnClient: Sendable {
     gateway = GatewayConnection(
       transport: transport, base: address, token: configuration.token, patience: configuration.patience, time: time)
     resources = TransferResources(transport: transport, configuration: configuration, time: time)
-    journals = configuration.stateDirectory.map { (folder: $0, gateway: address) }
+    journals = configuration.stateDirectory.map {
+      TransferJournals(folder: $0, gateway: address, sweep: JournalSweep(folder: $0, time: time))
+    }
   }
 
   /// Block buffers that transfers hold now, and at most.
@@ -79,6 +81,14 @@ public final class CairnClient: Sendable {
       gateway.setToken(session.token)
       return session
     }
+  }
+
+  /// Changes the password of the user whose token this is.
+  ///
+  /// - Parameter keepDevices: whether the user's other devices stay logged in.
+  /// - Throws: `CairnError` `notAllowed` when `password` is not the present one.
+  public func changePassword(_ password: String, to newPassword: String, keepDevices: Bool = false) async throws(CairnError) {
+    try await answering { try await gateway.changePassword(password, to: newPassword, keepDevices: keepDevices) }
   }
 
   /// Revokes the token and forgets it.

@@ -5,7 +5,7 @@ package import BlockModel
 /// What must hold:
 /// - a node is declared out only after `outAfter` of silence that this detector was awake to hear;
 /// - while more nodes seem down than the largest of one node, one zone, and a quarter of the nodes, none is declared out: then the likelier
-///   explanation is that the observer is cut off (the brake);
+///   explanation is that the observer is cut off (the brake), unless an operator who has looked says that they are down indeed;
 /// - a node that was declared out counts as down until its blocks have their copies again.
 package struct FailureDetector: Sendable {
   package struct Configuration: Sendable, Equatable {
@@ -34,6 +34,8 @@ package struct FailureDetector: Sendable {
     case restored(NodeID)
     /// The node has left the cluster for good.
     case removed(NodeID)
+    /// An operator says that silent nodes are down indeed: no brake until then. Nil takes it back.
+    case releaseBrake(until: MonotonicTime?)
     case tick
   }
 
@@ -65,6 +67,8 @@ package struct FailureDetector: Sendable {
   private var entries: [Entry] = []
   private var lastTick: MonotonicTime?
   package private(set) var isBraked = false
+  /// No brake until then.
+  private var brakeReleasedUntil: MonotonicTime?
 
   package init(configuration: Configuration) { self.configuration = configuration }
 
@@ -76,10 +80,13 @@ package struct FailureDetector: Sendable {
     case .heartbeat(let node, let zone): return heard(node, zone, now)
     case .restored(let node):
       if let index = index(of: node), entries[index].isUnrestored { entries[index].isUnrestored = false }
-      return judgeBrake()
+      return judgeBrake(now)
     case .removed(let node):
       if let index = index(of: node) { entries.remove(at: index) }
-      return judgeBrake()
+      return judgeBrake(now)
+    case .releaseBrake(let until):
+      brakeReleasedUntil = until
+      return judgeBrake(now)
     case .tick: return tick(now)
     }
   }
@@ -113,7 +120,7 @@ package struct FailureDetector: Sendable {
   private mutating func heard(_ node: NodeID, _ zone: ZoneID, _ now: MonotonicTime) -> [Effect] {
     guard let index = index(of: node) else {
       insert(Entry(node: node, zone: zone, heard: now, liveness: .alive, isUnrestored: false))
-      return judgeBrake()
+      return judgeBrake(now)
     }
     let before = entries[index].liveness
     entries[index].zone = zone
@@ -122,8 +129,8 @@ package struct FailureDetector: Sendable {
     entries[index].isUnrestored = false
     switch before {
     case .alive: return []
-    case .suspect: return [.recovered(node)] + judgeBrake()
-    case .out: return [.returned(node)] + judgeBrake()
+    case .suspect: return [.recovered(node)] + judgeBrake(now)
+    case .out: return [.returned(node)] + judgeBrake(now)
     }
   }
 
@@ -134,7 +141,7 @@ package struct FailureDetector: Sendable {
       entries[index].liveness = .suspect
       effects.append(.suspected(entries[index].node))
     }
-    effects += judgeBrake()
+    effects += judgeBrake(now)
     guard !isBraked else { return effects }
     for index in entries.indices where entries[index].liveness == .suspect && now - entries[index].heard >= configuration.outAfter {
       entries[index].liveness = .out
@@ -153,10 +160,12 @@ package struct FailureDetector: Sendable {
     return [.stalled(stall)]
   }
 
-  private mutating func judgeBrake() -> [Effect] {
+  private mutating func judgeBrake(_ now: MonotonicTime) -> [Effect] {
     let (down, limit) = downAndLimit
-    guard (down > limit) != isBraked else { return [] }
-    isBraked = down > limit
+    let isReleased = brakeReleasedUntil.map { now < $0 } ?? false
+    let isDue = down > limit && !isReleased
+    guard isDue != isBraked else { return [] }
+    isBraked = isDue
     return isBraked ? [.brakeEngaged(down: down, limit: limit)] : [.brakeReleased]
   }
 

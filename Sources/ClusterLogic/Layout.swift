@@ -4,18 +4,22 @@ package import BlockModel
 package struct LayoutNode: Sendable, Codable, Equatable {
   package var id: NodeID
   package var zone: ZoneID
+  /// The region that the zone lies in; zones without one share a region.
+  package var region: RegionID?
   /// Relative share of data, 0.1 to 20.
   package var weight: Double
-  package init(id: NodeID, zone: ZoneID, weight: Double) {
+  package init(id: NodeID, zone: ZoneID, region: RegionID? = nil, weight: Double) {
     self.id = id
     self.zone = zone
+    self.region = region
     self.weight = weight
   }
 }
 
 /// A versioned table: which nodes hold each partition, in order. A value; computed by `LayoutPlanner`, never written by hand.
 ///
-/// What must hold: a partition's replicas are distinct nodes, in distinct zones while zones suffice, else on distinct nodes.
+/// What must hold: a partition's replicas are distinct nodes, spread over as many regions as there are, in these over distinct zones while
+/// zones suffice.
 package struct Layout: Sendable, Equatable {
   /// Grows by one with each committed change; 0 is the empty layout before the first node.
   package var version: UInt64
@@ -63,6 +67,20 @@ package struct Layout: Sendable, Equatable {
   }
 
   package func replicas(of block: BlockID) -> [NodeID] { replicas(ofPartition: block.partition(bits: partitionBits)) }
+
+  /// The same as indices into `nodes`: two loads from memory, for those who look up many blocks.
+  @inline(__always) package func replicaIndices(of block: BlockID) -> ArraySlice<UInt16> {
+    let width = replicasPerPartition
+    let start = block.partition(bits: partitionBits) * width
+    return table[start..<(start + width)]
+  }
+
+  /// How many partitions each node holds, by its index in `nodes`.
+  package var partitionsByNode: [Int] {
+    var held = [Int](repeating: 0, count: nodes.count)
+    for index in table { held[Int(index)] += 1 }
+    return held
+  }
 
   package func node(_ id: NodeID) -> LayoutNode? {
     var low = 0

@@ -87,6 +87,18 @@ struct LayoutAssignment {
     return found
   }
 
+  private func inRegion(_ region: Int, _ partition: Int) -> Int {
+    topology.zonesOf[region].reduce(0) { $0 + inZone($1, partition) }
+  }
+
+  /// What a region must still get in this partition: the zones that must hold a replica and hold none, and how many replicas at least.
+  private func missing(_ region: Int, _ partition: Int) -> (zones: [Int], replicas: Int) {
+    let zones = topology.zonesOf[region].filter { inZone($0, partition) < quotas.zoneFloor[$0] }
+    return (zones, max(zones.count, quotas.regionFloor[region] - inRegion(region, partition)))
+  }
+
+  private func empty(_ partition: Int) -> Int { places(partition).count { slots[$0] < 0 } }
+
   private func holds(_ partition: Int, _ node: Int) -> Bool {
     for place in places(partition) where slots[place] == Int32(node) { return true }
     return false
@@ -121,11 +133,24 @@ struct LayoutAssignment {
     for zone in 0..<topology.zoneCount {
       while inZone(zone, partition) > quotas.zoneCap[zone] { vacate(partition) { $0 == zone } }
     }
-    guard topology.zoneCount <= width else { return }
-    let missing = (0..<topology.zoneCount).count { inZone($0, partition) < quotas.zoneFloor[$0] }
-    while places(partition).count(where: { slots[$0] < 0 }) < missing {
-      let crowded = (0..<topology.zoneCount).filter { inZone($0, partition) > quotas.zoneFloor[$0] }
+    var needed = 0
+    for (region, zones) in topology.zonesOf.enumerated() {
+      while inRegion(region, partition) > quotas.regionCap[region] { vacate(partition, where: zones.contains) }
+      let missing = missing(region, partition)
+      while quotas.regionCap[region] - inRegion(region, partition) < missing.zones.count {
+        let crowded = zones.filter { inZone($0, partition) > quotas.zoneFloor[$0] }
+        vacate(partition, where: crowded.contains)
+      }
+      needed += self.missing(region, partition).replicas
+    }
+    while empty(partition) < needed {
+      let crowded = (0..<topology.zoneCount).filter { zone in
+        let region = topology.regionOf[zone]
+        let isRegionCrowded = inRegion(region, partition) > quotas.regionFloor[region] || !missing(region, partition).zones.isEmpty
+        return isRegionCrowded && inZone(zone, partition) > quotas.zoneFloor[zone]
+      }
       vacate(partition, where: crowded.contains)
+      needed = topology.zonesOf.indices.reduce(0) { $0 + missing($1, partition).replicas }
     }
   }
 
@@ -144,7 +169,28 @@ struct LayoutAssignment {
   // MARK: 2. Empty places
 
   /// How many replicas of this partition a zone could take, into places that are empty now.
-  private func room(_ zone: Int, _ partition: Int, empty: Int) -> Int { min(empty, quotas.zoneCap[zone] - inZone(zone, partition)) }
+  private func room(_ zone: Int, _ partition: Int, empty: Int) -> Int {
+    let region = topology.regionOf[zone]
+    return min(empty, quotas.zoneCap[zone] - inZone(zone, partition), quotas.regionCap[region] - inRegion(region, partition))
+  }
+
+  /// The zones that may take the next replica of this partition so that every place that is left can be filled within all bounds.
+  private func allowedZones(_ partition: Int) -> [Int] {
+    let missing = topology.zonesOf.indices.map { self.missing($0, partition) }
+    let isForced = empty(partition) <= missing.reduce(0) { $0 + $1.replicas }
+    var allowed: [Int] = []
+    for (region, zones) in topology.zonesOf.enumerated() where !isForced || missing[region].replicas > 0 {
+      let room = quotas.regionCap[region] - inRegion(region, partition)
+      guard room > 0 else { continue }
+      let slack = isForced ? missing[region].replicas : room
+      if missing[region].zones.count >= slack {
+        allowed += missing[region].zones
+      } else {
+        allowed += zones.filter { inZone($0, partition) < quotas.zoneCap[$0] }
+      }
+    }
+    return allowed.sorted()
+  }
 
   private mutating func fillEmptyPlaces() {
     // What each zone could still take in the rows to come: where it lacks as much as that, it has to be chosen.
@@ -152,13 +198,13 @@ struct LayoutAssignment {
     var open = [Int](repeating: 0, count: topology.zoneCount)
     for step in 0..<partitions {
       let partition = scattered(step)
-      let empty = places(partition).count { slots[$0] < 0 }
+      let empty = empty(partition)
       guard empty > 0 else { continue }
       rows.append(partition)
       for zone in 0..<topology.zoneCount { open[zone] += room(zone, partition, empty: empty) }
     }
     for partition in rows {
-      let empty = places(partition).count { slots[$0] < 0 }
+      let empty = empty(partition)
       for zone in 0..<topology.zoneCount { open[zone] -= room(zone, partition, empty: empty) }
       for place in places(partition) where slots[place] < 0 {
         let zone = zoneForEmptyPlace(partition, open: open)
@@ -168,11 +214,8 @@ struct LayoutAssignment {
   }
 
   private func zoneForEmptyPlace(_ partition: Int, open: [Int]) -> Int {
-    let empty = places(partition).count { slots[$0] < 0 }
-    let missing = (0..<topology.zoneCount).filter { inZone($0, partition) < quotas.zoneFloor[$0] }
-    let allowed = empty <= missing.count ? missing : (0..<topology.zoneCount).filter { inZone($0, partition) < quotas.zoneCap[$0] }
     var best: (zone: Int, urgency: Int, cost: Double)?
-    for zone in allowed {
+    for zone in allowedZones(partition) {
       let urgency = max(0, need[zone] - open[zone])
       let draw = Rendezvous.draw(seed: topology.zoneSeed[zone], key: UInt64(partition * width + inZone(zone, partition)))
       let cost = need[zone] > 0 ? Rendezvous.cost(draw: draw, weight: Double(need[zone])) : .infinity
@@ -215,7 +258,9 @@ struct LayoutAssignment {
   private func mayReplace(_ place: Int, with zone: Int, _ partition: Int) -> Bool {
     let own = topology.zoneOf[Int(slots[place])]
     if own == zone { return true }
-    return inZone(zone, partition) < quotas.zoneCap[zone] && inZone(own, partition) > quotas.zoneFloor[own]
+    guard inZone(zone, partition) < quotas.zoneCap[zone], inZone(own, partition) > quotas.zoneFloor[own] else { return false }
+    let (from, to) = (topology.regionOf[own], topology.regionOf[zone])
+    return from == to || inRegion(to, partition) < quotas.regionCap[to] && inRegion(from, partition) > quotas.regionFloor[from]
   }
 
   private mutating func handOver(untouchedOnly: Bool) {

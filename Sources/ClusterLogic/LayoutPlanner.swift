@@ -43,7 +43,8 @@ package struct LayoutPlan: Sendable, Equatable {
 /// move.
 ///
 /// What must hold:
-/// - a partition's replicas are distinct nodes; in distinct zones while zones suffice, else in all zones;
+/// - a partition's replicas are distinct nodes, spread over the regions as evenly as these allow, and in a region over distinct zones while
+///   zones suffice, else over all its zones;
 /// - the same previous layout and nodes give the same plan on every machine.
 package enum LayoutPlanner {
   package enum Failure: Error, Sendable, Equatable {
@@ -52,6 +53,8 @@ package enum LayoutPlanner {
     case duplicateNode(NodeID)
     /// Weights lie between 0.1 and 20.
     case weightOutOfRange(NodeID)
+    /// Two nodes of this zone name different regions.
+    case zoneInTwoRegions(ZoneID)
   }
 
   package static let weights = 0.1...20.0
@@ -82,6 +85,8 @@ package enum LayoutPlanner {
     guard nodes.count <= Int(UInt16.max) else { throw .tooManyNodes }
     for (a, b) in zip(nodes, nodes.dropFirst()) where a.id == b.id { throw .duplicateNode(a.id) }
     for node in nodes where !weights.contains(node.weight) { throw .weightOutOfRange(node.id) }
+    let byZone = nodes.sorted { ($0.zone, $0.id) < ($1.zone, $1.id) }
+    for (a, b) in zip(byZone, byZone.dropFirst()) where a.zone == b.zone && a.region != b.region { throw .zoneInTwoRegions(a.zone) }
   }
 
   private static func describe(previous: Layout, layout: Layout, quotas: LayoutQuotas) -> LayoutPlan {

@@ -1,14 +1,16 @@
 package import BlockModel
 
-/// What a change of layout leaves to be done: which replicas lack a partition, and who holds it besides.
+/// What a change of layout leaves to be done: which replicas lack a partition, and who holds blocks of it besides.
 ///
-/// What must hold: a node counts as a holder only when it has every acknowledged block of the partition; one that was out has missed
-/// writes and does not.
+/// What must hold:
+/// - a replica counts as whole only when it has every acknowledged block of the partition. One that was out has missed writes and does
+///   not; neither does a former replica, because what came in since it left went to others;
+/// - whoever may hold an acknowledged block stays named until it has given it up: as a replica or as a source.
 package enum LayoutTransition {
   /// - Parameters:
   ///   - filling: what the old layout still lacked.
   ///   - unreliable: nodes that are going out or coming back: what they hold is found by asking, not assumed.
-  /// - Returns: sorted by partition; only partitions where something lacks.
+  /// - Returns: sorted by partition; only partitions where something is left to be done.
   package static func filling(
     from old: Layout, filling: [PlanFilling], to new: Layout, unreliable: [NodeID]
   ) -> [PlanFilling] {
@@ -20,12 +22,16 @@ package enum LayoutTransition {
       while next < known.count && known[next].partition < partition { next += 1 }
       let row = next < known.count && known[next].partition == partition ? known[next] : nil
       let lacking = row?.targets ?? []
-      let holders = (old.replicas(ofPartition: partition).filter { !lacking.contains($0) } + (row?.sources ?? []))
-        .filter { !unreliable.contains($0) }
+      let before = old.replicas(ofPartition: partition)
+      let whole = before.filter { !lacking.contains($0) && !unreliable.contains($0) }
+      // Those with some of it, the likeliest to have a block first.
+      let partial = ((row?.sources ?? []) + lacking).filter { !whole.contains($0) && !unreliable.contains($0) }
       let replicas = new.replicas(ofPartition: partition)
-      let targets = replicas.filter { !holders.contains($0) }
-      guard !targets.isEmpty else { continue }
-      rows.append(PlanFilling(partition: partition, targets: targets, sources: holders.filter { !replicas.contains($0) }))
+      let result = PlanFilling(
+        partition: partition, targets: replicas.filter { !whole.contains($0) },
+        sources: (whole + partial).filter { !replicas.contains($0) },
+        arrivals: (row?.arrivals ?? []).filter { replicas.contains($0) && whole.contains($0) })
+      if !result.isDone { rows.append(result) }
     }
     return rows
   }
@@ -40,6 +46,32 @@ package enum LayoutTransition {
       if index < known.count && known[index].partition == partition { row = known[index] }
       guard !row.targets.contains(node) else { return nil }
       row.targets.append(node)
+      row.arrivals.removeAll { $0 == node }
+      return row
+    }
+  }
+
+  /// The rows that name `node` as a source, without it: it is out, so nobody waits for what it holds. Rows that are done by this are
+  /// among them.
+  package static func withoutSource(_ node: NodeID, filling: [PlanFilling]) -> [PlanFilling] {
+    filling.filter { $0.sources.contains(node) }.map { row in
+      var row = row
+      row.retire(node)
+      return row
+    }
+  }
+
+  /// Rows by which `node` gives up what it holds of these partitions beyond the layout: those in which it is no replica, and no source
+  /// yet.
+  package static func leftovers(_ node: NodeID, of partitions: [Int], in layout: Layout, filling: [PlanFilling]) -> [PlanFilling] {
+    let known = filling.sorted { $0.partition < $1.partition }
+    return partitions.sorted().compactMap { partition in
+      guard !layout.replicas(ofPartition: partition).contains(node) else { return nil }
+      let index = known.partitionPoint { $0.partition < partition }
+      var row = PlanFilling(partition: partition, targets: [], sources: [])
+      if index < known.count && known[index].partition == partition { row = known[index] }
+      guard !row.sources.contains(node) else { return nil }
+      row.sources.append(node)
       return row
     }
   }

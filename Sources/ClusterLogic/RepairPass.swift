@@ -4,6 +4,8 @@ internal import BlockModel
 struct Pass: Sendable {
   enum Kind: Sendable, Equatable {
     case fill(target: NodeID)
+    /// The source gives up what it holds of the partition.
+    case retire(source: NodeID)
     /// `of`: only this replica is read; nil: all.
     case recheck(of: NodeID?)
     case rows
@@ -13,11 +15,20 @@ struct Pass: Sendable {
       case .rows: 0
       case .fill: 1
       case .recheck: 2
+      case .retire: 3
+      }
+    }
+
+    /// Takes part in moving a replica of its partition from one node to another.
+    var isPartOfMove: Bool {
+      switch self {
+      case .fill, .retire: true
+      case .recheck, .rows: false
       }
     }
   }
 
-  enum Stage: Sendable, Equatable { case starting, listing, checking, copying, searching, settling }
+  enum Stage: Sendable, Equatable { case starting, sealing, comparing, listing, checking, copying, searching, settling }
 
   var number: UInt64
   var kind: Kind
@@ -31,6 +42,10 @@ struct Pass: Sendable {
   var wakeAt = MonotonicTime.zero
   /// The last try failed although every node answered: trying again alone will not help.
   var isStuck = false
+  /// The source refuses older layouts for this partition.
+  var isSealed = false
+  /// The target's digest was compared with a whole replica's, and they differ.
+  var isCompared = false
   /// A replica could not be asked on some page.
   var isUnseen = false
   /// Rows that stay, of all pages so far: how many, and how many of them nobody can repair for now.
@@ -43,6 +58,14 @@ struct Pass: Sendable {
   var outstanding = 0
   /// Copies ready to be sent: indices into `entries` by target.
   var copies: [(target: NodeID, entries: [Int])] = []
+
+  /// Forgets the page that it was at.
+  mutating func restart() {
+    entries = []
+    copies = []
+    outstanding = 0
+    stage = .starting
+  }
 
   init(number: UInt64, kind: Kind, partition: Int) {
     self.number = number
@@ -80,6 +103,9 @@ struct RequestOwner: Sendable {
     case check(node: NodeID, entries: [Int])
     case copy(target: NodeID, source: NodeID?, entries: [Int])
     case settle
+    case seal
+    case compare
+    case retire
   }
   var pass: UInt64
   var detail: Detail
@@ -106,7 +132,9 @@ struct RepairLoad: Sendable {
 
 /// A token bucket that holds up to one second's bytes and may go into debt by one command.
 struct RepairBucket: Sendable {
-  private let bytesPerSecond: Double
+  var bytesPerSecond: Double {
+    didSet { tokens = min(tokens, bytesPerSecond) }
+  }
   private var tokens: Double
   private var filledAt: MonotonicTime?
 

@@ -73,12 +73,12 @@ extension RepairScheduler {
         }
         let source = items.first?.sources.first
         guard load.copies(at: command.target) < configuration.copiesPerNode,
-          source.map({ load.reads(from: $0) < configuration.readsPerNode }) ?? true, bucket.isOpen(now)
+          source.map({ load.reads(from: $0) < configuration.readsPerNode }) ?? true, isOpen(active[index], now)
         else {
           kept.append(command)
           continue
         }
-        bucket.take(items.reduce(0) { $0 + $1.size })
+        take(items.reduce(0) { $0 + $1.size }, for: active[index])
         load.begin(target: command.target, source: source)
         let request = open(index, .copy(target: command.target, source: source, entries: command.entries))
         effects.append(.copy(request, target: command.target, items: items))
@@ -87,13 +87,25 @@ extension RepairScheduler {
     }
   }
 
+  private mutating func isOpen(_ pass: Pass, _ now: MonotonicTime) -> Bool {
+    let isOpen = bucket.isOpen(now)
+    return isMove(pass) ? moveBucket.isOpen(now) && isOpen : isOpen
+  }
+
+  private mutating func take(_ bytes: Int, for pass: Pass) {
+    bucket.take(bytes)
+    if isMove(pass) { moveBucket.take(bytes) }
+  }
+
   mutating func copied(_ request: RepairRequest, _ outcomes: [RepairCopyOutcome]?, _ now: MonotonicTime, _ effects: inout [Effect]) {
     guard let (index, detail) = close(request), case .copy(let target, _, let numbers) = detail else { return }
     let answers = outcomes?.count == numbers.count ? outcomes : nil
+    let isMove = isMove(active[index])
     for (position, number) in numbers.enumerated() {
       var entry = active[index].entries[number]
       apply(answers?[position], at: target, to: &entry)
       active[index].entries[number] = entry
+      if isMove && answers?[position] == .copied { movedBytes += Int64(entry.block.size) }
     }
     advance(index, now, &effects)
   }
@@ -144,6 +156,7 @@ extension RepairScheduler {
       effects.append(
         .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
     case .recheck: settleRecheck(index, left: left, now, &effects)
+    case .retire(let source): settleRetirement(index, source, now, &effects)
     }
   }
 
@@ -188,9 +201,9 @@ extension RepairScheduler {
     }
   }
 
-  private mutating func nextPage(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
+  mutating func nextPage(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
     active[index].after = active[index].entries.last?.block.id ?? active[index].after
-    active[index].attempts = 0
+    if active[index].rowsLeft == 0 { active[index].attempts = 0 }
     var pass = active.remove(at: index)
     pass.entries = []
     // Back among the ready ones, behind the most urgent.
@@ -252,10 +265,14 @@ extension RepairScheduler {
       let partition = active[index].partition
       active.remove(at: index)
       countFill()
-      if let row = view.filling.firstIndex(where: { $0.partition == partition }) {
-        view.filling[row].targets.removeAll { $0 == target }
-        if view.filling[row].targets.isEmpty { view.filling.remove(at: row) }
-      }
+      change(partition) { $0.fill(target) }
+      beginRetirements(partition)
+    case .retire(let source):
+      guard isDone else { return retreat(index, now) }
+      let partition = active[index].partition
+      active.remove(at: index)
+      retirementsDone += 1
+      change(partition) { $0.retire(source) }
     case .recheck: retreat(index, now)
     }
   }

@@ -13,24 +13,71 @@ extension RepairScheduler {
     var passedOver: [Pass] = []
     while active.count < configuration.activePasses, var pass = pending.popLast() {
       // One replica of a partition in motion at a time.
-      if case .fill(let target) = pass.kind {
-        if active.contains(where: { $0.partition == pass.partition && $0.kind.rank == pass.kind.rank }) {
-          passedOver.append(pass)
-          continue
-        }
-        if view.liveness(target) != .alive {
-          pause(&pass, now)
-          continue
-        }
+      let isTaken = pass.kind.isPartOfMove && active.contains { $0.partition == pass.partition && $0.kind.isPartOfMove }
+      if isTaken || isPaused && isMove(pass) {
+        passedOver.append(pass)
+        continue
+      }
+      if !mayStart(pass) {
+        pause(&pass, now)
+        continue
       }
       pass.stage = .starting
       active.append(pass)
-      list(active.count - 1, now, &effects)
+      begin(active.count - 1, now, &effects)
     }
     pending += passedOver.reversed()
   }
 
-  private mutating func list(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
+  private mutating func begin(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    let pass = active[index]
+    switch pass.kind {
+    case .retire where !pass.isSealed: seal(index, &effects)
+    case .fill(let target) where !pass.isCompared:
+      guard let reference = wholeReplica(of: pass.partition, but: target) else { return list(index, now, &effects) }
+      active[index].stage = .comparing
+      active[index].layoutVersion = view.layout.version
+      let request = open(index, .compare)
+      effects.append(.compare(request, target: target, reference: reference, partition: pass.partition))
+    default: list(index, now, &effects)
+    }
+  }
+
+  /// A live replica that has all of the partition; the partition decides which, so that many fills ask many nodes.
+  private func wholeReplica(of partition: Int, but target: NodeID) -> NodeID? {
+    let row = view.fillingRow(partition)
+    let whole = view.layout.replicas(ofPartition: partition).filter { node in
+      node != target && !(row?.targets.contains(node) ?? false) && view.liveness(node) == .alive
+    }
+    return whole.isEmpty ? nil : whole[partition % whole.count]
+  }
+
+  /// A node that comes back mostly has what it had: equal digests spare listing and asking. What a whole replica lacks has a repair row,
+  /// which looks at every replica.
+  mutating func compared(_ request: RepairRequest, _ isEqual: Bool?, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard let (index, _) = close(request), case .fill(let target) = active[index].kind else { return }
+    active[index].isCompared = true
+    guard isEqual == true else { return list(index, now, &effects) }
+    fillsByDigest += 1
+    active[index].stage = .settling
+    let request = open(index, .settle)
+    effects.append(
+      .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+  }
+
+  /// Whether the nodes that the pass cannot do without are there.
+  private func mayStart(_ pass: Pass) -> Bool {
+    switch pass.kind {
+    case .fill(let target): return view.liveness(target) == .alive
+    case .retire(let source):
+      // With the observer in doubt, nothing is given up.
+      guard !view.isBraked, view.liveness(source) == .alive else { return false }
+      return view.layout.replicas(ofPartition: pass.partition).allSatisfy { view.liveness($0) == .alive }
+    case .rows, .recheck: return true
+    }
+  }
+
+  mutating func list(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
     active[index].stage = .listing
     active[index].layoutVersion = view.layout.version
     if let block = active[index].only {
@@ -40,16 +87,24 @@ extension RepairScheduler {
     }
     let request = open(index, .list)
     let pass = active[index]
-    effects.append(
-      pass.kind == .rows
-        ? .listRepairs(request, after: pass.after, limit: configuration.pageBlocks)
-        : .list(request, partition: pass.partition, after: pass.after, limit: configuration.pageBlocks))
+    let limit = pageLimit(pass)
+    switch pass.kind {
+    case .rows: effects.append(.listRepairs(request, after: pass.after, limit: limit))
+    case .retire(let source):
+      effects.append(.listHeld(request, node: source, partition: pass.partition, after: pass.after, limit: limit))
+    case .fill, .recheck: effects.append(.list(request, partition: pass.partition, after: pass.after, limit: limit))
+    }
+  }
+
+  private func pageLimit(_ pass: Pass) -> Int {
+    if case .retire = pass.kind { return configuration.retireBlocks }
+    return configuration.pageBlocks
   }
 
   mutating func listed(_ request: RepairRequest, _ blocks: [RepairBlock]?, _ now: MonotonicTime, _ effects: inout [Effect]) {
     guard let (index, _) = close(request) else { return }
     guard let blocks else { return retreat(index, now) }
-    active[index].isLastPage = blocks.count < configuration.pageBlocks
+    active[index].isLastPage = blocks.count < pageLimit(active[index])
     check(index, blocks: blocks, now, &effects)
   }
 
@@ -58,9 +113,21 @@ extension RepairScheduler {
   private mutating func check(_ index: Int, blocks: [RepairBlock], _ now: MonotonicTime, _ effects: inout [Effect]) {
     active[index].stage = .checking
     active[index].entries = blocks.map { entry(for: $0, kind: active[index].kind) }
-    let isReading = if case .recheck = active[index].kind { true } else { false }
-    ask(index, reading: isReading, of: { entry in entry.targets.filter { $0.status == .unknown }.map(\.node) }, &effects)
+    let readers = readers(active[index])
+    ask(index, reading: readers, of: { entry in entry.targets.filter { $0.status == .unknown }.map(\.node) }, &effects)
     advance(index, now, &effects)
+  }
+
+  /// The nodes that have to read their copies back for this pass to believe them; nil: all.
+  private func readers(_ pass: Pass) -> [NodeID]? {
+    switch pass.kind {
+    case .recheck: return nil
+    case .fill, .rows: return []
+    case .retire:
+      // Where it is not known who took the source's place, everybody reads.
+      let arrivals = view.fillingRow(pass.partition)?.arrivals ?? []
+      return arrivals.isEmpty ? nil : arrivals
+    }
   }
 
   private func entry(for block: RepairBlock, kind: Pass.Kind) -> Pass.Entry {
@@ -70,17 +137,21 @@ extension RepairScheduler {
     let nodes: [NodeID]
     switch kind {
     case .fill(let target): nodes = [target]
-    case .rows: nodes = replicas
+    case .rows, .retire: nodes = replicas
     case .recheck(let only): nodes = replicas.filter { !(row?.targets.contains($0) ?? false) && (only == nil || only == $0) }
     }
     let targets = nodes.map { Pass.Target(node: $0, status: view.liveness($0) == .alive ? .unknown : .unreachable) }
     var assumed = view.holders(partition)
     for stray in block.strays where !assumed.contains(stray) { assumed.append(stray) }
-    return Pass.Entry(block: block, targets: targets, assumed: assumed)
+    var entry = Pass.Entry(block: block, targets: targets, assumed: assumed)
+    if case .retire(let source) = kind { entry.confirmed = [source] }
+    return entry
   }
 
   /// One question per node, about all blocks of the page that concern it.
-  private mutating func ask(_ index: Int, reading: Bool, of nodes: (Pass.Entry) -> [NodeID], _ effects: inout [Effect]) {
+  ///
+  /// - Parameter readers: who reads its copies back; nil: all.
+  private mutating func ask(_ index: Int, reading readers: [NodeID]?, of nodes: (Pass.Entry) -> [NodeID], _ effects: inout [Effect]) {
     var questions: [(node: NodeID, entries: [Int])] = []
     for (number, entry) in active[index].entries.enumerated() {
       for node in nodes(entry) {
@@ -94,6 +165,8 @@ extension RepairScheduler {
     }
     for (node, entries) in questions {
       let request = open(index, .check(node: node, entries: entries))
+      let reading = readers?.contains(node) ?? true
+      if reading, case .retire = active[index].kind { moveBucket.take(entries.reduce(0) { $0 + active[index].entries[$1].block.size }) }
       effects.append(.check(request, node: node, blocks: entries.map { active[index].entries[$0].block.id }, reading: reading))
     }
   }
@@ -134,7 +207,7 @@ extension RepairScheduler {
       if active[index].copies.isEmpty { advance(index, now, &effects) }
     case .copying:
       if !search(index, &effects) { settle(index, now, &effects) }
-    case .starting, .listing, .settling: break
+    case .starting, .sealing, .comparing, .listing, .settling: break
     }
   }
 
@@ -144,7 +217,7 @@ extension RepairScheduler {
     guard active[index].entries.contains(where: isLost) else { return false }
     let live = view.members.filter { $0.liveness == .alive }.map(\.node)
     active[index].stage = .searching
-    ask(index, reading: false, of: { entry in isLost(entry) ? live.filter { !entry.without.contains($0) } : [] }, &effects)
+    ask(index, reading: [], of: { entry in isLost(entry) ? live.filter { !entry.without.contains($0) } : [] }, &effects)
     let isAsked = active[index].outstanding > 0
     for number in active[index].entries.indices where isLost(active[index].entries[number]) {
       active[index].entries[number].isSearched = true
@@ -180,9 +253,7 @@ extension RepairScheduler {
     let doubled = configuration.firstBackoff * (1 << min(pass.attempts, 16))
     pass.wakeAt = now + min(doubled, configuration.lastBackoff)
     pass.attempts += 1
-    pass.entries = []
-    pass.copies = []
-    pass.stage = .starting
+    pass.restart()
     waiting.append(pass)
   }
 

@@ -2,14 +2,17 @@ package import BlockModel
 
 /// Decides what is copied where, so that every live block gets all its copies again.
 ///
-/// Three kinds of work share one path (list a page of live blocks, ask the nodes, copy what is missing, settle): *fills* bring one new
-/// replica of a partition up to date, *rows* are single blocks that a commit or a node reported, *rechecks* are an operator's.
+/// Four kinds of work share one path (list a page of blocks, ask the nodes, copy what is missing, settle): *fills* bring one new
+/// replica of a partition up to date, *retirements* let a former one go, *rows* are single blocks that a commit or a node reported,
+/// *rechecks* are an operator's.
 ///
 /// What must hold:
 /// - a partition is marked filled, and a row cleared, only when every block concerned was confirmed by the node itself in this pass: it
-///   said that the block is here, or acknowledged a verified copy;
+///   said that the block is here, or acknowledged a verified copy; or its digest of the partition is that of a whole replica;
 /// - no answer is never an answer: neither "missing" nor "done";
-/// - nothing is ever deleted;
+/// - a copy is given up only by a node off the layout that has sealed the partition, only after every replica confirmed that block, and
+///   those that took its place by reading it back; a replica's copy is never deleted;
+/// - one partition never has more than one replica in motion;
 /// - fewest surviving zones first; work per node, in all, and per second is bounded; every failure is tried again, later each time.
 package struct RepairScheduler: Sendable {
   let configuration: Configuration
@@ -25,6 +28,9 @@ package struct RepairScheduler: Sendable {
   var nextNumber: UInt64 = 1
   var load = RepairLoad()
   var bucket: RepairBucket
+  /// What moving may take of `bucket`.
+  var moveBucket: RepairBucket
+  package private(set) var isPaused = false
   var rowsExist = false
   /// The last full pass over the rows left only such as nobody can repair.
   var rowsAreStuck = false
@@ -32,6 +38,13 @@ package struct RepairScheduler: Sendable {
   var unseen: [Int] = []
   /// Fills finished since the last time that none was left, for progress.
   package private(set) var fillsDone = 0
+  /// Fills that a digest alone settled.
+  package var fillsByDigest = 0
+  /// Sources that gave a partition up, of all that this scheduler has seen.
+  package var retirementsDone = 0
+  /// Bytes copied by moving, and blocks given up.
+  package var movedBytes: Int64 = 0
+  package var retiredBlocks = 0
   package private(set) var recheck: RecheckProgress?
   var isFullRecheck = false
   package var copiedBlocks = 0
@@ -41,6 +54,7 @@ package struct RepairScheduler: Sendable {
     self.configuration = configuration
     self.view = RepairView(layout: view.layout, filling: [], members: view.members, isBraked: view.isBraked)
     bucket = RepairBucket(bytesPerSecond: configuration.bytesPerSecond)
+    moveBucket = RepairBucket(bytesPerSecond: configuration.moveBytesPerSecond)
     adopt(view)
   }
 
@@ -55,6 +69,10 @@ package struct RepairScheduler: Sendable {
     case .checked(let request, let outcomes): checked(request, outcomes, now, &effects)
     case .copied(let request, let outcomes): copied(request, outcomes, now, &effects)
     case .settled(let request, let isDone): settled(request, isDone, now, &effects)
+    case .sealed(let request, let isDone): sealed(request, isDone, now, &effects)
+    case .compared(let request, let isEqual): compared(request, isEqual, now, &effects)
+    case .retired(let request, let isDone): retired(request, isDone, now, &effects)
+    case .rebalance(let isPaused, let bytesPerSecond): pace(isPaused, bytesPerSecond)
     case .timer: break
     }
     wakeWaiting(now)
@@ -67,6 +85,36 @@ package struct RepairScheduler: Sendable {
   /// Fills that are not done.
   package var fillsLeft: Int { all { if case .fill = $0.kind { true } else { false } } }
 
+  /// Sources that have not retired, of partitions that are filled or not.
+  package var retirementsLeft: Int { view.filling.reduce(0) { $0 + $1.sources.count } }
+
+  /// Whether the pass moves what nothing is missing of.
+  func isMove(_ pass: Pass) -> Bool {
+    switch pass.kind {
+    case .retire: true
+    case .fill: view.isFull(pass.partition)
+    case .rows, .recheck: false
+    }
+  }
+
+  private mutating func pace(_ isPaused: Bool, _ bytesPerSecond: Int64) {
+    moveBucket.bytesPerSecond = Double(max(1, bytesPerSecond))
+    guard isPaused != self.isPaused else { return }
+    self.isPaused = isPaused
+    guard isPaused else { return }
+    // What is under way is answered to nobody; when it goes on, pages are begun again.
+    let moves = active.filter(isMove)
+    active = active.filter { !isMove($0) }
+    for pass in moves {
+      var pass = pass
+      pass.restart()
+      // Under another number, so that answers to the old one find nobody.
+      pass.number = takeNumber()
+      pending.append(pass)
+    }
+    sortPending()
+  }
+
   // MARK: View
 
   mutating func adopt(_ new: RepairView) {
@@ -74,13 +122,20 @@ package struct RepairScheduler: Sendable {
     let isNewLayout = new.layout.version != view.layout.version
     view = new
     let isWanted = { (pass: Pass) in
-      guard case .fill(let target) = pass.kind else { return true }
-      return new.fillingRow(pass.partition)?.targets.contains(target) ?? false
+      switch pass.kind {
+      case .fill(let target): return new.fillingRow(pass.partition)?.targets.contains(target) ?? false
+      case .retire(let source):
+        // A new layout has its own seals.
+        guard !isNewLayout, let row = new.fillingRow(pass.partition) else { return false }
+        return row.targets.isEmpty && row.sources.contains(source)
+      case .rows, .recheck: return true
+      }
     }
     pending.removeAll { !isWanted($0) }
     waiting.removeAll { !isWanted($0) }
     active.removeAll { !isWanted($0) }
     addFills()
+    addRetirements()
     if !returned.isEmpty || isNewLayout {
       // What waited for a node may go on now.
       pending += waiting.map { pass in
@@ -106,6 +161,21 @@ package struct RepairScheduler: Sendable {
         let index = known.partitionPoint { ($0.partition, $0.target) < (row.partition, target) }
         if index < known.count && known[index] == (row.partition, target) { continue }
         pending.append(Pass(number: takeNumber(), kind: .fill(target: target), partition: row.partition))
+      }
+    }
+  }
+
+  mutating func addRetirements() {
+    var known: [(partition: Int, source: NodeID)] = []
+    for pass in pending + waiting + active {
+      if case .retire(let source) = pass.kind { known.append((pass.partition, source)) }
+    }
+    known.sort { ($0.partition, $0.source) < ($1.partition, $1.source) }
+    for row in view.filling where row.targets.isEmpty {
+      for source in row.sources {
+        let index = known.partitionPoint { ($0.partition, $0.source) < (row.partition, source) }
+        if index < known.count && known[index] == (row.partition, source) { continue }
+        pending.append(Pass(number: takeNumber(), kind: .retire(source: source), partition: row.partition))
       }
     }
   }
@@ -177,7 +247,10 @@ package struct RepairScheduler: Sendable {
   private mutating func finishRecheckIfDone() {
     guard var progress = recheck, progress.isRunning, all({ if case .recheck = $0.kind { true } else { false } }) == 0 else { return }
     if isFullRecheck {
-      let isStuck = (pending + waiting + active).allSatisfy { $0.isStuck || $0.kind == .rows }
+      let isStuck = (pending + waiting + active).allSatisfy { pass in
+        if case .retire = pass.kind { return true }
+        return pass.isStuck || pass.kind == .rows || isPaused && isMove(pass)
+      }
       let isRowsDone = !rowsExist || rowsAreStuck
       guard view.isBraked || (unseen.isEmpty && isStuck && isRowsDone) else { return }
       if view.isBraked && (!unseen.isEmpty || fillsLeft > 0 || rowsExist) {

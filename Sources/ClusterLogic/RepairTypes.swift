@@ -28,6 +28,11 @@ package struct RepairView: Sendable, Equatable {
     return index < filling.count && filling[index].partition == partition ? filling[index] : nil
   }
 
+  /// Whether the partition has as many copies on live nodes as it shall have: then filling another replica moves data, and repairs nothing.
+  func isFull(_ partition: Int) -> Bool {
+    holders(partition).count { liveness($0) == .alive } >= layout.replicasPerPartition
+  }
+
   /// Nodes that hold a partition as far as the layout knows: filled replicas, then former ones.
   func holders(_ partition: Int) -> [NodeID] {
     let row = fillingRow(partition)
@@ -113,6 +118,8 @@ extension RepairScheduler {
     /// Blocks and bytes of one copy command.
     package var copyBlocks = 64
     package var copyBytes = 16 << 20
+    /// Blocks that a source gives up at once.
+    package var retireBlocks = 64
     /// Pages worked on at once.
     package var activePasses = 16
     /// Copy commands at once to one target, and naming one node as their first source.
@@ -120,6 +127,8 @@ extension RepairScheduler {
     package var readsPerNode = 4
     /// Plain bytes copied per second, in all.
     package var bytesPerSecond: Int64 = 256 << 20
+    /// Of these, what moving may take; `rebalance` changes it.
+    package var moveBytesPerSecond: Int64 = 256 << 20
     /// Waits after a failure: doubled from the first to the last.
     package var firstBackoff: Duration = .milliseconds(500)
     package var lastBackoff: Duration = .seconds(10)
@@ -140,8 +149,16 @@ extension RepairScheduler {
     case repairsListed(RepairRequest, [RepairBlock]?)
     case checked(RepairRequest, [RepairCheck]?)
     case copied(RepairRequest, [RepairCopyOutcome]?)
-    /// The answer to `markFilled` and `clearRepairs`.
+    /// The answer to `markFilled`, `markRetired` and `clearRepairs`.
     case settled(RepairRequest, Bool)
+    /// The answer to `seal`: true when the source refuses older layouts for the partition, durably, and none of their writes is under way.
+    case sealed(RepairRequest, Bool)
+    /// The answer to `compare`: whether both hold the same blocks of the partition; nil where one did not answer.
+    case compared(RepairRequest, Bool?)
+    /// The answer to `retire`: true when none of the blocks is there any more.
+    case retired(RepairRequest, Bool)
+    /// How fast data may move that nothing is missing of; paused, none moves. Repair goes on.
+    case rebalance(isPaused: Bool, bytesPerSecond: Int64)
     /// Time has passed; to be given at least every 200 ms.
     case timer
   }
@@ -153,6 +170,16 @@ extension RepairScheduler {
     /// `reading`: past the page cache, and re-hashed.
     case check(RepairRequest, node: NodeID, blocks: [BlockID], reading: Bool)
     case copy(RepairRequest, target: NodeID, items: [RepairCopy])
+    /// Whether the target holds the same blocks of the partition as a whole replica, by their digests.
+    case compare(RepairRequest, target: NodeID, reference: NodeID, partition: Int)
+    /// The source shall refuse writes of layouts before this one for the partition.
+    case seal(RepairRequest, source: NodeID, partition: Int, layoutVersion: UInt64)
+    /// One page of what the node holds of the partition, referenced or not; answered by `listed`.
+    case listHeld(RepairRequest, node: NodeID, partition: Int, after: BlockID?, limit: Int)
+    /// The source drops these blocks, which every replica confirmed.
+    case retire(RepairRequest, source: NodeID, partition: Int, blocks: [BlockID], layoutVersion: UInt64)
+    /// The source holds nothing of the partition any more.
+    case markRetired(RepairRequest, partition: Int, source: NodeID, layoutVersion: UInt64)
     /// The target has every live block of the partition.
     case markFilled(RepairRequest, partition: Int, target: NodeID, layoutVersion: UInt64)
     /// These blocks have all their copies on the layout of this version.

@@ -25,18 +25,34 @@ package struct PlanMember: Sendable, Equatable {
   }
 }
 
-/// A partition whose replicas are not all filled yet.
+/// A partition on its way to the replicas that the layout names: first its targets are filled, then its sources retire.
 package struct PlanFilling: Sendable, Equatable {
   package var partition: Int
   /// Replicas of the layout that lack some of it.
   package var targets: [NodeID]
-  /// Nodes beyond the layout's that hold it.
+  /// Nodes beyond the layout's that hold blocks of it: reads fall back to them, and they give their copies up when no target is left.
   package var sources: [NodeID]
-  package init(partition: Int, targets: [NodeID], sources: [NodeID]) {
+  /// Replicas that were filled on this way: their copies are read back before a source gives its own up.
+  package var arrivals: [NodeID]
+  package init(partition: Int, targets: [NodeID], sources: [NodeID], arrivals: [NodeID] = []) {
     self.partition = partition
     self.targets = targets
     self.sources = sources
+    self.arrivals = arrivals
   }
+
+  /// Nothing is left to be done.
+  package var isDone: Bool { targets.isEmpty && sources.isEmpty }
+
+  /// The target has every live block.
+  package mutating func fill(_ target: NodeID) {
+    guard targets.contains(target) else { return }
+    targets.removeAll { $0 == target }
+    if !sources.isEmpty && !arrivals.contains(target) { arrivals.append(target) }
+  }
+
+  /// The source holds nothing of it any more, or will not be asked again.
+  package mutating func retire(_ source: NodeID) { sources.removeAll { $0 == source } }
 }
 
 /// Where a block may be put: each candidate can be the first node of the PUT, with a forward list of its own.
@@ -64,6 +80,8 @@ package struct TargetPlanner: Sendable {
   /// Sorted by node.
   private let members: [PlanMember]
   private let seeds: [UInt64]
+  /// Each once, in the order of the members.
+  private let writableZones: [ZoneID]
   /// Sorted by partition.
   private let filling: [PlanFilling]
 
@@ -72,6 +90,9 @@ package struct TargetPlanner: Sendable {
     self.members = members.sorted { $0.node < $1.node }
     self.filling = filling.sorted { $0.partition < $1.partition }
     seeds = self.members.map { Rendezvous.seed($0.node.text) }
+    var zones: [ZoneID] = []
+    for member in self.members where member.isWritable && !zones.contains(member.zone) { zones.append(member.zone) }
+    writableZones = zones
   }
 
   package func member(_ node: NodeID) -> PlanMember? {
@@ -103,19 +124,45 @@ package struct TargetPlanner: Sendable {
     let covered = replicas.filter(\.isWritable).map(\.zone)
     var spares: [PlanMember] = []
     while spares.count < TargetPlanner.spareCount {
-      var best: (index: Int, rank: Int, draw: UInt64)?
-      for index in members.indices where members[index].isWritable {
-        let member = members[index]
-        guard !replicas.contains(where: { $0.node == member.node }), !spares.contains(where: { $0.node == member.node }) else { continue }
-        let rank = (spares.contains { $0.zone == member.zone } ? 2 : 0) + (covered.contains(member.zone) ? 1 : 0)
-        let draw = Rendezvous.draw(seed: seeds[index], key: UInt64(partition))
-        if let best, best.rank < rank || best.rank == rank && best.draw >= draw { continue }
-        best = (index, rank, draw)
-      }
-      guard let best else { break }
-      spares.append(members[best.index])
+      guard let best = spare(forPartition: partition, replicas, spares, covered) else { break }
+      spares.append(members[best])
     }
     return spares
+  }
+
+  /// Members looked at before all are: among so many, one in a zone that nobody covers is found almost surely.
+  private static let probes = 64
+
+  /// In a large cluster the partition draws members one after the other and takes the first that could not be better; else all are
+  /// compared.
+  private func spare(forPartition partition: Int, _ replicas: [PlanMember], _ spares: [PlanMember], _ covered: [ZoneID]) -> Int? {
+    func rank(_ index: Int) -> Int? {
+      let member = members[index]
+      guard member.isWritable, !replicas.contains(where: { $0.node == member.node }), !spares.contains(where: { $0.node == member.node })
+      else { return nil }
+      return (spares.contains { $0.zone == member.zone } ? 2 : 0) + (covered.contains(member.zone) ? 1 : 0)
+    }
+    if members.count > TargetPlanner.probes {
+      let best = bestRank(spares.map(\.zone), covered)
+      for probe in 0..<TargetPlanner.probes {
+        let draw = Rendezvous.draw(seed: Rendezvous.mix(UInt64(partition)), key: UInt64(probe))
+        let index = Int(draw % UInt64(members.count))
+        if let rank = rank(index), rank <= best { return index }
+      }
+    }
+    var best: (index: Int, rank: Int, draw: UInt64)?
+    for index in members.indices {
+      guard let rank = rank(index) else { continue }
+      let draw = Rendezvous.draw(seed: seeds[index], key: UInt64(partition))
+      if let best, best.rank < rank || best.rank == rank && best.draw >= draw { continue }
+      best = (index, rank, draw)
+    }
+    return best?.index
+  }
+
+  /// The rank of a member in the zone that fits best.
+  private func bestRank(_ taken: [ZoneID], _ covered: [ZoneID]) -> Int {
+    writableZones.map { zone in (taken.contains(zone) ? 2 : 0) + (covered.contains(zone) ? 1 : 0) }.min() ?? 0
   }
 
   // MARK: GET

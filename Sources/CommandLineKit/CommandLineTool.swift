@@ -18,7 +18,9 @@ package struct CommandLineTool: Sendable {
   package func main() async -> Never {
     ProcessSignals.ignoreBrokenPipes()
     let status = await run(Array(CommandLine.arguments.dropFirst())) { .standard(isJSON: $0, isQuiet: $1) }
-    exit(status.rawValue)
+    // Not `exit`: its handlers take libraries down while our threads may still be letting go of what belongs to them.
+    fflush(nil)
+    _exit(status.rawValue)
   }
 
   /// - Parameters:

@@ -22,7 +22,7 @@ package enum PasswordPrompt {
     }
   }
 
-  /// The first line of standard input, for `--password-stdin`.
+  /// The next line of standard input, for `--password-stdin`.
   package static func readStandardInput() async throws -> SecretBytes {
     try await offPool {
       let line = try readLine(from: 0)

@@ -18,6 +18,8 @@ extension ClusterService {
     _ = try? withState { state in
       for effect in effects {
         guard case .declaredOut(let node) = effect else { continue }
+        // What it missed while it is away, it holds too much when it comes back.
+        state.sweepSoon([node])
         state.unrestored.append(node)
         // A node that no layout names has nothing to be restored, and does not come into one by falling silent.
         guard state.layout.node(node) != nil else { continue }
@@ -70,27 +72,69 @@ extension ClusterService {
   /// Commits the layout that the nodes call for, where it is not the present one.
   func reconcileLayout() async {
     guard
-      let (layout, filling, desired) = try? withState({ state in
-        (state.layout, state.filling, state.desiredNodes(initialNodes: configuration.initialNodes))
-      }), let desired
+      let (layout, desired) = try? withState({ state in (state.layout, state.desiredNodes(initialNodes: configuration.initialNodes)) }),
+      let desired
     else { return }
     do throws(MetadataError) {
       let next = try await nextLayout(layout, desired)
-      let leaving = layout.nodes.map(\.id).filter { next.node($0) == nil }
-      let coming = next.nodes.map(\.id).filter { layout.node($0) == nil }
-      let rows = LayoutTransition.filling(from: layout, filling: filling, to: next, unreliable: leaving + coming)
-      try await metadata.commitLayout(next, expectedVersion: layout.version, filling: rows.map { FillingPartition($0) })
-      publish(next, rows, coming: coming)
-      log.info(
-        "a layout is committed",
-        [
-          "version": .string(String(next.version)), "nodes": .int(next.nodes.count), "to_fill": .int(rows.count),
-          "leaving": .string(leaving.map(\.text).joined(separator: ",")), "coming": .string(coming.map(\.text).joined(separator: ",")),
-        ])
+      try await commitLayout(next, cause: ClusterService.cause(of: next, after: layout), clearsStaged: false, resumes: false)
     } catch {
       log.warning("the layout could not be changed; trying again", ["reason": .string(error.message)])
-      if error.code == .conflict { await reloadLayout() }
     }
+  }
+
+  private static func cause(of next: Layout, after layout: Layout) -> String {
+    guard layout.version > 0 else { return "the first layout" }
+    let leaving = layout.nodes.map(\.id.text).filter { name in !next.nodes.contains { $0.id.text == name } }
+    let coming = next.nodes.map(\.id.text).filter { name in !layout.nodes.contains { $0.id.text == name } }
+    let out = leaving.isEmpty ? [] : ["out: " + leaving.joined(separator: ", ")]
+    let back = coming.isEmpty ? [] : ["in: " + coming.joined(separator: ", ")]
+    return (out + back).joined(separator: "; ")
+  }
+
+  /// Commits a layout that an operator wants.
+  func commit(_ next: Layout, cause: String, clearsStaged: Bool = false, resumes: Bool = false) async throws(Problem) {
+    do throws(MetadataError) {
+      try await commitLayout(next, cause: cause, clearsStaged: clearsStaged, resumes: resumes)
+    } catch { throw Problem(cluster: error) }
+  }
+
+  /// Commits the next layout together with what it leaves to be done, and publishes it.
+  /// - Parameter resumes: a pause ends with it.
+  private func commitLayout(_ next: Layout, cause: String, clearsStaged: Bool, resumes: Bool) async throws(MetadataError) {
+    await rows.enter()
+    do throws(MetadataError) {
+      try await commitAlone(next, cause: cause, clearsStaged: clearsStaged, resumes: resumes)
+    } catch {
+      if error.code == .conflict { await reloadLayout() }
+      await rows.leave()
+      throw error
+    }
+    await rows.leave()
+  }
+
+  private func commitAlone(_ next: Layout, cause: String, clearsStaged: Bool, resumes: Bool) async throws(MetadataError) {
+    guard let state = try? withState({ state in state }) else { throw MetadataError(.unavailable, "The coordinator is starting.") }
+    let layout = state.layout
+    let leaving = layout.nodes.map(\.id).filter { next.node($0) == nil }
+    let coming = next.nodes.map(\.id).filter { layout.node($0) == nil }
+    let out = state.nodes.map(\.record.id).filter { state.liveness($0) == .out }
+    let rows = LayoutTransition.filling(from: layout, filling: state.filling, to: next, unreliable: out)
+    var record = state.rebalance
+    // What is under way keeps its origin when the layout changes again.
+    record.origin = rows.isEmpty ? nil : state.filling.isEmpty ? layout.version : record.origin ?? layout.version
+    record.steps = rows.reduce(0) { $0 + $1.targets.count + $1.sources.count }
+    if resumes { record.isPaused = false }
+    try await metadata.commitLayout(
+      next, expectedVersion: layout.version, filling: rows.map { FillingPartition($0) },
+      note: LayoutNote(cause: cause, clearsStaged: clearsStaged, rebalance: record))
+    publish(next, rows, record, coming: coming, clearsStaged: clearsStaged)
+    log.info(
+      "a layout is committed",
+      [
+        "version": .string(String(next.version)), "cause": .string(cause), "nodes": .int(next.nodes.count), "to_fill": .int(rows.count),
+        "leaving": .string(leaving.map(\.text).joined(separator: ",")), "coming": .string(coming.map(\.text).joined(separator: ",")),
+      ])
   }
 
   /// The table that an earlier layout over the same nodes had, so that a node that comes back finds what it holds; else a planned one.
@@ -108,21 +152,40 @@ extension ClusterService {
     }
   }
 
-  private func publish(_ layout: Layout, _ rows: [PlanFilling], coming: [NodeID]) {
+  private func publish(_ layout: Layout, _ rows: [PlanFilling], _ record: RebalanceRecord, coming: [NodeID], clearsStaged: Bool) {
     let now = time.monotonic()
     _ = try? withState { state in
+      // Who was taken out by an operator does not come back by itself; who was lost does.
+      let removed = clearsStaged ? state.staged.filter { $0.role == nil }.map(\.node) : []
       state.layout = layout
       state.filling = rows
-      state.admitted.removeAll { layout.node($0) != nil }
-      for node in coming where state.node(node)?.record.isOut == true {
+      state.sweepSoon(state.nodes.map(\.record.id))
+      state.rebalance = record
+      if clearsStaged { state.staged = [] }
+      state.admitted.removeAll { layout.node($0) != nil || removed.contains($0) }
+      for node in coming + removed where state.node(node)?.record.isOut == true {
         state.update(node) {
           $0.record.isOut = false
           $0.isSaved = false
         }
       }
+      for placed in layout.nodes {
+        state.update(placed.id) { node in
+          guard (node.record.zone, node.record.weight) != (placed.zone, placed.weight) || node.record.region != placed.region else {
+            return
+          }
+          node.record.zone = placed.zone
+          node.record.region = placed.region
+          node.record.weight = placed.weight
+          node.isSaved = false
+        }
+      }
       state.touch()
     }
-    shared.withLock { $0.fillsSince = rows.isEmpty ? nil : now }
+    shared.withLock { shared in
+      shared.fillsSince = rows.isEmpty ? nil : now
+      shared.progress = []
+    }
     tellRepair(now)
   }
 
@@ -134,68 +197,5 @@ extension ClusterService {
       state.filling = filling.map { PlanFilling($0) }.sorted { $0.partition < $1.partition }
       state.touch()
     }
-  }
-
-  /// Notes all partitions of nodes that lost a disk as to be filled.
-  func refillLostDisks() async {
-    guard
-      let (node, rows, version) = try? withState({ state in
-        state.refills.first.map { ($0, LayoutTransition.refilling($0, in: state.layout, filling: state.filling), state.layout.version) }
-      }) ?? nil
-    else { return }
-    do throws(MetadataError) {
-      if !rows.isEmpty { try await metadata.updateFilling(rows.map { FillingPartition($0) }, layoutVersion: version) }
-    } catch {
-      log.warning("a lost disk could not be noted; trying again", ["node": .string(node.text), "reason": .string(error.message)])
-      return
-    }
-    _ = try? withState { state in
-      guard state.layout.version == version else { return }
-      state.refills.removeAll { $0 == node }
-      for row in rows {
-        if let index = state.fillingIndex(row.partition) { state.filling[index] = row } else { state.filling.append(row) }
-      }
-      state.filling.sort { $0.partition < $1.partition }
-      state.update(node) {
-        $0.record.disks = $0.disks.filter { $0.state != .missing }.map(\.id).sorted()
-        $0.isSaved = false
-      }
-      state.touch()
-    }
-  }
-
-  /// Takes filled targets off their rows, in the database and then here. Answers whether it was done.
-  func markFilled(_ marks: [(partition: Int, target: NodeID)], layoutVersion: UInt64) async -> Bool {
-    guard
-      let rows = try? withState({ state -> [PlanFilling]? in
-        guard state.layout.version == layoutVersion else { return nil }
-        return marks.compactMap { mark in
-          guard var row = state.fillingRow(mark.partition) else { return nil }
-          row.targets.removeAll { $0 == mark.target }
-          return row
-        }
-      }) ?? nil
-    else { return false }
-    do throws(MetadataError) { try await metadata.updateFilling(rows.map { FillingPartition($0) }, layoutVersion: layoutVersion) } catch {
-      log.warning("filled partitions could not be noted; trying again", ["reason": .string(error.message)])
-      return false
-    }
-    let now = time.monotonic()
-    let isPublished = shared.withLock { $0.filledAt.map { now - $0 >= .seconds(1) } ?? true }
-    let isLast =
-      (try? withState { state in
-        guard state.layout.version == layoutVersion else { return false }
-        for mark in marks {
-          guard let index = state.fillingIndex(mark.partition) else { continue }
-          state.filling[index].targets.removeAll { $0 == mark.target }
-          if state.filling[index].targets.isEmpty { state.filling.remove(at: index) }
-        }
-        // Views go to every node and gateway: progress is published once a second, and at the end.
-        if isPublished || state.filling.isEmpty { state.touch() }
-        return state.filling.isEmpty
-      }) ?? false
-    if isPublished || isLast { shared.withLock { $0.filledAt = now } }
-    if isLast { log.info("every replica of the layout has all its blocks") }
-    return true
   }
 }

@@ -88,7 +88,13 @@ extension ClusterService {
     var jobs: [JobStatus] = []
     guard let repair else { return jobs }
     let fills = repair.fills
-    if fills.left > 0 {
+    if let moving = try? rebalanceStatus(), moving.state != .idle, moving.stepsTotal > fills.done + fills.left || fills.left == 0 {
+      // Replicas go from node to node; of these, some may be repairs besides.
+      jobs.append(
+        JobStatus(
+          name: "rebalance", state: moving.state == .paused ? "paused" : "running", done: moving.stepsDone, total: moving.stepsTotal,
+          unit: "replicas", etaSeconds: moving.etaSeconds))
+    } else if fills.left > 0 {
       let elapsed = since.map { (now - $0).inSeconds }
       let eta = fills.done > 0 ? elapsed.map { $0 / Double(fills.done) * Double(fills.left) } : nil
       jobs.append(
@@ -115,6 +121,7 @@ extension ClusterService {
 
   private func startRepair(_ request: OperatorOperations.StartRepair) async throws(Problem) -> RepairProgress {
     let scope = try await scope(of: request)
+    if request.overridesBrake == true { try releaseBrake() }
     let (repair, id) = shared.withLock { shared in
       shared.nextJob += 1
       return (shared.repair, shared.nextJob)
@@ -123,6 +130,19 @@ extension ClusterService {
     tellRepair(time.monotonic())
     repair.feed(.recheck(id: id, scope))
     return repairProgress()
+  }
+
+  private static let brakeRelease: Duration = .seconds(3600)
+
+  private func releaseBrake() throws(Problem) {
+    let now = time.monotonic()
+    let effects = try withState { state in
+      let effects = state.detector.step(.releaseBrake(until: now + ClusterService.brakeRelease), now: now)
+      if !effects.isEmpty { state.touch() }
+      return effects
+    }
+    log.warning("an operator says that all silent nodes are down; the brake is released for an hour")
+    for effect in effects { report(effect) }
   }
 
   private func scope(of request: OperatorOperations.StartRepair) async throws(Problem) -> RepairScope {

@@ -25,8 +25,11 @@ package final class ClusterService: Sendable {
   let signal = ClusterSignal()
   /// One record of a node is written at a time, so that the last one written is the newest.
   let saving = ClusterGate()
-  private let ticking = ClusterGate()
-  let shared = Mutex<Shared>(Shared())
+  /// One caller at a time decides over layouts: the loop, or an operator.
+  let ticking = ClusterGate()
+  /// One caller at a time reads and changes the rows of a transition, or what is staged.
+  let rows = ClusterGate()
+  let shared: Mutex<Shared>
 
   struct Shared: Sendable {
     /// Nil before `start`.
@@ -46,6 +49,11 @@ package final class ClusterService: Sendable {
     var filledAt: MonotonicTime?
     /// When the present fills began, for their rate.
     var fillsSince: MonotonicTime?
+    var pacer: RebalancePacer
+    var pacedAt: MonotonicTime?
+    /// Oldest first.
+    var progress: [Progress] = []
+    var isSweeping = false
   }
 
   package init(
@@ -59,6 +67,9 @@ package final class ClusterService: Sendable {
     client = ClusterNodeClient(signer: signer, http: http, time: time, lifetime: configuration.capabilityLifetime)
     log = logger.component("cluster")
     self.metrics = metrics
+    var pace = RebalancePacer.Configuration()
+    pace.fastestBytes = min(configuration.repair.bytesPerSecond, configuration.repair.moveBytesPerSecond)
+    shared = Mutex(Shared(pacer: RebalancePacer(pace)))
   }
 
   // MARK: Life
@@ -75,6 +86,8 @@ package final class ClusterService: Sendable {
       identity: identity, generation: generation, layout: layout, filling: filling.map { PlanFilling($0) },
       detector: FailureDetector(configuration: configuration.failure), gcEpoch: try await metadata.gcEpoch(),
       dataKeys: try await metadata.dataKeyEpochs())
+    state.staged = try await metadata.stagedRoles()
+    state.rebalance = try await metadata.rebalance()
     let now = time.monotonic()
     for record in records {
       state.insert(ClusterState.Node(record: record))
@@ -144,6 +157,18 @@ package final class ClusterService: Sendable {
     await ticking.leave()
   }
 
+  /// Runs what an operator decides over layouts while the loop waits.
+  func exclusively<T: Sendable>(_ body: () async throws(Problem) -> T) async throws(Problem) -> T {
+    await ticking.enter()
+    let result: Result<T, Problem>
+    do throws(Problem) {
+      guard !shared.withLock({ $0.isFenced }) else { throw Problem(.fenced, "A newer coordinator has started; ask that one.") }
+      result = .success(try await body())
+    } catch { result = .failure(error) }
+    await ticking.leave()
+    return try result.get()
+  }
+
   private func runTick() async {
     guard !shared.withLock({ $0.isFenced }) else { return }
     let now = time.monotonic()
@@ -152,9 +177,12 @@ package final class ClusterService: Sendable {
     await saveRecords()
     await reconcileLayout()
     await refillLostDisks()
+    await dropDeadSources()
     settleRestored(now)
     tellRepair(now)
     await askForRows(now)
+    paceRebalance(now)
+    sweepLeftovers(now)
     shared.withLock { $0.repair }?.feed(.timer)
   }
 
@@ -190,7 +218,7 @@ package final class ClusterService: Sendable {
   /// A node that is out has no replicas to restore any more once nothing is left to fill.
   private func settleRestored(_ now: MonotonicTime) {
     let effects = try? withState { state in
-      guard state.filling.isEmpty, !state.unrestored.isEmpty else { return [FailureDetector.Effect]() }
+      guard state.filling.allSatisfy(\.targets.isEmpty), !state.unrestored.isEmpty else { return [FailureDetector.Effect]() }
       let out = state.unrestored.filter { state.liveness($0) == .out }
       let restored = out.filter { state.layout.node($0) == nil }
       state.unrestored = out.filter { !restored.contains($0) }
@@ -210,6 +238,15 @@ package final class ClusterService: Sendable {
     }
     metrics.gauge("cairn_cluster_filling_partitions", help: "Partitions whose replicas do not all have all blocks yet.") { [weak self] in
       Double(self?.shared.withLock { $0.state?.filling.count } ?? 0)
+    }
+    metrics.gauge("cairn_rebalance_steps_left", help: "Replicas to fill and former replicas to retire.") { [weak self] in
+      Double(self?.shared.withLock { $0.state?.stepsLeft } ?? 0)
+    }
+    metrics.gauge("cairn_rebalance_limit_bytes_per_second", help: "What moving may take now.") { [weak self] in
+      Double(self?.shared.withLock { $0.pacer.bytesPerSecond } ?? 0)
+    }
+    metrics.counter("cairn_rebalance_moved_bytes_total", help: "Plain bytes copied although nothing was missing.") { [weak self] in
+      Double(self?.shared.withLock { $0.repair }?.moved.bytes ?? 0)
     }
     metrics.gauge("cairn_cluster_repair_rows", help: "Blocks noted as lacking copies.") { [weak self] in
       Double(self?.shared.withLock { $0.repairRows } ?? 0)

@@ -8,14 +8,32 @@ struct ClusterState: Sendable {
   struct Node: Sendable {
     var record: NodeRecord
     var disks: [DiskReport] = []
+    /// Disks that the node says are fenced or missing, and since when: a while later they count as lost.
+    var ailing: [(disk: DiskID, since: MonotonicTime)] = []
     var processID: UInt64 = 0
     var keys: [DataKeyStatement] = []
     /// Whether this process has had a heartbeat of it.
     var wasHeard = false
     /// Whether its record in the database says the same as here.
     var isSaved = true
+    /// When what it holds beyond its part of the layout is looked at next.
+    var sweepAt: MonotonicTime?
+
+    var blockCount: Int { disks.reduce(0) { $0 + $1.blockCount } }
 
     /// A node that was not heard yet gets the benefit of the doubt, so that a restart of the coordinator stops no writes.
+    /// Disks whose copies count: those that serve, and those that went wrong only a moment ago.
+    func countedDisks(outAfter: Duration, now: MonotonicTime) -> [DiskID] {
+      let counted = disks.filter { report in
+        switch report.state {
+        case .healthy, .readOnly: true
+        case .fenced, .missing:
+          record.disks.contains(report.id) && ailing.contains { $0.disk == report.id && now - $0.since < outAfter }
+        }
+      }
+      return counted.map(\.id).sorted()
+    }
+
     var hasRoom: Bool { !wasHeard || disks.contains { $0.state == .healthy } }
   }
 
@@ -35,6 +53,11 @@ struct ClusterState: Sendable {
   var unrestored: [NodeID] = []
   /// New nodes that an operator has let in and no layout names yet.
   var admitted: [NodeID] = []
+  /// What operators want of the next layout, sorted by node.
+  var staged: [StagedRole] = []
+  var rebalance = RebalanceRecord()
+  /// What nodes reported of their clients since it was last taken.
+  var foreground: [RebalancePacer.Sample] = []
   private var counter: UInt64 = 0
   private var cachedView: ClusterView?
 
@@ -97,7 +120,7 @@ struct ClusterState: Sendable {
     let members = nodes.map { node in
       Member(
         node: node.record.id, zone: node.record.zone, address: node.record.address, state: NodeState(liveness(node.record.id)),
-        writable: liveness(node.record.id) == .alive && node.hasRoom)
+        writable: isWritable(node))
     }
     let view = ClusterView(
       cluster: identity.cluster, revision: revision, generation: generation, layout: layout, members: members, gcEpoch: gcEpoch,
@@ -111,21 +134,31 @@ struct ClusterState: Sendable {
   var planMembers: [PlanMember] { nodes.map(planMember) }
 
   func planMember(_ node: Node) -> PlanMember {
-    let liveness = liveness(node.record.id)
-    return PlanMember(
-      node: node.record.id, zone: node.record.zone, liveness: liveness, isWritable: liveness == .alive && node.hasRoom)
+    PlanMember(
+      node: node.record.id, zone: node.record.zone, liveness: liveness(node.record.id), isWritable: isWritable(node))
+  }
+
+  /// A node off the layout takes no new blocks, not even as a spare: it is new, or it is being emptied.
+  private func isWritable(_ node: Node) -> Bool {
+    liveness(node.record.id) == .alive && node.hasRoom && (layout.version == 0 || layout.node(node.record.id) != nil)
   }
 
   func fillingRow(_ partition: Int) -> PlanFilling? { fillingIndex(partition).map { filling[$0] } }
 
   func fillingIndex(_ partition: Int) -> Int? {
+    let place = fillingPlace(partition)
+    return place < filling.count && filling[place].partition == partition ? place : nil
+  }
+
+  /// Where the partition's row is, or would be.
+  func fillingPlace(_ partition: Int) -> Int {
     var low = 0
     var high = filling.count
     while low < high {
       let middle = (low + high) / 2
       if filling[middle].partition < partition { low = middle + 1 } else { high = middle }
     }
-    return low < filling.count && filling[low].partition == partition ? low : nil
+    return low
   }
 
   // MARK: Layout
@@ -158,15 +191,19 @@ extension NodeState {
 }
 
 extension LayoutNode {
-  init(_ record: NodeRecord) { self.init(id: record.id, zone: record.zone, weight: record.weight) }
+  init(_ record: NodeRecord) { self.init(id: record.id, zone: record.zone, region: record.region, weight: record.weight) }
 }
 
 extension FillingPartition {
-  init(_ row: PlanFilling) { self.init(partition: row.partition, targets: row.targets, sources: row.sources) }
+  init(_ row: PlanFilling) {
+    self.init(partition: row.partition, targets: row.targets, sources: row.sources, arrivals: row.arrivals)
+  }
 }
 
 extension PlanFilling {
-  init(_ row: FillingPartition) { self.init(partition: row.partition, targets: row.targets, sources: row.sources) }
+  init(_ row: FillingPartition) {
+    self.init(partition: row.partition, targets: row.targets, sources: row.sources, arrivals: row.arrivals)
+  }
 }
 
 extension Problem {

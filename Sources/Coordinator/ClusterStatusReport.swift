@@ -16,7 +16,7 @@ struct ClusterStatusReport {
   /// Holders of a partition that live, and how far it is from having all its copies.
   private struct Partition {
     var liveHolders = 0
-    var isWhole = true
+    var isWhole: Bool
   }
 
   func make() -> ClusterStatus {
@@ -39,15 +39,13 @@ struct ClusterStatusReport {
   }
 
   private func look(at partition: Int) -> Partition {
-    var found = Partition()
     let row = state.fillingRow(partition)
-    for replica in state.layout.replicas(ofPartition: partition) {
-      let isAlive = state.liveness(replica) == .alive
-      let isFilled = !(row?.targets.contains(replica) ?? false)
-      if isAlive && isFilled { found.liveHolders += 1 } else { found.isWhole = false }
-    }
-    found.liveHolders += row?.sources.count { state.liveness($0) == .alive } ?? 0
-    return found
+    let replicas = state.layout.replicas(ofPartition: partition)
+    var holders = replicas.filter { !(row?.targets.contains($0) ?? false) }
+    // A source that is giving its copies up counts no more; while a replica is on its way, its copy is one of the R.
+    if let row, !row.targets.isEmpty { holders += row.sources }
+    let alive = holders.count { state.liveness($0) == .alive }
+    return Partition(liveHolders: alive, isWhole: alive >= replicas.count)
   }
 
   // MARK: Health
@@ -82,13 +80,22 @@ struct ClusterStatusReport {
     let id = node.record.id
     switch state.liveness(id) {
     case .suspect: note(.degraded, "Node \(id) is silent and avoided.")
+    case .out where state.layout.node(id) == nil && !node.record.isOut:
+      note(.healthy, "Node \(id) is out and no part of the layout.")
     case .out: note(.degraded, "Node \(id) is out: start it, or remove it.")
     case .alive:
-      if state.layout.node(id) == nil { note(.healthy, "Node \(id) is not in the layout: assign it, so that it takes blocks.") }
+      if state.layout.node(id) == nil { note(.healthy, strangerReason(node)) }
       for disk in node.disks where disk.state != .healthy {
         note(.degraded, "A disk of node \(id) is \(disk.state.rawValue)\(disk.reason.map { ": \($0)" } ?? "").")
       }
     }
+  }
+
+  private func strangerReason(_ node: ClusterState.Node) -> String {
+    let id = node.record.id
+    let left = state.filling.count { $0.sources.contains(id) }
+    if left > 0 { return "Node \(id) is being emptied: \(left) partitions are left." }
+    return "Node \(id) is not in the layout: assign it, so that it takes blocks."
   }
 
   private func zones(_ matches: (ClusterState.Node) -> Bool) -> Int {

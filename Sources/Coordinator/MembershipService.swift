@@ -18,6 +18,10 @@ extension ClusterService {
       try ticket(request, context)
     }
     registerOperations(on: dispatcher)
+    registerNodeOperations(on: dispatcher)
+    registerKeyOperations(on: dispatcher)
+    registerLayouts(on: dispatcher)
+    registerRebalance(on: dispatcher)
   }
 
   // MARK: Heartbeats
@@ -25,6 +29,8 @@ extension ClusterService {
   private static let addressLimit = 255
   private static let rottenLimit = 1000
   private static let diskLimit = 256
+  /// Taken once a second; a node sends one each second, or a few when timings are short.
+  private static let samplesKept = 65_536
 
   func beat(_ heartbeat: ClusterOperations.Heartbeat, _ context: ControlContext) async throws(Problem) -> HeartbeatReply {
     try check(heartbeat, context)
@@ -34,12 +40,14 @@ extension ClusterService {
     }
     if !heartbeat.rottenBlocks.isEmpty { try await noteRot(heartbeat) }
     let order = try await dataKeyOrder(heartbeat)
-    let reply = try withState { state in
-      HeartbeatReply(
-        view: state.revision == heartbeat.viewRevision ? nil : state.view(), generation: state.generation, dataKeys: order,
-        intervalMilliseconds: Int(configuration.heartbeatInterval.saturatedMilliseconds))
+    let (view, generation) = try withState { state in
+      (state.revision == heartbeat.viewRevision ? nil : state.view(), state.generation)
     }
-    return reply
+    let news = view?.narrowed(for: heartbeat.node)
+    let hasLayout = news != nil && news?.layout.version == heartbeat.layoutVersion
+    return HeartbeatReply(
+      view: hasLayout ? nil : news, update: hasLayout ? news?.update : nil, generation: generation, dataKeys: order,
+      intervalMilliseconds: Int(configuration.heartbeatInterval.saturatedMilliseconds))
   }
 
   private func check(_ heartbeat: ClusterOperations.Heartbeat, _ context: ControlContext) throws(Problem) {
@@ -113,23 +121,41 @@ extension ClusterService {
           ["node": .string(heartbeat.node.text), "layout": .string(placed.zone.text), "node_says": .string(heartbeat.zone.text)])
       }
       node.record.zone = placed.zone
+      node.record.region = placed.region
       node.record.weight = placed.weight
     } else if !node.record.isOut {
       node.record.zone = heartbeat.zone
       node.record.weight = heartbeat.weight
     }
-    let disks = heartbeat.disks.filter { $0.state != .missing }.map(\.id).sorted()
-    let isDiskLost = node.record.disks.contains { !disks.contains($0) }
-    if isDiskLost && !disks.isEmpty && !state.refills.contains(heartbeat.node) {
-      log.warning("a disk is gone or was wiped; what the node should hold is checked", ["node": .string(heartbeat.node.text)])
-      state.refills.append(heartbeat.node)
-    }
-    // A lost disk stays on record until its loss is noted durably, so that a crash of this process does not forget it.
-    node.record.disks = isDiskLost ? (node.record.disks + disks.filter { !node.record.disks.contains($0) }).sorted() : disks
-    node.disks = heartbeat.disks
+    adoptDisks(heartbeat, into: &node, &state)
     node.processID = heartbeat.processID
     node.keys = heartbeat.dataKeys
     node.wasHeard = true
+    if let load = heartbeat.foreground, state.foreground.count < ClusterService.samplesKept {
+      state.foreground.append(RebalancePacer.Sample(requests: load.requests, meanMilliseconds: load.meanMilliseconds))
+    }
+  }
+
+  /// A disk that is not reported any more was taken away or wiped: what it held is lost. One that is fenced or missing may come back, as a
+  /// silent node may, and has as long to do so.
+  private func adoptDisks(_ heartbeat: ClusterOperations.Heartbeat, into node: inout ClusterState.Node, _ state: inout ClusterState) {
+    let now = time.monotonic()
+    let before = node.ailing
+    node.disks = heartbeat.disks
+    node.ailing = heartbeat.disks.filter { $0.state == .fenced || $0.state == .missing }.map { report in
+      before.first { $0.disk == report.id } ?? (report.id, now)
+    }
+    let counted = node.countedDisks(outAfter: configuration.failure.outAfter, now: now)
+    let lost = node.record.disks.filter { !counted.contains($0) }
+    // With no disk left there is nowhere to put copies: the node's own silence is what others are to go by.
+    if !lost.isEmpty, node.disks.contains(where: { $0.state == .healthy }), !state.refills.contains(heartbeat.node) {
+      log.warning(
+        "a disk is lost; what the node should hold is checked",
+        ["node": .string(heartbeat.node.text), "disks": .string(lost.map(\.hex).joined(separator: ","))])
+      state.refills.append(heartbeat.node)
+    }
+    // A lost disk stays on record until its loss is noted durably, so that a crash of this process does not forget it.
+    node.record.disks = lost.isEmpty ? counted : (node.record.disks + counted.filter { !node.record.disks.contains($0) }).sorted()
   }
 
   private func noteRot(_ heartbeat: ClusterOperations.Heartbeat) async throws(Problem) {
@@ -161,7 +187,8 @@ extension ClusterService {
   private func decide(_ heartbeat: ClusterOperations.Heartbeat) throws(Problem) -> MembershipDataKeys.Decision {
     try withState { state in
       MembershipDataKeys.decide(
-        for: heartbeat.node, states: heartbeat.dataKeys, records: state.dataKeys, isAlive: { state.liveness($0) == .alive })
+        for: heartbeat.node, states: heartbeat.dataKeys, records: state.dataKeys, isAlive: { state.liveness($0) == .alive },
+        isHeld: { state.isHeldByAll($0) })
     }
   }
 

@@ -14,8 +14,10 @@ final class RepairDriver: Sendable {
     var tasks: [UInt64: (node: NodeID?, task: Task<Void, Never>)] = [:]
     var nextTask: UInt64 = 0
     var isStopped = false
-    var marks: [(request: RepairRequest, partition: Int, target: NodeID, version: UInt64)] = []
+    var marks: [(request: RepairRequest, mark: ClusterService.RowMark, version: UInt64)] = []
     var isMarking = false
+    /// Seals that wait to be asked for together, by node.
+    var seals: [NodeID: [(request: RepairRequest, partition: Int, version: UInt64)]] = [:]
   }
 
   private static let blocksPerVerify = 32
@@ -30,6 +32,8 @@ final class RepairDriver: Sendable {
   }
 
   var copied: (blocks: Int, bytes: Int64) { state.withLock { ($0.scheduler.copiedBlocks, $0.scheduler.copiedBytes) } }
+  /// Bytes that moved although nothing was missing, and blocks that former replicas gave up.
+  var moved: (bytes: Int64, blocks: Int) { state.withLock { ($0.scheduler.movedBytes, $0.scheduler.retiredBlocks) } }
   var recheck: RecheckProgress? { state.withLock { $0.scheduler.recheck } }
   var fills: (done: Int, left: Int) { state.withLock { ($0.scheduler.fillsDone, $0.scheduler.fillsLeft) } }
 
@@ -58,22 +62,37 @@ final class RepairDriver: Sendable {
   // MARK: Effects
 
   private func begin(_ effect: RepairScheduler.Effect, _ state: inout State) {
-    if case .markFilled(let request, let partition, let target, let version) = effect {
-      state.marks.append((request, partition, target, version))
-      guard !state.isMarking else { return }
-      state.isMarking = true
-      return spawn(nil, &state) { await self.mark() }
+    switch effect {
+    case .markFilled(let request, let partition, let target, let version):
+      return note(request, .filled(partition: partition, target: target), version, &state)
+    case .markRetired(let request, let partition, let source, let version):
+      return note(request, .retired(partition: partition, source: source), version, &state)
+    case .seal(let request, let source, let partition, let version):
+      let isFirst = state.seals[source] == nil
+      state.seals[source, default: []].append((request, partition, version))
+      return isFirst ? spawn(source, &state) { await self.seal(source) } : ()
+    default: break
     }
     let node: NodeID? =
       switch effect {
       case .check(_, let node, _, _): node
       case .copy(_, let target, _): target
-      default: nil
+      case .retire(_, let source, _, _, _): source
+      case .compare(_, let target, _, _): target
+      case .listHeld(_, let node, _, _, _): node
+      case .list, .listRepairs, .markFilled, .markRetired, .seal, .clearRepairs: nil
       }
     spawn(node, &state) {
       let event = await self.answer(effect)
       self.feed(event)
     }
+  }
+
+  private func note(_ request: RepairRequest, _ mark: ClusterService.RowMark, _ version: UInt64, _ state: inout State) {
+    state.marks.append((request, mark, version))
+    guard !state.isMarking else { return }
+    state.isMarking = true
+    spawn(nil, &state) { await self.mark() }
   }
 
   private func spawn(_ node: NodeID?, _ state: inout State, _ work: @escaping @Sendable () async -> Void) {
@@ -96,7 +115,14 @@ final class RepairDriver: Sendable {
       .checked(request, reading ? await verify(node, blocks) : await exist(node, blocks))
     case .copy(let request, let target, let items): .copied(request, await copy(target, items))
     case .clearRepairs(let request, let blocks, let version): .settled(request, await clear(blocks, version))
-    case .markFilled(let request, _, _, _): .settled(request, false)
+    case .markFilled(let request, _, _, _), .markRetired(let request, _, _, _): .settled(request, false)
+    case .seal(let request, _, _, _): .sealed(request, false)
+    case .compare(let request, let target, let reference, let partition):
+      .compared(request, await compare(target, reference, partition))
+    case .listHeld(let request, let node, let partition, let after, let limit):
+      .listed(request, await held(node, partition, after, limit))
+    case .retire(let request, let source, let partition, let blocks, let version):
+      .retired(request, await retire(source, partition, blocks, version))
     }
   }
 
@@ -148,12 +174,57 @@ final class RepairDriver: Sendable {
     while let version = rest.first?.version {
       let batch = rest.filter { $0.version == version }
       rest.removeAll { $0.version == version }
-      let isDone = await service.markFilled(batch.map { ($0.partition, $0.target) }, layoutVersion: version)
+      let isDone = await service.mark(batch.map(\.mark), layoutVersion: version)
       for mark in batch { feed(.settled(mark.request, isDone)) }
     }
   }
 
+  // MARK: Retiring
+
+  /// Seals what has come together in a moment by one command: it costs the node a sync.
+  private func seal(_ source: NodeID) async {
+    try? await Task.sleep(for: .milliseconds(5))
+    var rest = state.withLock { $0.seals.removeValue(forKey: source) } ?? []
+    while let version = rest.first?.version {
+      let batch = rest.filter { $0.version == version }
+      rest.removeAll { $0.version == version }
+      let command = NodeCommand.seal(partitions: batch.map(\.partition), layoutVersion: version)
+      let isDone = await service.ask(source, command, ifLayout: version) == .sealed
+      for seal in batch { feed(.sealed(seal.request, isDone)) }
+    }
+  }
+
+  private func held(_ node: NodeID, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> [RepairBlock]? {
+    let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
+    let command = NodeCommand.list(partition: partition, bits: bits, after: after, limit: limit)
+    guard case .list(let blocks, _)? = await service.ask(node, command) else { return nil }
+    return blocks.map { RepairBlock(id: $0.id, size: $0.size, isReferenced: false) }
+  }
+
+  private func retire(_ source: NodeID, _ partition: Int, _ blocks: [BlockID], _ version: UInt64) async -> Bool {
+    let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
+    let command = NodeCommand.retire(partition: partition, bits: bits, blocks: blocks)
+    guard case .retire? = await service.ask(source, command, deadline: .seconds(30), ifLayout: version) else { return false }
+    return true
+  }
+
   // MARK: Nodes
+
+  /// Whether both hold the same blocks of the partition.
+  private func compare(_ target: NodeID, _ reference: NodeID, _ partition: Int) async -> Bool? {
+    async let first = digest(target, partition)
+    async let second = digest(reference, partition)
+    guard let ours = await first, let theirs = await second else { return nil }
+    return ours == theirs
+  }
+
+  private func digest(_ node: NodeID, _ partition: Int) async -> [UInt64]? {
+    let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
+    guard case .digest(let counts, let words)? = await service.ask(node, .digest(partitions: [partition], bits: bits)), counts.count == 1,
+      words.count == 1
+    else { return nil }
+    return [UInt64(clamping: counts[0])] + words[0]
+  }
 
   private func exist(_ node: NodeID, _ blocks: [BlockID]) async -> [RepairCheck]? {
     guard let reply = await service.ask(node, .exist(blocks: blocks)), case .exist(let present) = reply,
@@ -211,8 +282,15 @@ final class RepairDriver: Sendable {
 
 extension ClusterService {
   /// A node's reply; nil when none came or it was no reply to this, which is logged.
-  func ask(_ node: NodeID, _ command: NodeCommand, deadline: Duration? = nil) async -> NodeCommandReply? {
-    guard let target = try? withState({ state in state.node(node).map { state.target($0.record) } }) ?? nil else { return nil }
+  /// - Parameter version: asks only while this is the layout, and signs under it.
+  func ask(
+    _ node: NodeID, _ command: NodeCommand, deadline: Duration? = nil, ifLayout version: UInt64? = nil
+  ) async -> NodeCommandReply? {
+    let found = try? withState { state -> ClusterNodeClient.Target? in
+      guard version == nil || version == state.layout.version else { return nil }
+      return state.node(node).map { state.target($0.record) }
+    }
+    guard let target = found ?? nil else { return nil }
     do throws(NodeClientError) {
       return try await client.send(command, to: target, deadline: deadline ?? configuration.commandDeadline)
     } catch {

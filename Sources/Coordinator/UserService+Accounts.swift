@@ -5,12 +5,11 @@ internal import ServiceAPI
 
 extension UserService {
   func registerAccounts(on dispatcher: ControlDispatcher) {
-    open(UserOperations.SignUp.self, on: dispatcher) { operation, _ in
-      try UserNameRule.check(operation.name)
-      let password = try await self.passwords.hash(operation.password)
-      return try await self.store.createUser(name: operation.name, password: password, quota: self.options.defaultQuota)
-    }
+    open(UserOperations.SignUp.self, on: dispatcher) { operation, context in try await self.signUp(operation, context) }
     open(UserOperations.LogIn.self, on: dispatcher) { operation, context in try await self.logIn(operation, context) }
+    user(UserOperations.ChangePassword.self, on: dispatcher) { operation, principal, context in
+      try await self.changePassword(operation, principal, context)
+    }
     user(UserOperations.LogOut.self, on: dispatcher) { _, principal, _ in
       try await self.revoke(principal.device, of: principal)
     }
@@ -26,23 +25,67 @@ extension UserService {
     user(UserOperations.GetUsage.self, on: dispatcher) { _, principal, _ in try await self.store.usage(of: principal) }
   }
 
-  private func logIn(_ operation: UserOperations.LogIn, _ context: ControlContext) async throws -> SessionToken {
-    let device = try UserNameRule.checkedDevice(operation.device)
-    if let seconds = logins.wait(operation.name, context.remoteAddress, at: time.monotonic()) {
+  private func signUp(_ operation: UserOperations.SignUp, _ context: ControlContext) async throws -> UserInfo {
+    try UserNameRule.check(operation.name)
+    let password = try await passwords.hash(operation.password)
+    // Who has no account yet has no keys of their own either: the name takes the account's place. No hash of the password is kept with it.
+    let key = try once(name: "sign-up", of: operation.name, saying: operation.name, context)
+    let user = try await store.createUser(name: operation.name, password: password, quota: options.defaultQuota, once: key)
+    guard key != nil else { return user }
+    let record = try await store.passwordRecord(ofUserNamed: operation.name)
+    guard try await passwords.verify(operation.password, record?.password) else {
+      throw Problem(.keyReused, "This Idempotency-Key was used for another request: choose a new one.")
+    }
+    return user
+  }
+
+  /// The record of the user whose password this is.
+  private func checked(_ name: String, _ password: String, _ context: ControlContext) async throws -> PasswordRecord {
+    if let seconds = logins.wait(name, context.remoteAddress, at: time.monotonic()) {
       throw Problem(.tooManyRequests, "Too many wrong passwords for this name: try again later.", retryAfter: seconds)
     }
-    let record = try await store.passwordRecord(ofUserNamed: operation.name)
-    guard try await passwords.verify(operation.password, record?.password), let record else {
-      logins.noteFailure(operation.name, context.remoteAddress, at: time.monotonic())
+    let record = try await store.passwordRecord(ofUserNamed: name)
+    guard try await passwords.verify(password, record?.password), let record else {
+      logins.noteFailure(name, context.remoteAddress, at: time.monotonic())
       throw Problem(.unauthenticated, "The name or the password is not right.")
     }
     guard !record.isDisabled else { throw Problem(.forbidden, "This account is disabled: ask an operator.") }
-    logins.noteSuccess(operation.name, context.remoteAddress)
+    logins.noteSuccess(name, context.remoteAddress)
+    return record
+  }
+
+  private func changePassword(
+    _ operation: UserOperations.ChangePassword, _ principal: Principal, _ context: ControlContext
+  ) async throws -> Done {
+    do { _ = try await checked(principal.userName, operation.password, context) } catch let problem as Problem
+      where problem.kind == .unauthenticated
+    {
+      // The token is good; 401 would send the client to log in again.
+      throw Problem(.forbidden, "The present password is not right.")
+    }
+    let password = try await passwords.hash(operation.newPassword)
+    defer { tokens.forgetAll() }
+    try await store.setPassword(password, of: principal.user, revokingAllBut: operation.keepDevices ? nil : principal.device)
+    return Done()
+  }
+
+  /// A key of one name's, for who asks without a token.
+  private func once(name: String, of user: String, saying request: String, _ context: ControlContext) throws(Problem) -> IdempotencyKey? {
+    guard let key = try checkedKey(context) else { return nil }
+    return IdempotencyKey(key: "\(user.lowercased())\n\(key)", operation: name, requestHash: SHA256Hasher.hash(Array(request.utf8)))
+  }
+
+  private func logIn(_ operation: UserOperations.LogIn, _ context: ControlContext) async throws -> SessionToken {
+    let device = try UserNameRule.checkedDevice(operation.device)
+    let record = try await checked(operation.name, operation.password, context)
+    let key = try once(name: "log-in", of: record.name, saying: device, context)
     let token = UserToken.make()
     guard let hash = UserToken.hash(token) else { throw Problem(.internalError, "A token could not be made.") }
     let expiresAt = time.wall() + UserToken.lifetime
+    // A repeated key replaces the token that it made before.
+    defer { if key != nil { tokens.forgetAll() } }
     try await store.createDevice(
-      NewDevice(id: .random(), user: record.user, name: device, tokenHash: hash, expiresAt: expiresAt))
+      NewDevice(id: .random(), user: record.user, name: device, tokenHash: hash, expiresAt: expiresAt), once: key)
     return SessionToken(token: token, expiresAt: expiresAt)
   }
 

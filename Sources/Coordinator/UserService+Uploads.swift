@@ -32,7 +32,9 @@ extension UserService {
       return Done()
     }
     user(UserOperations.CompleteUpload.self, on: dispatcher) { operation, principal, _ in
-      try await self.store.completeUpload(self.completion(operation.upload, operation.request), for: principal)
+      var completion = try self.completion(operation.upload, operation.request)
+      completion.ifVersion = operation.ifVersion
+      return try await self.store.completeUpload(completion, for: principal)
     }
     user(UserOperations.CompleteUploadBatch.self, on: dispatcher) { operation, principal, _ in
       BatchCompleteResponse(results: try await self.completeBatch(operation.request.uploads, principal))

@@ -97,13 +97,20 @@ package final class UserService: Sendable {
 
   /// The caller's idempotency key, bound to what is asked; nil without one.
   func once<Op: ControlOperation>(_ operation: Op, _ context: ControlContext) throws(Problem) -> IdempotencyKey? {
+    guard let key = try checkedKey(context) else { return nil }
+    // The description of these documents names every field in the order of declaration; JSON's order of keys differs from run to run.
+    return IdempotencyKey(
+      key: key, operation: Op.name, requestHash: SHA256Hasher.hash(Array(String(reflecting: operation).utf8)))
+  }
+}
+
+extension UserService {
+  func checkedKey(_ context: ControlContext) throws(Problem) -> String? {
     guard let key = context.idempotencyKey else { return nil }
     guard (1...IdempotencyKey.longest).contains(key.utf8.count) else {
       throw Problem(.malformed, "An Idempotency-Key has 1 to \(IdempotencyKey.longest) characters.")
     }
-    // The description of these documents names every field in the order of declaration; JSON's order of keys differs from run to run.
-    return IdempotencyKey(
-      key: key, operation: Op.name, requestHash: SHA256Hasher.hash(Array(String(reflecting: operation).utf8)))
+    return key
   }
 }
 

@@ -2,16 +2,13 @@ package import BlockModel
 internal import Platform
 internal import Synchronization
 
-/// HMAC-SHA256 in lower-case hexadecimal over a text; the one signature of capabilities and receipts.
+/// HMAC-SHA256 over the bytes of a text; the one signature of capabilities and receipts, written in lower-case hexadecimal.
 enum Signature {
-  static func make(_ text: String, key: SecretBytes) -> String {
-    HexDigits.encode(HMACSHA256.authenticate(key: key.exposed, message: text))
-  }
+  static func make(_ text: [UInt8], key: SecretBytes) -> [UInt8] { HMACSHA256.authenticate(key: key, message: text) }
 
   /// Compares in constant time.
-  static func matches(_ signature: String, _ text: String, key: SecretBytes) -> Bool {
-    guard let given = HexDigits.decode(signature) else { return false }
-    return constantTimeEqual(given, HMACSHA256.authenticate(key: key.exposed, message: text))
+  static func matches(_ signature: [UInt8], _ text: [UInt8], key: SecretBytes) -> Bool {
+    constantTimeEqual(signature, make(text, key: key))
   }
 }
 
@@ -46,7 +43,7 @@ package final class CapabilitySigner: Sendable {
     guard let key = cache.keys(of: capability.node, derive: root.nodeKeys).key(capability.keyEpoch) else {
       preconditionFailure("signing under a key epoch that is not held")
     }
-    return Signature.make(capability.signedText, key: key)
+    return HexDigits.encode(Signature.make(capability.signedBytes, key: key))
   }
 
   /// The whole signed URL. `address` is the node's base URL without a trailing slash.
@@ -71,14 +68,30 @@ package struct CapabilityVerifier: Sendable {
   package func verify(
     block: String, query: [(name: String, value: String)], operations: [CapabilityOperation], now: WallTime
   ) throws(CredentialError) -> Capability {
-    let parsed: (capability: Capability, signature: String)
-    do { parsed = try Capability.parse(block: block, query: query) } catch { throw CredentialError(.malformed, error.description) }
+    try verify(operations: operations, now: now) { () throws(Capability.Malformed) in try Capability.parse(block: block, query: query) }
+  }
+
+  /// As above, for a block's name and parameters that stand in `text`, the request's target.
+  package func verify(
+    block: Range<Int>, parameters: [QueryParameter], of text: [UInt8], operations: [CapabilityOperation], now: WallTime
+  ) throws(CredentialError) -> Capability {
+    try verify(operations: operations, now: now) { () throws(Capability.Malformed) in
+      try Capability.parse(block: block, parameters: parameters, of: text)
+    }
+  }
+
+  private func verify(
+    operations: [CapabilityOperation], now: WallTime,
+    _ parse: () throws(Capability.Malformed) -> (capability: Capability, signature: [UInt8])
+  ) throws(CredentialError) -> Capability {
+    let parsed: (capability: Capability, signature: [UInt8])
+    do throws(Capability.Malformed) { parsed = try parse() } catch { throw CredentialError(.malformed, error.description) }
     let capability = parsed.capability
     guard capability.node == keys.node else { throw CredentialError(.wrongNode, "this URL is signed for another node") }
     guard let key = keys.capability.key(capability.keyEpoch) else {
       throw CredentialError(.unknownKey, "this URL is signed under a key that is no longer in use: ask for a fresh one")
     }
-    guard Signature.matches(parsed.signature, capability.signedText, key: key) else {
+    guard Signature.matches(parsed.signature, capability.signedBytes, key: key) else {
       throw CredentialError(.badSignature, "the signature does not fit this URL")
     }
     guard operations.contains(capability.operation) else {

@@ -14,7 +14,8 @@ package struct ReceiptSigner: Sendable {
   package func sign(_ receipt: Receipt) -> String {
     var receipt = receipt
     receipt.keyEpoch = keys.receipt.current.epoch
-    return receipt.text(signature: Signature.make(receipt.signedText, key: keys.receipt.current.key))
+    let signed = receipt.signedBytes
+    return Receipt.text(signedBytes: signed, signature: Signature.make(signed, key: keys.receipt.current.key))
   }
 }
 
@@ -38,7 +39,7 @@ package final class ReceiptVerifier: Sendable {
     guard let key = keys(of: receipt.node).key(receipt.keyEpoch) else {
       throw CredentialError(.unknownKey, "this receipt is signed under a key that is no longer in use: put the block again")
     }
-    guard Signature.matches(signature, receipt.signedText, key: key) else {
+    guard Signature.matches(signature, receipt.signedBytes, key: key) else {
       throw CredentialError(.badSignature, "the receipt's signature does not fit")
     }
     return receipt

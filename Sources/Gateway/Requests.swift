@@ -15,6 +15,18 @@ struct LogInRequest: Decodable, Sendable {
   var device: String?
 }
 
+struct PasswordRequest: Decodable, Sendable {
+  /// The present one.
+  var password: String
+  var newPassword: String
+  var keepDevices: Bool?
+  private enum CodingKeys: String, CodingKey {
+    case password
+    case newPassword = "new_password"
+    case keepDevices = "keep_devices"
+  }
+}
+
 struct FolderRequest: Decodable, Sendable {
   var path: String
   var parents: Bool?

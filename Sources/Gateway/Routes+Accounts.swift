@@ -10,14 +10,19 @@ extension GatewayService {
         headers: [.idempotencyKey], request: .signUpRequest, answers: [.init(201, "The user.", .user)], problems: [.alreadyExists],
         handler: signUp),
       RouteDescription(
-        method: .post, pattern: "/v1/sessions", operation: "logIn", summary: "Logs a device in.", access: .open, request: .logInRequest,
-        answers: [.init(201, "The token; it is shown this once.", .session)], problems: [.unauthenticated], handler: logIn),
+        method: .post, pattern: "/v1/sessions", operation: "logIn", summary: "Logs a device in.", access: .open,
+        headers: [.idempotencyKey], request: .logInRequest, answers: [.init(201, "The token; it is shown this once.", .session)],
+        problems: [.unauthenticated], handler: logIn),
       RouteDescription(
         method: .delete, pattern: "/v1/sessions/current", operation: "logOut", summary: "Revokes the token that it is asked with.",
         answers: [.init(204, "The token opens nothing any more.")], handler: logOut),
       RouteDescription(
         method: .get, pattern: "/v1/me", operation: "whoAmI", summary: "Whose token this is.", answers: [.init(200, "The user.", .user)],
         handler: whoAmI),
+      RouteDescription(
+        method: .put, pattern: "/v1/me/password", operation: "changePassword",
+        summary: "Changes the password; other devices have to log in again unless `keep_devices` is true.", request: .passwordRequest,
+        answers: [.init(204, "It is changed.")], problems: [.forbidden, .tooManyRequests], handler: changePassword),
       RouteDescription(
         method: .get, pattern: "/v1/devices", operation: "listDevices", summary: "The user's devices.",
         answers: [.init(200, "The devices.", .devicePage)], handler: listDevices),
@@ -43,6 +48,14 @@ extension GatewayService {
     }
     let operation = UserOperations.LogIn(name: request.name, password: request.password, device: device)
     return try .json(try await perform(operation, call), status: 201)
+  }
+
+  private func changePassword(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
+    let request = try await call.document(PasswordRequest.self)
+    let operation = UserOperations.ChangePassword(
+      password: request.password, newPassword: request.newPassword, keepDevices: request.keepDevices ?? false)
+    _ = try await perform(operation, call)
+    return .done
   }
 
   private func logOut(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {

@@ -25,9 +25,10 @@ extension GatewayService {
         problems: [.uploadNotFound, .invalidReceipt], handler: addReceipts),
       RouteDescription(
         method: .post, pattern: "/v1/uploads/{id}/complete", operation: "completeUpload", summary: "Commits the file's new version.",
-        headers: [.idempotencyKey], request: .completeRequest, requestRequired: false, bodyLimit: GatewayLimits.listBytes,
+        headers: [.idempotencyKey, .ifMatch, .ifNoneMatch], request: .completeRequest, requestRequired: false,
+        bodyLimit: GatewayLimits.listBytes,
         answers: [.init(201, "The file.", .file)],
-        problems: [.uploadNotFound, .conflict, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota],
+        problems: [.uploadNotFound, .conflict, .preconditionFailed, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota],
         handler: completeUpload),
       RouteDescription(
         method: .delete, pattern: "/v1/uploads/{id}", operation: "abortUpload", summary: "Gives an upload up.",
@@ -87,12 +88,11 @@ extension GatewayService {
 
   private func completeUpload(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     let upload = try call.upload()
-    guard call.head.headers["If-Match"] == nil, call.head.headers["If-None-Match"] == nil else {
-      throw Problem(.malformed, "An upload's base is fixed when it is opened: send If-Match, If-None-Match or `base_version` with that.")
-    }
+    let version = try EntityTag.baseVersion(call.head.headers)
     let request = try await call.document(CompleteRequest.self, default: CompleteRequest())
     try GatewayService.check(request)
-    return try .file(try await perform(UserOperations.CompleteUpload(upload: upload, request: request), call), status: 201)
+    return try .file(
+      try await perform(UserOperations.CompleteUpload(upload: upload, request: request, ifVersion: version), call), status: 201)
   }
 
   private func abortUpload(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {

@@ -5,6 +5,7 @@ internal import ServiceAPI
 enum SchemaName: String, Sendable, CaseIterable {
   case problem = "Problem"
   case signUpRequest = "SignUpRequest", logInRequest = "LogInRequest", user = "User", session = "Session"
+  case passwordRequest = "PasswordRequest"
   case device = "Device", devicePage = "DevicePage", usage = "Usage"
   case file = "File", filePage = "FilePage", folderRequest = "FolderRequest", symlinkRequest = "SymlinkRequest"
   case updateRequest = "UpdateRequest", copyRequest = "CopyRequest", version = "Version", versionPage = "VersionPage"
@@ -20,7 +21,7 @@ enum SchemaName: String, Sendable, CaseIterable {
   var schema: Schema {
     switch self {
     case .problem: .object(problemMembers)
-    case .signUpRequest, .logInRequest, .user, .session, .device, .devicePage, .usage: accountSchema
+    case .signUpRequest, .logInRequest, .passwordRequest, .user, .session, .device, .devicePage, .usage: accountSchema
     case .uploadRequest, .upload, .blocksRequest, .receiptsRequest, .completeRequest, .uploadBatchRequest, .uploadBatch, .uploadResult,
       .completeBatchRequest, .completeBatch, .fileResult, .missingBlock:
       uploadSchema
@@ -45,6 +46,11 @@ enum SchemaName: String, Sendable, CaseIterable {
     switch self {
     case .signUpRequest: .object([.must("name", .string), .must("password", .string, "8 characters or more.")])
     case .logInRequest: .object([.must("name", .string), .must("password", .string), .may("device", .string)])
+    case .passwordRequest:
+      .object([
+        .must("password", .string, "The present one."), .must("new_password", .string, "8 characters or more."),
+        .may("keep_devices", .boolean, "Whether other devices stay logged in."),
+      ])
     case .user: .object([.must("id", .identifier), .must("name", .string), .may("device", .string)])
     case .session: .object([.must("token", .string), .must("expires_at", .time)])
     case .device:

@@ -29,7 +29,7 @@ struct AdmittedRequest: Sendable {
   init(handle: ConnectionHandle, line: RequestLine, target: [UInt8], connection: ServerConnection, core: ServerCore) {
     let headers = HeaderCollector.headers(of: handle)
     head = HTTPRequestHead(
-      method: HTTPMethod(rawValue: String(cString: line.method)), rawPath: "", path: [], query: [], headers: headers, contentLength: nil,
+      method: HTTPMethod(rawValue: String(cString: line.method)), target: .unread, headers: headers, contentLength: nil,
       remoteAddress: connection.remoteAddress,
       requestID: RequestID.of(requestID: headers["X-Request-Id"], traceparent: headers["traceparent"]))
     plan = .refuse(HTTPResponse(status: 500), atOnce: true)
@@ -64,27 +64,36 @@ struct AdmittedRequest: Sendable {
 
   /// Finds out whether and how long a body follows. Requests on which two readers could disagree (RFC 9112, 6.3) are refused.
   private mutating func frame(version: String) throws(Refusal) {
-    let encodings = head.headers.fields.filter { HTTPHeaders.sameName($0.name, "Transfer-Encoding") }
-    let lengths = head.headers.fields.filter { HTTPHeaders.sameName($0.name, "Content-Length") }.map(\.value)
-    if let encoding = encodings.first {
-      guard encodings.count == 1, encoding.value.lowercased() == "chunked" else {
+    var (encodings, lengths, hosts) = (0, 0, 0)
+    var (encoding, length) = ("", "")
+    for field in head.headers.fields {
+      if HTTPHeaders.sameName(field.name, "Host") {
+        hosts += 1
+      } else if HTTPHeaders.sameName(field.name, "Content-Length") {
+        lengths += 1
+        length = field.value
+      } else if HTTPHeaders.sameName(field.name, "Transfer-Encoding") {
+        encodings += 1
+        encoding = field.value
+      }
+    }
+    if encodings > 0 {
+      guard encodings == 1, encoding.lowercased() == "chunked" else {
         throw .malformed("The only transfer coding that is understood is chunked, once.", breaksFraming: true)
       }
-      guard lengths.isEmpty else {
+      guard lengths == 0 else {
         throw .malformed("A request has either Transfer-Encoding or Content-Length, not both.", breaksFraming: true)
       }
       guard version != "HTTP/1.0" else { throw .malformed("HTTP/1.0 has no transfer codings.", breaksFraming: true) }
       isChunked = true
-    } else if let length = lengths.first {
-      guard lengths.count == 1, !length.isEmpty, length.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(length) else {
+    } else if lengths > 0 {
+      guard lengths == 1, !length.isEmpty, length.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(length) else {
         throw .malformed("Content-Length must be one number.", breaksFraming: true)
       }
       contentLength = length
       head.contentLength = length
     }
-    if version != "HTTP/1.0", head.headers.fields.count(where: { HTTPHeaders.sameName($0.name, "Host") }) != 1 {
-      throw .malformed("A request of HTTP/1.1 has one Host header.")
-    }
+    if version != "HTTP/1.0", hosts != 1 { throw .malformed("A request of HTTP/1.1 has one Host header.") }
   }
 
   private func checkSizes(
@@ -103,14 +112,7 @@ struct AdmittedRequest: Sendable {
   }
 
   private mutating func parse(_ target: [UInt8]) throws(Refusal) {
-    do throws(RequestTarget.Malformed) {
-      let parsed = try RequestTarget(parsing: target)
-      head.rawPath = parsed.rawPath
-      head.path = parsed.path
-      head.query = parsed.query.map { (name: $0.name, value: $0.value) }
-    } catch {
-      throw .malformed(error.sentence)
-    }
+    do throws(RequestTarget.Malformed) { head.target = try RequestTarget(parsing: target) } catch { throw .malformed(error.sentence) }
   }
 
   private func checkConnection(_ handle: ConnectionHandle, _ connection: ServerConnection, _ core: ServerCore) throws(Refusal) {
@@ -132,20 +134,20 @@ struct AdmittedRequest: Sendable {
 
   private mutating func route(_ core: ServerCore) throws(Refusal) -> Plan {
     if let response = core.cors.preflight(head, core.router) { throw Refusal(response) }
-    switch core.router.match(head.method, head.path) {
+    switch core.router.match(head.method, head.target) {
     case .notFound: throw Refusal(404, "not-found", "Not found", "There is nothing at this path.")
     case .methodNotAllowed(let allowed):
       let allow = allowed.map(\.rawValue).joined(separator: ", ")
       if head.method == .options { throw Refusal(HTTPResponse(status: 204, headers: ["Allow": allow])) }
       throw Refusal(
         405, "method-not-allowed", "Method not allowed", "This path takes \(allow).", headers: ["Allow": allow])
-    case .found(let route, let parameters):
+    case .found(let route):
       self.route = route.pattern
-      head.parameters = parameters
+      head.places = route.places
       if isChunked, !route.allowsChunked {
         throw Refusal(411, "length-required", "Length required", "Send the body with a Content-Length.")
       }
-      if let gate = route.gate, let response = gate(head) { throw Refusal(response) }
+      if let gate = route.gate, let response = gate(&head) { throw Refusal(response) }
       if let contentLength, contentLength > route.maxBodyBytes {
         throw Refusal(413, "too-large", "Body too large", "The body may have \(route.maxBodyBytes) bytes here.")
       }

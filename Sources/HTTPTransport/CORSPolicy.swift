@@ -8,7 +8,7 @@ struct CORSPolicy: Sendable {
     guard head.method == .options, head.headers["Origin"] != nil, let wanted = head.headers["Access-Control-Request-Method"] else {
       return nil
     }
-    guard case .methodNotAllowed(let allowed) = router.match(HTTPMethod(rawValue: "\u{0}"), head.path) else { return nil }
+    guard case .methodNotAllowed(let allowed) = router.match(HTTPMethod(rawValue: "\u{0}"), head.target) else { return nil }
     var response = HTTPResponse(status: 204, headers: ["Allow": allowed.map(\.rawValue).joined(separator: ", ")])
     guard isAllowed(head), allowed.contains(HTTPMethod(rawValue: wanted)) else { return response }
     response.headers["Access-Control-Allow-Methods"] = allowed.map(\.rawValue).joined(separator: ", ")

@@ -65,7 +65,7 @@ final class CurlTransfer: @unchecked Sendable {
     set(easy, CURLOPT_USERAGENT, configuration.userAgent)
     set(easy, CURLOPT_TCP_NODELAY, 1)
     set(easy, CURLOPT_TCP_KEEPALIVE, 1)
-    set(easy, CURLOPT_BUFFERSIZE, configuration.receiveBufferBytes)
+    set(easy, CURLOPT_BUFFERSIZE, CurlTransfer.bufferBytes(request.responseLimit, atMost: configuration.receiveBufferBytes))
     set(easy, CURLOPT_TIMEOUT_MS, max(1, request.deadline.milliseconds))
     set(easy, CURLOPT_CONNECTTIMEOUT_MS, max(1, request.connectTimeout.milliseconds))
     if configuration.usesEnvironmentProxy {
@@ -85,6 +85,9 @@ final class CurlTransfer: @unchecked Sendable {
     stallSince = monotonicNow()
   }
 
+  /// The library allocates its buffers anew for each transfer, so a small one gets small buffers: room for a body of `bytes` and a head.
+  private static func bufferBytes(_ bytes: Int, atMost limit: Int) -> Int { min(limit, max(16 << 10, bytes + (4 << 10))) }
+
   private func prepareTLS(_ easy: UnsafeMutableRawPointer) {
     if let ca = configuration.caPEM { set(easy, CURLOPT_CAINFO_BLOB, ca) }
     if let certificate = configuration.clientCertificatePEM { set(easy, CURLOPT_SSLCERT_BLOB, certificate) }
@@ -96,7 +99,7 @@ final class CurlTransfer: @unchecked Sendable {
       // UPLOAD rather than POST for every method: it adds no headers and asks for the body piece by piece.
       set(easy, CURLOPT_UPLOAD, 1)
       cairn_curl_set_size(easy, CURLOPT_INFILESIZE_LARGE, Int64(length))
-      set(easy, CURLOPT_UPLOAD_BUFFERSIZE, configuration.uploadBufferBytes)
+      set(easy, CURLOPT_UPLOAD_BUFFERSIZE, CurlTransfer.bufferBytes(length, atMost: configuration.uploadBufferBytes))
       cairn_curl_set_transfer(easy, CURLOPT_READFUNCTION, CurlTransfer.onRead)
       cairn_curl_set_pointer(easy, CURLOPT_READDATA, Unmanaged.passUnretained(self).toOpaque())
       cairn_curl_set_seek(easy, CurlTransfer.onSeek)

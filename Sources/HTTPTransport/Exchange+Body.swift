@@ -55,11 +55,7 @@ extension Exchange: HTTPRequestBody {
 
   /// Wakes the body's consumer when there is something for it to look at. From any thread.
   func wakeConsumer() {
-    let waiter = state.withLock { state -> Waiter? in
-      guard let waiter = state.waiter, state.body.isWorthWaking(waiter.threshold) else { return nil }
-      state.waiter = nil
-      return waiter
-    }
+    let waiter = state.withLock { $0.takeWaiter() }
     waiter?.continuation.resume()
   }
 }

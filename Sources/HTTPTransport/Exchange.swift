@@ -27,7 +27,6 @@ final class Exchange: Sendable {
     var phase = Phase.head
     var isSuspended = false
     var handle: ConnectionHandle
-    var admitted: AdmittedRequest?
     var body = BodyIntake(declared: 0, drainLimit: 0)
     var waiter: Waiter?
     var task: Task<Void, Never>?
@@ -50,6 +49,9 @@ final class Exchange: Sendable {
   private let core: ServerCore
   private let target: [UInt8]
   private let began = monotonicNow()
+  // Proof: `admit` writes it, `end`, `send` and `finish` read it, all on the connection's network thread, one after the other; when the
+  // server stops, `finish` is called by the thread that has joined that one.
+  nonisolated(unsafe) private var admitted: AdmittedRequest?
   let state: Mutex<State>
 
   init(core: ServerCore, connection: ServerConnection, handle: ConnectionHandle, target: [UInt8]) {
@@ -75,8 +77,8 @@ final class Exchange: Sendable {
 
   private func admit(_ handle: ConnectionHandle, _ line: RequestLine) -> Bool {
     let admitted = AdmittedRequest(handle: handle, line: line, target: target, connection: connection, core: core)
+    self.admitted = admitted
     state.withLock { state in
-      state.admitted = admitted
       state.phase = .body
       state.body = BodyIntake(declared: admitted.isChunked ? nil : admitted.contentLength ?? 0, drainLimit: core.configuration.drainLimit)
       if case .refuse = admitted.plan { state.body.discard() }
@@ -113,13 +115,12 @@ final class Exchange: Sendable {
   }
 
   private func end(_ handle: ConnectionHandle) -> Bool {
-    let (response, admitted, mustStart) = state.withLock { state in
+    let (response, mustStart, waiter) = state.withLock { state in
       state.phase = .waiting
       state.body.end()
-      let mustStart = !state.hasStarted
-      return (state.response, state.admitted, mustStart)
+      return (state.response, !state.hasStarted, state.takeWaiter())
     }
-    wakeConsumer()
+    waiter?.continuation.resume()
     guard let admitted else { return false }
     if let response { return send(response, handle) }
     if mustStart {
@@ -128,7 +129,9 @@ final class Exchange: Sendable {
       case .inline(let inline, let handler):
         if let response = inline(admitted.head) { return send(response, handle) }
         start(handler, admitted.head)
-      case .handle(let handler): start(handler, admitted.head)
+      case .handle(let handler):
+        start(handler, admitted.head, atOnce: admitted.head.startsAtOnce)
+        if let response = state.withLock({ $0.response }) { return send(response, handle) }
       }
     }
     suspend { $0.response != nil }
@@ -136,7 +139,7 @@ final class Exchange: Sendable {
   }
 
   private func send(_ response: HTTPResponse, _ handle: ConnectionHandle) -> Bool {
-    guard let admitted = state.withLock({ $0.admitted }) else { return false }
+    guard let admitted else { return false }
     let response = core.finished(response, for: admitted)
     let rendered = RenderedResponse(response, head: admitted.head, exchange: self)
     state.withLock { state in
@@ -171,7 +174,7 @@ final class Exchange: Sendable {
 
   /// The library's last word on this request.
   func finish(_ code: ExchangeEnding) {
-    let (admitted, ending, task, stream, status, received, sent) = state.withLock { state in
+    let (ending, task, stream, status, received, sent, waiter) = state.withLock { state in
       let cause = state.cause ?? (core.isStopping ? .cancelled : .incomplete)
       state.phase = .over
       state.body.lose(cause)
@@ -181,20 +184,20 @@ final class Exchange: Sendable {
         state.response = nil
       }
       return (
-        state.admitted, code == .complete ? .complete : HTTPExchangeRecord.Ending(cause), state.task, state.stream, state.status,
-        state.body.arrived, state.bodyBytesOut
+        code == .complete ? .complete : HTTPExchangeRecord.Ending(cause), state.task, state.stream, state.status, state.body.arrived,
+        state.bodyBytesOut, state.takeWaiter()
       )
     }
     task?.cancel()
     stream?.cancel()
-    wakeConsumer()
+    waiter?.continuation.resume()
     let bytesOut = stream?.sent ?? sent
     core.counters.bodyBytesOut.add(bytesOut, ordering: .relaxed)
     core.finished(
       self,
       record: admitted.map { admitted in
         HTTPExchangeRecord(
-          requestID: admitted.head.requestID, method: admitted.head.method, rawPath: admitted.head.rawPath, route: admitted.route,
+          requestID: admitted.head.requestID, method: admitted.head.method, target: admitted.head.target, route: admitted.route,
           status: status, remoteAddress: connection.remoteAddress, bodyBytesIn: received, bodyBytesOut: bytesOut,
           duration: .nanoseconds(monotonicNow() - began), ending: ending)
       })
@@ -202,12 +205,10 @@ final class Exchange: Sendable {
 
   // MARK: The handler
 
-  private func start(_ handler: @escaping HTTPHandler, _ head: HTTPRequestHead) {
+  private func start(_ handler: @escaping HTTPHandler, _ head: HTTPRequestHead, atOnce: Bool = false) {
     state.withLock { $0.hasStarted = true }
-    let task = Task { [self] in
-      let response = await handler(head, self)
-      answer(response)
-    }
+    let run: @Sendable () async -> Void = { [self] in answer(await handler(head, self)) }
+    let task = atOnce ? Task.immediate(operation: run) : Task(operation: run)
     let isLate = state.withLock { state in
       guard state.phase != .over else { return true }
       if state.response == nil { state.task = task }
@@ -264,6 +265,13 @@ final class Exchange: Sendable {
 }
 
 extension Exchange.State {
+  /// The body's consumer, when it waits and there is something for it to look at; the caller wakes it after the lock.
+  mutating func takeWaiter() -> Exchange.Waiter? {
+    guard let waiter, body.isWorthWaking(waiter.threshold) else { return nil }
+    self.waiter = nil
+    return waiter
+  }
+
   /// The handle to resume, when the connection is suspended; the caller resumes it after the lock.
   mutating func takeSuspended(inBody: Bool = false) -> ConnectionHandle? {
     guard isSuspended, !inBody || phase == .body else { return nil }

@@ -1,5 +1,12 @@
 /// Which handler answers which method and path. A value: filled once, then given to a server.
 package struct HTTPRouter: Sendable {
+  /// A `{name}` component of a pattern.
+  package struct Place: Sendable, Equatable {
+    package let name: String
+    /// Which component of the path it is.
+    package let component: Int
+  }
+
   /// One method on one pattern, with what the transport checks before the handler is asked.
   package struct Route: Sendable {
     package let method: HTTPMethod
@@ -12,10 +19,12 @@ package struct HTTPRouter: Sendable {
     let gate: HTTPGate?
     let inline: HTTPInlineHandler?
     let handler: HTTPHandler
+    let places: [Place]
   }
 
   private enum Segment: Sendable, Equatable {
-    case literal(String)
+    /// UTF-8.
+    case literal([UInt8])
     case parameter(String)
   }
 
@@ -26,7 +35,7 @@ package struct HTTPRouter: Sendable {
 
   /// What a router says about a request.
   package enum Match: Sendable {
-    case found(Route, parameters: [String: String])
+    case found(Route)
     /// The path exists, the method does not; `allowed` is for the `Allow` header, in the order of adding.
     case methodNotAllowed(allowed: [HTTPMethod])
     case notFound
@@ -56,7 +65,7 @@ package struct HTTPRouter: Sendable {
     let segments = HTTPRouter.segments(pattern)
     let route = Route(
       method: method, pattern: pattern, maxBodyBytes: maxBodyBytes, allowsChunked: allowsChunked, gate: gate, inline: inline,
-      handler: handler)
+      handler: handler, places: HTTPRouter.places(segments))
     routes.append(route)
     var group = patterns[segments.count] ?? []
     if let index = group.firstIndex(where: { HTTPRouter.sameShape($0.segments, segments) }) {
@@ -71,21 +80,21 @@ package struct HTTPRouter: Sendable {
   }
 
   /// Finds the route of a request. `HEAD` is answered by the `GET` route where there is no route of its own.
-  package func match(_ method: HTTPMethod, _ path: [String]) -> Match {
-    let candidates = (patterns[path.count] ?? []).filter { HTTPRouter.matches($0.segments, path) }
+  package func match(_ method: HTTPMethod, _ target: RequestTarget) -> Match {
+    let patterns = patterns[target.components.count] ?? []
     for wanted in method == .head ? [.head, .get] : [method] {
-      for pattern in candidates {
-        guard let route = pattern.routes.first(where: { $0.method == wanted }) else { continue }
-        return .found(route, parameters: HTTPRouter.parameters(pattern.segments, path))
+      for pattern in patterns where HTTPRouter.matches(pattern.segments, target) {
+        if let route = pattern.routes.first(where: { $0.method == wanted }) { return .found(route) }
       }
     }
+    let candidates = patterns.filter { HTTPRouter.matches($0.segments, target) }
     return candidates.isEmpty ? .notFound : .methodNotAllowed(allowed: HTTPRouter.allowed(candidates.flatMap(\.routes)))
   }
 
   private static func segments(_ pattern: String) -> [Segment] {
     guard pattern != "/" else { return [] }
     return pattern.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map { part in
-      part.hasPrefix("{") && part.hasSuffix("}") ? .parameter(String(part.dropFirst().dropLast())) : .literal(String(part))
+      part.hasPrefix("{") && part.hasSuffix("}") ? .parameter(String(part.dropFirst().dropLast())) : .literal(Array(part.utf8))
     }
   }
 
@@ -110,19 +119,20 @@ package struct HTTPRouter: Sendable {
     return false
   }
 
-  private static func matches(_ segments: [Segment], _ path: [String]) -> Bool {
-    zip(segments, path).allSatisfy { segment, component in
+  private static func matches(_ segments: [Segment], _ target: RequestTarget) -> Bool {
+    for (segment, component) in zip(segments, target.components) {
       switch segment {
-      case .literal(let text): text == component
-      case .parameter: !component.isEmpty
+      case .literal(let text): if !target.text[component].elementsEqual(text) { return false }
+      case .parameter: if component.isEmpty { return false }
       }
     }
+    return true
   }
 
-  private static func parameters(_ segments: [Segment], _ path: [String]) -> [String: String] {
-    var parameters: [String: String] = [:]
-    for case (.parameter(let name), let component) in zip(segments, path) { parameters[name] = component }
-    return parameters
+  private static func places(_ segments: [Segment]) -> [Place] {
+    segments.enumerated().compactMap { index, segment in
+      if case .parameter(let name) = segment { Place(name: name, component: index) } else { nil }
+    }
   }
 
   private static func allowed(_ routes: [Route]) -> [HTTPMethod] {

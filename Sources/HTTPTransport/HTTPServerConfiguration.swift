@@ -66,8 +66,8 @@ package struct HTTPExchangeRecord: Sendable {
   }
   package var requestID: String
   package var method: HTTPMethod
-  /// The path without the query, because queries carry signatures.
-  package var rawPath: String
+  /// Only its path is for logs: queries carry signatures.
+  package var target: RequestTarget
   /// The pattern of the route, nil when there was none.
   package var route: String?
   /// nil when no response was sent.
@@ -78,6 +78,9 @@ package struct HTTPExchangeRecord: Sendable {
   /// From the request line to the end.
   package var duration: Duration
   package var ending: Ending
+
+  /// The path without the query.
+  package var rawPath: String { target.rawPath }
 }
 
 /// Why a server did not start.

@@ -35,20 +35,16 @@ package struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
   private static func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) }
 
   static func sameName(_ a: String, _ b: String) -> Bool {
-    let (a, b) = (a.utf8, b.utf8)
-    return a.count == b.count && zip(a, b).allSatisfy { $0 == $1 || (isLetter($0) && ($0 ^ $1) == 0x20) }
+    guard a.utf8.count == b.utf8.count else { return false }
+    return a == b || zip(a.utf8, b.utf8).allSatisfy { $0 == $1 || (isLetter($0) && ($0 ^ $1) == 0x20) }
   }
 }
 
 /// What the request line and the headers said.
 package struct HTTPRequestHead: Sendable {
   package var method: HTTPMethod
-  /// The undecoded path, as sent, without the query.
-  package var rawPath: String
-  /// Decoded components between slashes; a component that is not valid UTF-8 after decoding was already refused with 400.
-  package var path: [String]
-  /// Decoded, in order, repeats kept; `+` was a space.
-  package var query: [(name: String, value: String)]
+  /// Path and query. A target that is no valid one was already refused with 400.
+  package var target: RequestTarget
   package var headers: HTTPHeaders
   /// Declared body length in bytes, nil when there is no body or it is chunked.
   package var contentLength: Int?
@@ -57,22 +53,38 @@ package struct HTTPRequestHead: Sendable {
   /// From `X-Request-Id` or the trace id of `traceparent` when those are well formed, else made here; echoed in the answer and in
   /// every log line.
   package var requestID: String
-  /// Values of the route's `{name}` components.
-  package var parameters: [String: String]
+  /// The `{name}` components of the route's pattern.
+  package var places: [HTTPRouter.Place]
+  /// What the route's gate found out, for the handler, so that it need not be found out again.
+  package var admission: (any Sendable)?
+  /// Set by a gate when the handler has at most some tens of microseconds to compute before it waits for something. When the body is
+  /// small it begins on the network thread then, which spares handing it over to another thread.
+  package var startsAtOnce = false
 
   package init(
-    method: HTTPMethod, rawPath: String, path: [String], query: [(name: String, value: String)], headers: HTTPHeaders,
-    contentLength: Int?, remoteAddress: String, requestID: String, parameters: [String: String] = [:]
+    method: HTTPMethod, target: RequestTarget, headers: HTTPHeaders, contentLength: Int?, remoteAddress: String, requestID: String,
+    places: [HTTPRouter.Place] = []
   ) {
     self.method = method
-    self.rawPath = rawPath
-    self.path = path
-    self.query = query
+    self.target = target
     self.headers = headers
     self.contentLength = contentLength
     self.remoteAddress = remoteAddress
     self.requestID = requestID
-    self.parameters = parameters
+    self.places = places
+  }
+
+  /// The undecoded path, as sent, without the query.
+  package var rawPath: String { target.rawPath }
+  /// Decoded components between slashes.
+  package var path: [String] { target.path }
+  /// Decoded, in order, repeats kept; `+` was a space.
+  package var query: [(name: String, value: String)] { target.query.map { (name: $0.name, value: $0.value) } }
+  /// Values of the route's `{name}` components.
+  package var parameters: [String: String] {
+    var parameters: [String: String] = [:]
+    for place in places { parameters[place.name] = target.string(target.components[place.component]) }
+    return parameters
   }
 }
 
@@ -150,13 +162,14 @@ package struct HTTPResponse: Sendable {
   }
 }
 
-/// Answers requests. Runs on Swift's cooperative pool: it awaits, it never blocks.
+/// Answers requests. Runs on Swift's cooperative pool, or until it first waits on the network thread when a gate said so: it awaits, it
+/// never blocks.
 package typealias HTTPHandler = @Sendable (HTTPRequestHead, any HTTPRequestBody) async -> HTTPResponse
 
 /// Looks at the head before the body is read. An answer refuses the request: with `Expect: 100-continue` it is sent at once,
-/// without it the body is read and dropped (up to 5 MiB, at the minimum rate) and then it is sent. Runs on a network thread: it never
-/// blocks.
-package typealias HTTPGate = @Sendable (HTTPRequestHead) -> HTTPResponse?
+/// without it the body is read and dropped (up to 5 MiB, at the minimum rate) and then it is sent. May leave what it learned in the head's
+/// `admission` and say `startsAtOnce`. Runs on a network thread: it never blocks.
+package typealias HTTPGate = @Sendable (inout HTTPRequestHead) -> HTTPResponse?
 
 /// Answers a request without a body on the network thread itself, for work of microseconds; nil hands over to the route's handler.
 /// Not asked when there is a body.

@@ -37,7 +37,7 @@ enum ProblemDocument {
   static let contentType = "application/problem+json"
 
   /// Puts the request's id into a problem document that has none.
-  static func withInstance(_ response: HTTPResponse, requestID: String) -> HTTPResponse {
+  static func withInstance(_ response: consuming HTTPResponse, requestID: String) -> HTTPResponse {
     guard response.status >= 400, case .bytes(var bytes) = response.body, bytes.count < 1 << 20, bytes.count > 2,
       bytes.last == UInt8(ascii: "}"), response.headers["Content-Type"]?.hasPrefix(contentType) == true,
       !contains(bytes, "\"instance\"")

@@ -39,21 +39,24 @@ package enum RequestID {
   }
 
   /// Drawn once a process, so that two processes do not give the same ids.
-  private static let process = SecureRandom.bytes(8)
+  private static let process = SecureRandom.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
   private static let count = Atomic<UInt64>(0)
 
   /// A new id: 32 lower-case hex digits, unique but not secret.
   package static func make() -> String {
-    let number = count.wrappingAdd(1, ordering: .relaxed).newValue
-    var bytes = process
-    withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
-    let digits = StaticString("0123456789abcdef").utf8Start
+    var words = (process, count.wrappingAdd(1, ordering: .relaxed).newValue)
     return String(unsafeUninitializedCapacity: 32) { text in
-      for (index, byte) in bytes.enumerated() {
-        text[index * 2] = digits[Int(byte >> 4)]
-        text[index * 2 + 1] = digits[Int(byte & 15)]
+      for position in stride(from: 15, through: 0, by: -1) {
+        text[position] = digit(words.0)
+        text[position + 16] = digit(words.1)
+        words = (words.0 >> 4, words.1 >> 4)
       }
       return 32
     }
+  }
+
+  private static func digit(_ word: UInt64) -> UInt8 {
+    let digit = UInt8(truncatingIfNeeded: word & 15)
+    return digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit
   }
 }

@@ -129,7 +129,7 @@ final class ServerCore: Sendable {
   }
 
   /// Puts on what every response carries.
-  func finished(_ response: HTTPResponse, for admitted: AdmittedRequest) -> HTTPResponse {
+  func finished(_ response: consuming HTTPResponse, for admitted: AdmittedRequest) -> HTTPResponse {
     var response = ProblemDocument.withInstance(response, requestID: admitted.head.requestID)
     response.headers["X-Request-Id"] = admitted.head.requestID
     if let traceparent = admitted.head.headers["traceparent"], RequestID.traceID(traceparent) != nil {

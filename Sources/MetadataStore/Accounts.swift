@@ -26,9 +26,35 @@ extension WriteTransaction {
     return UserInfo(id: id, name: name, device: nil)
   }
 
-  func createDevice(_ device: NewDevice) throws {
-    let user = try db.first("SELECT number, name FROM users WHERE id = ?", .id(device.user)) { ($0.int64(0), $0.text(1)) }
-    guard let (number, name) = user else { throw Problem(.notFound, "There is no such user.") }
+  func setPassword(_ password: String, of user: UserID, revokingAllBut keeping: DeviceID?) throws {
+    let (number, name) = try numberAndName(of: user)
+    try db.run("UPDATE users SET password = ? WHERE number = ?", .text(password), .integer(number))
+    if let keeping { try db.run("DELETE FROM devices WHERE user = ? AND id != ?", .integer(number), .id(keeping)) }
+    try log(actor: name, action: "set-password", subject: user.hex)
+  }
+
+  func createDevice(_ device: NewDevice, once key: IdempotencyKey?) throws {
+    let (number, name) = try numberAndName(of: device.user)
+    let made = try once(key, user: number) {
+      try insert(device, user: number, name)
+      return device.id
+    }
+    guard made.isRepeated else { return }
+    let changed = try db.run(
+      "UPDATE devices SET token_hash = ?, expires_at = ? WHERE id = ? AND user = ?", .blob(device.tokenHash), .time(device.expiresAt),
+      .id(made.value), .integer(number))
+    guard changed > 0 else {
+      throw Problem(.keyReused, "The device that this Idempotency-Key made was logged out since: choose a new key.")
+    }
+  }
+
+  private func numberAndName(of user: UserID) throws -> (Int64, String) {
+    let found = try db.first("SELECT number, name FROM users WHERE id = ?", .id(user)) { ($0.int64(0), $0.text(1)) }
+    guard let found else { throw Problem(.notFound, "There is no such user.") }
+    return found
+  }
+
+  private func insert(_ device: NewDevice, user number: Int64, _ name: String) throws {
     try db.run(
       "INSERT INTO devices (id, user, name, token_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)", .id(device.id),
       .integer(number), .text(device.name), .blob(device.tokenHash), .time(now), .time(device.expiresAt))

@@ -17,9 +17,19 @@ package protocol ClusterMetadata: Sendable {
   func layoutHistory(limit: Int) async throws(MetadataError) -> [Layout]
   /// Commits the next layout together with the partitions that it leaves to be filled.
   /// - Throws: `.conflict` when the newest version is not `expectedVersion`.
-  func commitLayout(_ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition]) async throws(MetadataError)
+  func commitLayout(
+    _ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition], note: LayoutNote
+  ) async throws(MetadataError)
+  /// Newest first, with when and why they came.
+  func layoutRecords(limit: Int) async throws(MetadataError) -> [LayoutRecord]
+  /// What operators have staged for the next layout, sorted by node.
+  func stagedRoles() async throws(MetadataError) -> [StagedRole]
+  /// Replaces all of it.
+  func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError)
+  func rebalance() async throws(MetadataError) -> RebalanceRecord
+  func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError)
   func fillingPartitions() async throws(MetadataError) -> [FillingPartition]
-  /// Replaces the row of each partition named (`targets` empty removes it), if the layout is still `layoutVersion`; else `.conflict`.
+  /// Replaces the row of each partition named (one that is done goes), if the layout is still `layoutVersion`; else `.conflict`.
   func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError)
 
   func nodes() async throws(MetadataError) -> [NodeRecord]
@@ -71,15 +81,17 @@ package struct ClusterIdentity: Sendable, Equatable {
 package struct NodeRecord: Sendable, Equatable {
   package var id: NodeID
   package var zone: ZoneID
+  package var region: RegionID?
   package var weight: Double
   package var address: String
   /// The disks' incarnations that count for receipts.
   package var disks: [DiskID]
   /// True from the moment it was declared out until it is taken back.
   package var isOut: Bool
-  package init(id: NodeID, zone: ZoneID, weight: Double, address: String, disks: [DiskID], isOut: Bool) {
+  package init(id: NodeID, zone: ZoneID, region: RegionID? = nil, weight: Double, address: String, disks: [DiskID], isOut: Bool) {
     self.id = id
     self.zone = zone
+    self.region = region
     self.weight = weight
     self.address = address
     self.disks = disks

@@ -10,15 +10,18 @@ extension WriteTransaction {
     return UInt64(try Settings.number(db, Settings.generation))
   }
 
-  func commitLayout(_ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition]) throws {
+  func commitLayout(_ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition], note: LayoutNote) throws {
     try checkLayoutVersion(expectedVersion)
     guard layout.version == expectedVersion + 1, layout.partitionBits == context.settings.partitionBits else {
       throw MetadataError(.conflict, "A layout follows the newest one by number, with as many partitions.")
     }
     try db.run(
-      "INSERT INTO layouts (version, document) VALUES (?, ?)", .integer(Int64(layout.version)), .blob(try JSONCoding.encode(layout)))
+      "INSERT INTO layouts (version, document, committed_at, cause) VALUES (?, ?, ?, ?)", .integer(Int64(layout.version)),
+      .blob(try JSONCoding.encode(layout)), .time(now), .text(note.cause))
     try db.run("DELETE FROM filling")
     for row in filling { try saveFilling(row) }
+    if note.clearsStaged { try db.run("DELETE FROM staged_roles") }
+    if let rebalance = note.rebalance { try saveRebalance(rebalance) }
     try log(actor: "coordinator", action: "commit-layout", subject: "\(layout.version)")
     context.forget()
   }
@@ -29,13 +32,30 @@ extension WriteTransaction {
   }
 
   private func saveFilling(_ row: FillingPartition) throws {
-    guard !row.targets.isEmpty else {
+    guard !row.targets.isEmpty || !row.sources.isEmpty else {
       try db.run("DELETE FROM filling WHERE partition = ?", .int(row.partition))
       return
     }
     try db.run(
-      "INSERT OR REPLACE INTO filling (partition, targets, sources) VALUES (?, ?, ?)", .int(row.partition),
-      .text(NodeList.encode(row.targets)), .text(NodeList.encode(row.sources)))
+      "INSERT OR REPLACE INTO filling (partition, targets, sources, arrivals) VALUES (?, ?, ?, ?)", .int(row.partition),
+      .text(NodeList.encode(row.targets)), .text(NodeList.encode(row.sources)), .text(NodeList.encode(row.arrivals)))
+  }
+
+  func saveStagedRoles(_ roles: [StagedRole]) throws {
+    try db.run("DELETE FROM staged_roles")
+    for change in roles {
+      try db.run(
+        "INSERT INTO staged_roles (node, zone, region, weight) VALUES (?, ?, ?, ?)", .text(change.node.text),
+        .text(change.role?.zone.text), .text(change.role?.region?.text), change.role.map { .real($0.weight) } ?? .null)
+    }
+  }
+
+  func saveRebalance(_ record: RebalanceRecord) throws {
+    let values: [(String, Int64)] = [
+      (Settings.rebalancePaused, record.isPaused ? 1 : 0), (Settings.rebalanceOrigin, record.origin.map { Int64($0) } ?? -1),
+      (Settings.rebalanceSteps, Int64(record.steps)),
+    ]
+    for (key, value) in values { try db.run("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", .text(key), .integer(value)) }
   }
 
   private func checkLayoutVersion(_ expected: UInt64) throws {
@@ -47,8 +67,9 @@ extension WriteTransaction {
 
   func saveNode(_ node: NodeRecord) throws {
     try db.run(
-      "INSERT OR REPLACE INTO nodes (id, zone, weight, address, disks, is_out) VALUES (?, ?, ?, ?, ?, ?)", .text(node.id.text),
-      .text(node.zone.text), .real(node.weight), .text(node.address), .blob(node.disks.flatMap(\.bytes)), .flag(node.isOut))
+      "INSERT OR REPLACE INTO nodes (id, zone, weight, address, disks, is_out, region) VALUES (?, ?, ?, ?, ?, ?, ?)", .text(node.id.text),
+      .text(node.zone.text), .real(node.weight), .text(node.address), .blob(node.disks.flatMap(\.bytes)), .flag(node.isOut),
+      .text(node.region?.text))
     context.forget()
   }
 

@@ -22,6 +22,31 @@ extension MetadataReading {
     try db.all("SELECT document FROM layouts ORDER BY version DESC LIMIT ?", .int(max(0, limit))) { try decodeLayout($0.blob(0)) }
   }
 
+  func layoutRecords(limit: Int) throws -> [LayoutRecord] {
+    try db.all("SELECT document, committed_at, cause FROM layouts ORDER BY version DESC LIMIT ?", .int(max(0, limit))) { row in
+      LayoutRecord(layout: try decodeLayout(row.blob(0)), committedAt: row.int64(1) == 0 ? nil : row.time(1), cause: row.text(2))
+    }
+  }
+
+  func stagedRoles() throws -> [StagedRole] {
+    try db.all("SELECT node, zone, region, weight FROM staged_roles ORDER BY node") { row -> StagedRole in
+      guard let node = NodeID(row.text(0)) else { throw MetadataError(.unusable, "The database names a node that cannot be one.") }
+      let role = row.optionalText(1).flatMap { ZoneID($0) }.map { zone in
+        StagedRole.Role(zone: zone, region: row.optionalText(2).flatMap { RegionID($0) }, weight: row.double(3))
+      }
+      return StagedRole(node: node, role: role)
+    }
+  }
+
+  func rebalance() throws -> RebalanceRecord {
+    func value(_ key: String) throws -> Int64? {
+      try db.first("SELECT value FROM settings WHERE key = ?", .text(key)) { $0.int64(0) }
+    }
+    let origin = try value(Settings.rebalanceOrigin).flatMap { UInt64(exactly: $0) }
+    return RebalanceRecord(
+      isPaused: try value(Settings.rebalancePaused) == 1, origin: origin, steps: Int(try value(Settings.rebalanceSteps) ?? 0))
+  }
+
   private func decodeLayout(_ document: [UInt8]) throws -> Layout {
     do { return try JSONCoding.decode(Layout.self, from: document) } catch {
       throw MetadataError(.unusable, "A layout in the database cannot be read: \(error)")
@@ -29,7 +54,7 @@ extension MetadataReading {
   }
 
   func allNodes() throws -> [NodeRecord] {
-    try db.all("SELECT id, zone, weight, address, disks, is_out FROM nodes ORDER BY id") { row -> NodeRecord in
+    try db.all("SELECT id, zone, weight, address, disks, is_out, region FROM nodes ORDER BY id") { row -> NodeRecord in
       guard let id = NodeID(row.text(0)), let zone = ZoneID(row.text(1)) else {
         throw MetadataError(.unusable, "The database names a node or zone that cannot be one.")
       }
@@ -40,13 +65,17 @@ extension MetadataReading {
             low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self)))
         }
       }
-      return NodeRecord(id: id, zone: zone, weight: row.double(2), address: row.text(3), disks: disks, isOut: row.bool(5))
+      return NodeRecord(
+        id: id, zone: zone, region: row.optionalText(6).flatMap { RegionID($0) }, weight: row.double(2), address: row.text(3), disks: disks,
+        isOut: row.bool(5))
     }
   }
 
   func fillingPartitions() throws -> [FillingPartition] {
-    try db.all("SELECT partition, targets, sources FROM filling ORDER BY partition") {
-      FillingPartition(partition: $0.int(0), targets: NodeList.decode($0.text(1)), sources: NodeList.decode($0.text(2)))
+    try db.all("SELECT partition, targets, sources, arrivals FROM filling ORDER BY partition") {
+      FillingPartition(
+        partition: $0.int(0), targets: NodeList.decode($0.text(1)), sources: NodeList.decode($0.text(2)),
+        arrivals: NodeList.decode($0.text(3)))
     }
   }
 

@@ -8,23 +8,29 @@ extension WriteTransaction {
   ///
   /// - Throws: `.keyReused` when the key came with another request before.
   func once<T: Codable>(_ key: IdempotencyKey?, _ principal: Principal, _ body: () throws -> T) throws -> T {
-    guard let key else { return try body() }
+    try once(key, user: principal.userNumber, body).value
+  }
+
+  /// - Parameter user: the user's number; 0 for who has none yet, with a key that no two of them share.
+  /// - Returns: what `body` answers, or answered when the key had its effect; then `isRepeated`.
+  func once<T: Codable>(_ key: IdempotencyKey?, user: Int64, _ body: () throws -> T) throws -> (value: T, isRepeated: Bool) {
+    guard let key else { return (try body(), false) }
     let known = try db.first(
       "SELECT operation, request_hash, response FROM idempotency_keys WHERE user = ? AND key = ? AND expires_at > ?",
-      .integer(principal.userNumber), .text(key.key), .time(now)
+      .integer(user), .text(key.key), .time(now)
     ) { (operation: $0.text(0), hash: $0.blob(1), response: $0.blob(2)) }
     if let known {
       guard known.operation == key.operation, known.hash == key.requestHash else {
         throw Problem(.keyReused, "This Idempotency-Key was used for another request: choose a new one.")
       }
-      return try JSONCoding.decode(T.self, from: known.response)
+      return (try JSONCoding.decode(T.self, from: known.response), true)
     }
     let value = try body()
     try db.run(
       """
       INSERT OR REPLACE INTO idempotency_keys (user, key, operation, request_hash, response, expires_at) VALUES (?, ?, ?, ?, ?, ?)
-      """, .integer(principal.userNumber), .text(key.key), .text(key.operation), .blob(key.requestHash),
+      """, .integer(user), .text(key.key), .text(key.operation), .blob(key.requestHash),
       .blob(try JSONCoding.encode(value)), .time(now + context.options.memory))
-    return value
+    return (value, false)
   }
 }

@@ -9,11 +9,17 @@ package import ServiceAPI
 package protocol MetadataStore: ClusterMetadata {
   // MARK: Accounts
 
+  /// - Parameter once: a key of this name's own; with one that made this user before, the answer is that user.
   /// - Throws: `.refused` with `.alreadyExists` when the name is taken, whatever its case.
-  func createUser(name: String, password: String, quota: Int64?) async throws(MetadataError) -> UserInfo
+  func createUser(name: String, password: String, quota: Int64?, once: IdempotencyKey?) async throws(MetadataError) -> UserInfo
   /// What to check a password against; nil when there is no such user.
   func passwordRecord(ofUserNamed name: String) async throws(MetadataError) -> PasswordRecord?
-  func createDevice(_ device: NewDevice) async throws(MetadataError)
+  /// Replaces the password and, with `keeping`, revokes the tokens of all other devices.
+  /// - Throws: `.refused` with `.notFound` when there is no such user any more.
+  func setPassword(_ password: String, of user: UserID, revokingAllBut keeping: DeviceID?) async throws(MetadataError)
+  /// With a key that made a device before, that device gets the new token instead: its former one was answered and perhaps never arrived.
+  /// - Throws: `.refused` with `.keyReused` when the device that the key made was revoked since.
+  func createDevice(_ device: NewDevice, once: IdempotencyKey?) async throws(MetadataError)
   /// Who holds the token of this hash; nil when nobody does or the user is disabled. Expiry is the caller's to check.
   func principal(tokenHash: [UInt8]) async throws(MetadataError) -> Principal?
   /// Notes that a device was seen, for people's lists; losing this loses nothing.
@@ -76,6 +82,14 @@ package protocol MetadataStore: ClusterMetadata {
   func backUp(to path: String) async throws(MetadataError)
   /// Lets what was begun finish and closes the database; later calls answer `.unavailable`.
   func close() async
+}
+
+extension MetadataStore {
+  package func createUser(name: String, password: String, quota: Int64?) async throws(MetadataError) -> UserInfo {
+    try await createUser(name: name, password: password, quota: quota, once: nil)
+  }
+
+  package func createDevice(_ device: NewDevice) async throws(MetadataError) { try await createDevice(device, once: nil) }
 }
 
 /// Whom a token stands for, and where that user's tree is.
@@ -158,7 +172,12 @@ package struct Completion: Sendable {
   package var size: Int64?
   package var contentHash: String?
   package var receipts: [Receipt]
-  package init(upload: UploadID, size: Int64? = nil, contentHash: String? = nil, receipts: [Receipt] = []) {
+  /// The version that the file has to be at; 0 that nothing may be there. Whatever the upload's policy says.
+  package var ifVersion: Int64?
+  package init(
+    upload: UploadID, size: Int64? = nil, contentHash: String? = nil, receipts: [Receipt] = [], ifVersion: Int64? = nil
+  ) {
+    self.ifVersion = ifVersion
     self.upload = upload
     self.size = size
     self.contentHash = contentHash

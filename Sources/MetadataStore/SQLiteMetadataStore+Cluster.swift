@@ -22,9 +22,29 @@ extension SQLiteMetadataStore {
   }
 
   package func commitLayout(
-    _ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition]
+    _ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition], note: LayoutNote
   ) async throws(MetadataError) {
-    try await writer.write { try $0.commitLayout(layout, expectedVersion: expectedVersion, filling: filling) }
+    try await writer.write { try $0.commitLayout(layout, expectedVersion: expectedVersion, filling: filling, note: note) }
+  }
+
+  package func layoutRecords(limit: Int) async throws(MetadataError) -> [LayoutRecord] {
+    try await readers.read { try $0.layoutRecords(limit: limit) }
+  }
+
+  package func stagedRoles() async throws(MetadataError) -> [StagedRole] {
+    try await readers.read { try $0.stagedRoles() }
+  }
+
+  package func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError) {
+    try await writer.write { try $0.saveStagedRoles(roles) }
+  }
+
+  package func rebalance() async throws(MetadataError) -> RebalanceRecord {
+    try await readers.read { try $0.rebalance() }
+  }
+
+  package func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError) {
+    try await writer.write { try $0.saveRebalance(record) }
   }
 
   package func fillingPartitions() async throws(MetadataError) -> [FillingPartition] {

@@ -7,16 +7,24 @@ package import ServiceAPI
 extension SQLiteMetadataStore {
   // MARK: - Accounts
 
-  package func createUser(name: String, password: String, quota: Int64?) async throws(MetadataError) -> UserInfo {
-    try await writer.write { try $0.createUser(name: name, password: password, quota: quota) }
+  package func createUser(
+    name: String, password: String, quota: Int64?, once key: IdempotencyKey?
+  ) async throws(MetadataError) -> UserInfo {
+    try await writer.write { transaction in
+      try transaction.once(key, user: 0) { try transaction.createUser(name: name, password: password, quota: quota) }.value
+    }
+  }
+
+  package func setPassword(_ password: String, of user: UserID, revokingAllBut keeping: DeviceID?) async throws(MetadataError) {
+    try await writer.write { try $0.setPassword(password, of: user, revokingAllBut: keeping) }
   }
 
   package func passwordRecord(ofUserNamed name: String) async throws(MetadataError) -> PasswordRecord? {
     try await readers.read { try $0.passwordRecord(ofUserNamed: name) }
   }
 
-  package func createDevice(_ device: NewDevice) async throws(MetadataError) {
-    try await writer.write { try $0.createDevice(device) }
+  package func createDevice(_ device: NewDevice, once key: IdempotencyKey?) async throws(MetadataError) {
+    try await writer.write { try $0.createDevice(device, once: key) }
   }
 
   package func principal(tokenHash: [UInt8]) async throws(MetadataError) -> Principal? {

@@ -9,6 +9,9 @@ enum Settings {
   static let writeQuorum = "write-quorum"
   static let generation = "generation"
   static let gcEpoch = "gc-epoch"
+  static let rebalancePaused = "rebalance-paused"
+  static let rebalanceOrigin = "rebalance-origin"
+  static let rebalanceSteps = "rebalance-steps"
   /// Random; a database that was restored from an older state gets a new one, so that old cursors are told to start anew.
   static let feedEpoch = "feed-epoch"
 

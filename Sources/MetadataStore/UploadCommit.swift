@@ -18,9 +18,14 @@ extension NamespaceEditor {
 
   /// Answers the file, or what is missing; then the receipts that came along are kept, so that they need not be sent again.
   func complete(_ completion: Completion) throws -> ItemResult<FileEntry> {
-    guard let upload = try upload(completion.upload, principal) else { throw Problem.noSuchUpload }
+    guard var upload = try upload(completion.upload, principal) else { throw Problem.noSuchUpload }
     if upload.status == .uploaded { return ItemResult(value: try result(of: upload)) }
     try upload.checkOpen(at: now)
+    if let version = completion.ifVersion {
+      try checkIsAt(version, upload)
+      upload.baseVersion = version
+      upload.policy = .fail
+    }
     let blocks = try announcedBlocks(of: upload)
     let content = try content(blocks, upload, completion)
     let (arrivals, missing) = try weigh(blocks, upload, completion.receipts)
@@ -36,6 +41,15 @@ extension NamespaceEditor {
     let (row, path) = try apply(place(content, upload), content, blocks, upload)
     try end(upload, as: .uploaded, entry: row.id, version: row.version)
     return ItemResult(value: row.document(path: path, owner: principal.userName))
+  }
+
+  /// - Throws: `.preconditionFailed` unless the upload's path is at `version`, which is 0 for nothing there.
+  private func checkIsAt(_ version: Int64, _ upload: UploadRow) throws {
+    let row = try lookUp(try RemotePath.checked(upload.path), principal)
+    guard row?.version ?? 0 != version else { return }
+    let now = row.map { "at version \($0.version)" } ?? "not there"
+    throw Problem(
+      .preconditionFailed, "\(upload.path) is \(now), and If-Match asks for \(version == 0 ? "nothing there" : "version \(version)").")
   }
 
   /// The answer to a repeated request: what the first one committed.

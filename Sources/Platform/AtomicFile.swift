@@ -1,10 +1,11 @@
+internal import BlockModel
 internal import Glibc
 
 /// Small files that are either the old ones or the new ones, whatever happens in between.
 package enum AtomicFile {
   /// Writes a temporary file beside `path`, syncs it, renames it into place and syncs the folder. Blocks.
   package static func write(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(FileError) {
-    let temporary = path + "." + Hex.encode(SecureRandom.bytes(6)) + ".tmp"
+    let temporary = path + "." + HexDigits.encode(SecureRandom.bytes(6)) + ".tmp"
     do {
       let file = try File(temporary, [.write, .create, .exclusive], mode: mode)
       try writeAndSync(file, bytes)

@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import CLinux
 internal import Glibc
 
@@ -131,7 +132,7 @@ package enum Directory {
 
   /// Makes a new folder `<parent>/<prefix>.<random>` that only this user may enter, and answers its path.
   package static func makeUnique(in parent: String, prefix: String) throws(FileError) -> String {
-    let path = parent + "/" + prefix + "." + Hex.encode(SecureRandom.bytes(8))
+    let path = parent + "/" + prefix + "." + HexDigits.encode(SecureRandom.bytes(8))
     try SystemCall.retrying("mkdir", path) { mkdir(path, 0o700) }
     return path
   }

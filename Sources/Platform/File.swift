@@ -73,6 +73,12 @@ package final class File: OpenFile {
     return done
   }
 
+  package func preadvCached(into buffers: [UnsafeMutableRawBufferPointer], at offset: Int64) -> Int? {
+    let list = buffers.map { iovec(iov_base: $0.baseAddress, iov_len: $0.count) }
+    let count = list.withUnsafeBytes { cairn_preadv_nowait(descriptor, $0.baseAddress, Int32(list.count), offset) }
+    return count < 0 ? nil : Int(count)
+  }
+
   package func pwritev(_ pieces: [UnsafeRawBufferPointer], at offset: Int64) throws(FileError) {
     // The vector's type has no constant pointer; the call only reads.
     var list = VectorList(pieces.map { iovec(iov_base: UnsafeMutableRawPointer(mutating: $0.baseAddress), iov_len: $0.count) })

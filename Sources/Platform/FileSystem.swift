@@ -92,6 +92,8 @@ package protocol OpenFile: AnyObject, Sendable {
   func pwrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError)
   /// Fills the buffers one after the other from `offset`; fewer bytes than asked for mean the end of the file.
   func preadv(into buffers: [UnsafeMutableRawBufferPointer], at offset: Int64) throws(FileError) -> Int
+  /// As `preadv`, from memory alone: nil where it would have to wait for the disk, or cannot tell. Does not block.
+  func preadvCached(into buffers: [UnsafeMutableRawBufferPointer], at offset: Int64) -> Int?
   /// Writes all of the pieces, one after the other, at `offset`.
   func pwritev(_ pieces: [UnsafeRawBufferPointer], at offset: Int64) throws(FileError)
   /// Contents, and what is needed to read them back, are on the disk when it returns. After an error nothing is known of any
@@ -110,6 +112,8 @@ package protocol OpenFile: AnyObject, Sendable {
 }
 
 extension OpenFile {
+  package func preadvCached(into buffers: [UnsafeMutableRawBufferPointer], at offset: Int64) -> Int? { nil }
+
   /// Fills all of `buffer`.
   /// - Throws: `FileError` with `errno` 0 when the file ends before.
   package func preadFully(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(FileError) {

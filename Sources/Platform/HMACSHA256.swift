@@ -8,15 +8,24 @@ package enum HMACSHA256 {
   private static let blockSize = 64
 
   /// The 32 bytes of the code.
-  package static func authenticate(key: [UInt8], message: UnsafeRawBufferPointer) -> [UInt8] {
+  package static func authenticate(key: UnsafeRawBufferPointer, message: UnsafeRawBufferPointer) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: 32) { code, count in
       authenticate(key: key, message: message, into: UnsafeMutableRawBufferPointer(code))
       count = 32
     }
   }
 
+  package static func authenticate(key: [UInt8], message: UnsafeRawBufferPointer) -> [UInt8] {
+    key.withUnsafeBytes { authenticate(key: $0, message: message) }
+  }
+
   package static func authenticate(key: [UInt8], message: [UInt8]) -> [UInt8] {
     message.withUnsafeBytes { authenticate(key: key, message: $0) }
+  }
+
+  /// Under a secret that is used where it lies.
+  package static func authenticate(key: SecretBytes, message: [UInt8]) -> [UInt8] {
+    key.withBytes { key in message.withUnsafeBytes { authenticate(key: key, message: $0) } }
   }
 
   /// Over the UTF-8 of `message`.
@@ -25,7 +34,9 @@ package enum HMACSHA256 {
     return message.withUTF8 { authenticate(key: key, message: UnsafeRawBufferPointer($0)) }
   }
 
-  private static func authenticate(key: [UInt8], message: UnsafeRawBufferPointer, into code: UnsafeMutableRawBufferPointer) {
+  private static func authenticate(
+    key: UnsafeRawBufferPointer, message: UnsafeRawBufferPointer, into code: UnsafeMutableRawBufferPointer
+  ) {
     withUnsafeTemporaryAllocation(byteCount: blockSize, alignment: 8) { pad in
       defer { cairn_zero(pad.baseAddress, pad.count) }
       pad.initializeMemory(as: UInt8.self, repeating: 0)
@@ -34,7 +45,7 @@ package enum HMACSHA256 {
         hasher.update(key)
         hasher.finalize(into: pad)
       } else {
-        pad.copyBytes(from: key)
+        pad.copyMemory(from: key)
       }
       for index in pad.indices { pad[index] ^= 0x36 }
       var inner = SHA256Hasher()

@@ -13,9 +13,9 @@ enum LibraryAlgorithms {
 
   private static let fetchedSHA256 = Fetched(EVP_MD_fetch(nil, "SHA256", nil), "SHA256")
   private static let fetchedAES256GCM = Fetched(EVP_CIPHER_fetch(nil, "AES-256-GCM", nil), "AES-256-GCM")
-  private static let fetchedAES256Wrap = Fetched(EVP_CIPHER_fetch(nil, "AES-256-WRAP", nil), "AES-256-WRAP")
+  private static let fetchedAES256ECB = Fetched(EVP_CIPHER_fetch(nil, "AES-256-ECB", nil), "AES-256-ECB")
 
   static var sha256: OpaquePointer { fetchedSHA256.pointer }
   static var aes256GCM: OpaquePointer { fetchedAES256GCM.pointer }
-  static var aes256Wrap: OpaquePointer { fetchedAES256Wrap.pointer }
+  static var aes256ECB: OpaquePointer { fetchedAES256ECB.pointer }
 }

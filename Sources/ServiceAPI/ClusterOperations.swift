@@ -21,13 +21,24 @@ package struct DiskReport: Sendable, Codable, Equatable {
   package var capacityBytes: Int64
   package var usedBytes: Int64
   package var blockCount: Int
-  package init(id: DiskID, state: DiskState, reason: String?, capacityBytes: Int64, usedBytes: Int64, blockCount: Int) {
+  package var scrub: ScrubReport?
+  /// Where the node has it.
+  package var folder: String?
+  /// How much is sealed under the data keys of each epoch.
+  package var keyEpochs: [KeyEpochBytes]?
+  package init(
+    id: DiskID, state: DiskState, reason: String?, capacityBytes: Int64, usedBytes: Int64, blockCount: Int, scrub: ScrubReport? = nil,
+    folder: String? = nil, keyEpochs: [KeyEpochBytes]? = nil
+  ) {
     self.id = id
     self.state = state
     self.reason = reason
     self.capacityBytes = capacityBytes
     self.usedBytes = usedBytes
     self.blockCount = blockCount
+    self.scrub = scrub
+    self.folder = folder
+    self.keyEpochs = keyEpochs
   }
 }
 
@@ -60,7 +71,7 @@ package struct ClusterView: Sendable, Codable, Equatable {
   /// Sorted by node.
   package var members: [Member]
   package var gcEpoch: UInt64
-  /// Partitions whose present replicas are not all filled yet, and who held them before: reads fall back to these.
+  /// Partitions on their way to the layout's replicas, and who holds them besides: reads fall back to these.
   package var filling: [FillingPartition]
   package init(
     cluster: ClusterID, revision: UInt64, generation: UInt64, layout: Layout, members: [Member], gcEpoch: UInt64,
@@ -76,16 +87,79 @@ package struct ClusterView: Sendable, Codable, Equatable {
   }
 }
 
-package struct FillingPartition: Sendable, Codable, Equatable {
+/// What changed in a view whose layout the receiver has: the table is most of a view, and changes least.
+package struct ClusterViewUpdate: Sendable, Codable, Equatable {
+  package var revision: UInt64
+  package var generation: UInt64
+  /// Of the layout that this goes with.
+  package var layoutVersion: UInt64
+  package var members: [Member]
+  package var gcEpoch: UInt64
+  package var filling: [FillingPartition]
+}
+
+extension ClusterView {
+  /// What one node has to know: of partitions on their way, those that it gives up.
+  package func narrowed(for node: NodeID) -> ClusterView {
+    var view = self
+    view.filling = filling.filter { $0.sources.contains(node) }
+    return view
+  }
+
+  /// All but the layout.
+  package var update: ClusterViewUpdate {
+    ClusterViewUpdate(
+      revision: revision, generation: generation, layoutVersion: layout.version, members: members, gcEpoch: gcEpoch, filling: filling)
+  }
+
+  /// Nil when the update goes with another layout.
+  package func updated(by update: ClusterViewUpdate) -> ClusterView? {
+    guard update.layoutVersion == layout.version else { return nil }
+    return ClusterView(
+      cluster: cluster, revision: update.revision, generation: update.generation, layout: layout, members: update.members,
+      gcEpoch: update.gcEpoch, filling: update.filling)
+  }
+}
+
+package struct FillingPartition: Sendable, Equatable {
   package var partition: Int
   /// Replicas of the layout that do not have all of it yet.
   package var targets: [NodeID]
-  /// Nodes beyond the layout's that hold it.
+  /// Nodes beyond the layout's that hold blocks of it.
   package var sources: [NodeID]
-  package init(partition: Int, targets: [NodeID], sources: [NodeID]) {
+  /// Replicas that were filled on this way.
+  package var arrivals: [NodeID]
+  package init(partition: Int, targets: [NodeID], sources: [NodeID], arrivals: [NodeID] = []) {
     self.partition = partition
     self.targets = targets
     self.sources = sources
+    self.arrivals = arrivals
+  }
+}
+
+/// One short text a row, `PARTITION;TARGETS;SOURCES;ARRIVALS` with commas between names: views carry thousands of rows to every node.
+extension FillingPartition: Codable {
+  package init(from decoder: any Decoder) throws {
+    let text = try decoder.singleValueContainer().decode(String.self)
+    let parts = text.split(separator: ";", omittingEmptySubsequences: false)
+    guard parts.count == 4, let partition = Int(parts[0]), partition >= 0 else {
+      throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "a row of a transition is malformed"))
+    }
+    let lists = try parts.dropFirst().map { part in
+      try part.split(separator: ",").map { name in
+        guard let node = NodeID(String(name)) else {
+          throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "a transition names no node"))
+        }
+        return node
+      }
+    }
+    self.init(partition: partition, targets: lists[0], sources: lists[1], arrivals: lists[2])
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    let lists = [targets, sources, arrivals].map { $0.map(\.text).joined(separator: ",") }
+    try container.encode("\(partition);" + lists.joined(separator: ";"))
   }
 }
 
@@ -104,6 +178,8 @@ extension ClusterOperations {
     package var disks: [DiskReport]
     /// The revision of the view that the node has, so that an unchanged one is not sent again.
     package var viewRevision: UInt64
+    /// The version of the layout that the node has, so that an unchanged one is not sent again.
+    package var layoutVersion: UInt64?
     /// The highest coordinator generation that the node has persisted.
     package var generation: UInt64
     /// Epochs of the data keys that the node holds, and each one's check value (hexadecimal).
@@ -112,10 +188,15 @@ extension ClusterOperations {
     package var processID: UInt64
     /// Copies found rotten since the last acknowledged heartbeat, at most 1,000.
     package var rottenBlocks: [BlockID]
+    /// What clients asked of it since the last heartbeat.
+    package var foreground: ForegroundLoad?
     package init(
       node: NodeID, zone: ZoneID, address: String, weight: Double, disks: [DiskReport], viewRevision: UInt64, generation: UInt64,
-      dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID]
+      dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID], foreground: ForegroundLoad? = nil,
+      layoutVersion: UInt64? = nil
     ) {
+      self.layoutVersion = layoutVersion
+      self.foreground = foreground
       self.node = node
       self.zone = zone
       self.address = address
@@ -160,6 +241,16 @@ extension ClusterOperations {
   }
 }
 
+/// Requests of clients at a node, and how long the node itself took over them on average.
+package struct ForegroundLoad: Sendable, Codable, Equatable {
+  package var requests: Int
+  package var meanMilliseconds: Double
+  package init(requests: Int, meanMilliseconds: Double) {
+    self.requests = requests
+    self.meanMilliseconds = meanMilliseconds
+  }
+}
+
 package struct DataKeyStatement: Sendable, Codable, Equatable {
   package var epoch: UInt32
   /// HMAC of a constant under the key, hexadecimal: equal keys have equal check values, and it tells nothing of the key.
@@ -182,15 +273,20 @@ package struct DataKeyTicket: Sendable, Codable, Equatable {
 }
 
 package struct HeartbeatReply: Sendable, Codable, Equatable {
-  /// Nil when the node's revision is the present one.
+  /// Nil when the node's revision is the present one, or `update` says what changed.
   package var view: ClusterView?
+  /// Instead of `view` when the node has its layout.
+  package var update: ClusterViewUpdate?
   package var generation: UInt64
   /// What the node shall do about data keys.
   package var dataKeys: DataKeyOrder
   /// Milliseconds until the next heartbeat.
   package var intervalMilliseconds: Int
-  package init(view: ClusterView?, generation: UInt64, dataKeys: DataKeyOrder, intervalMilliseconds: Int) {
+  package init(
+    view: ClusterView?, update: ClusterViewUpdate? = nil, generation: UInt64, dataKeys: DataKeyOrder, intervalMilliseconds: Int
+  ) {
     self.view = view
+    self.update = update
     self.generation = generation
     self.dataKeys = dataKeys
     self.intervalMilliseconds = intervalMilliseconds

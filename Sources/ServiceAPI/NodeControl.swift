@@ -13,10 +13,17 @@ package enum NodeCommand: Sendable, Codable, Equatable {
   case copy(items: [CopyItem])
   /// Read these blocks back past the page cache and re-hash them. At most 256.
   case verify(blocks: [BlockID])
+  /// Refuse writes of layouts before `layoutVersion` for these partitions from now on, durably; answered when none is under way any more.
+  /// At most 4,096.
+  case seal(partitions: [Int], layoutVersion: UInt64)
+  /// Drop these blocks of a sealed partition: every replica confirmed its own copy. At most 1,000.
+  case retire(partition: Int, bits: Int, blocks: [BlockID])
   /// Drop these blocks when their epoch is below the capability's. At most 1,000.
   case delete(blocks: [BlockID])
   /// Send the data key of this epoch, sealed for the holder of this X25519 public key (hexadecimal).
   case dataKey(epoch: UInt32, requester: NodeID, publicKey: String)
+  /// Start or pause the scrub of all disks.
+  case scrub(ScrubAction)
 }
 
 package struct CopyItem: Sendable, Codable, Equatable {
@@ -40,8 +47,12 @@ package enum NodeCommandReply: Sendable, Codable, Equatable {
   case copy(outcomes: [CopyOutcome])
   case verify(outcomes: [VerifyOutcome])
   case delete(deleted: Int)
+  case sealed
+  /// How many were here and are gone.
+  case retire(retired: Int)
   /// The requester derives the wrapping key from its secret and `publicKey`; all hexadecimal.
   case dataKey(publicKey: String, wrapped: String)
+  case done
 }
 
 package enum CopyOutcome: String, Sendable, Codable { case copied, present, sourceMissing = "source-missing", failed, full }

@@ -132,7 +132,10 @@ extension OperatorOperations {
     package var node: NodeID?
     package var block: BlockID?
     package var partition: Int?
-    package init(node: NodeID?, block: BlockID?, partition: Int?) {
+    /// Nodes that seem down are down indeed, however many: for an hour nothing waits because of that.
+    package var overridesBrake: Bool?
+    package init(node: NodeID?, block: BlockID?, partition: Int?, overridesBrake: Bool? = nil) {
+      self.overridesBrake = overridesBrake
       self.node = node
       self.block = block
       self.partition = partition

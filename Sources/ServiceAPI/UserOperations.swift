@@ -31,6 +31,21 @@ extension UserOperations {
     }
   }
 
+  package struct ChangePassword: ControlOperation {
+    package typealias Response = Done
+    package static let name = "change-password"
+    package static let audience = ControlAudience.user
+    package var password: String
+    package var newPassword: String
+    /// Otherwise all other devices have to log in again.
+    package var keepDevices: Bool
+    package init(password: String, newPassword: String, keepDevices: Bool) {
+      self.password = password
+      self.newPassword = newPassword
+      self.keepDevices = keepDevices
+    }
+  }
+
   package struct LogOut: ControlOperation {
     package typealias Response = Done
     package static let name = "log-out"
@@ -122,9 +137,12 @@ extension UserOperations {
     package static let audience = ControlAudience.user
     package var upload: UploadID
     package var request: CompleteRequest
-    package init(upload: UploadID, request: CompleteRequest) {
+    /// The version that the file has to be at when it is committed; 0 for nothing there.
+    package var ifVersion: Int64?
+    package init(upload: UploadID, request: CompleteRequest, ifVersion: Int64? = nil) {
       self.upload = upload
       self.request = request
+      self.ifVersion = ifVersion
     }
   }
 

@@ -22,6 +22,7 @@ struct Admission: Sendable {
   let verifier: CapabilityVerifier
   let knowledge: ClusterKnowledge
   let disks: DiskSet
+  let seals: PartitionSeals
   let time: any TimeSource
   /// False until the node can seal records: with encryption on it needs a data key.
   let isReady: @Sendable () -> Bool
@@ -31,12 +32,23 @@ struct Admission: Sendable {
     block: String, query: [(name: String, value: String)], operations: [CapabilityOperation]
   ) throws(Problem) -> Capability {
     do throws(CredentialError) {
-      return try verifier.verify(block: block, query: query, operations: operations, now: time.wall())
+      let capability = try verifier.verify(block: block, query: query, operations: operations, now: time.wall())
+      knowledge.heard(layoutVersion: capability.layoutVersion)
+      return capability
+    } catch { throw Problem(error) }
+  }
+
+  /// The capability of a request whose path ends in the block's name; read from the target's bytes, since every request brings one.
+  func capability(of head: HTTPRequestHead, operations: [CapabilityOperation]) throws(Problem) -> Capability {
+    let target = head.target
+    do throws(CredentialError) {
+      return try verifier.verify(
+        block: target.components.last ?? 0..<0, parameters: target.parameters, of: target.text, operations: operations, now: time.wall())
     } catch { throw Problem(error) }
   }
 
   func put(_ head: HTTPRequestHead) throws(Problem) -> AdmittedPut {
-    let capability = try capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.put, .replicate])
+    let capability = try capability(of: head, operations: [.put, .replicate])
     return try put(
       capability, encoding: Admission.encoding(head.headers["Content-Encoding"]), bodyBytes: head.contentLength ?? 0,
       requestID: head.requestID)
@@ -97,8 +109,13 @@ struct Admission: Sendable {
   }
 
   /// A URL of an older layout is good as long as this node still has a part in the block; a newer one than this node knows is good too.
-  /// Records from other nodes are always good: a copy off the layout is a stray, which the commit writes down and repair clears up.
+  /// Records from other nodes are good too, a copy off the layout being a stray, which the commit writes down and repair clears up: but for
+  /// a partition that was sealed against the URL's layout.
   private func checkLayout(_ capability: Capability) throws(Problem) {
+    if let partition = partition(of: capability.block) {
+      let seal = seals.seal(of: partition)
+      guard capability.layoutVersion >= seal else { throw Problem.sealed(layoutVersion: capability.layoutVersion, seal: seal) }
+    }
     guard capability.operation == .put, case .stranger(let version) = knowledge.standing(of: node, towards: capability.block),
       capability.layoutVersion < version
     else {
@@ -107,5 +124,26 @@ struct Admission: Sendable {
     throw Problem(
       .staleLayout,
       "This node no longer holds this block's partition (layout \(version), URL of \(capability.layoutVersion)): ask for a fresh URL.")
+  }
+
+  /// The block's partition; nil before the first view, when nothing is stored either.
+  func partition(of block: BlockID) -> Int? { knowledge.partitionBits.map { block.partition(bits: $0) } }
+
+  /// Runs a write, seen by seals from its beginning to its end.
+  func writing<Answer>(_ capability: Capability, _ body: () async throws(Problem) -> Answer) async throws(Problem) -> Answer {
+    guard let partition = partition(of: capability.block) else { return try await body() }
+    try seals.enter(partition, layoutVersion: capability.layoutVersion)
+    defer { seals.leave(partition, layoutVersion: capability.layoutVersion) }
+    return try await body()
+  }
+
+  /// What to answer a client whose block is not here, because the node gave it up under a newer layout than the URL's: 409, so that it
+  /// asks for a fresh URL. Nil when the block just is not here.
+  func movedAway(_ head: HTTPRequestHead) -> Problem? {
+    guard let capability = try? capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get]),
+      let partition = partition(of: capability.block)
+    else { return nil }
+    let seal = seals.seal(of: partition)
+    return capability.layoutVersion < seal ? Problem.sealed(layoutVersion: capability.layoutVersion, seal: seal) : nil
   }
 }

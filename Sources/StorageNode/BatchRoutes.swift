@@ -102,9 +102,10 @@ struct BatchRoutes: Sendable {
       let capability = try capability(item.text, operation)
       let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
       upload.forwarding.metrics.received(put)
-      let receipts =
+      let receipts = try await admission.writing(capability) { () async throws(Problem) in
         operation == .put
-        ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)
+          ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)
+      }
       return BatchPutReply.Item(status: 201, receipts: receipts)
     } catch { return BatchPutReply.Item(status: error.status, problem: error) }
   }
@@ -115,7 +116,7 @@ struct BatchRoutes: Sendable {
       let (_, items) = try await receive(head, body, .get, pools.client.large, limits.clientPatience)
       let passThrough = BlockReading.acceptsZstandard(head.headers["Accept-Encoding"])
       let admitted = try admit(items)
-      let found = await each(admitted) { await read($0, passThrough: passThrough) }
+      let found = await each(admitted) { await read($0, passThrough, head.requestID) }
       var answer = BlockBatch.begin(reserving: found.reduce(0) { $0 + $1.bytes.count + 64 })
       for item in found {
         BlockBatch.append(to: &answer, status: item.status, encoding: item.encoding, text: item.text, data: item.bytes)
@@ -151,12 +152,12 @@ struct BatchRoutes: Sendable {
     return admitted
   }
 
-  private func read(_ admitted: Result<Capability, Problem>, passThrough: Bool) async -> Found {
+  private func read(_ admitted: Result<Capability, Problem>, _ passThrough: Bool, _ requestID: String) async -> Found {
     let problem: Problem
     do {
       let capability = try admitted.get()
       guard capability.size <= BlockBatch.itemDataBytes else { throw Problem(.tooLarge, "The block is too large for a batch.") }
-      let (bytes, encoding) = try await reading.small(capability, passThrough: passThrough)
+      let (bytes, encoding) = try await reading.small(capability, passThrough: passThrough, requestID: requestID)
       return Found(status: 200, encoding: encoding, bytes: bytes)
     } catch let error as Problem {
       problem = error

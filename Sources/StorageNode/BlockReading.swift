@@ -6,20 +6,29 @@ internal import ServiceAPI
 
 /// Answers GET and HEAD: blocks for clients, sealed records for other nodes.
 ///
-/// What must hold: no byte leaves whose record's check failed. A node whose copy is rotten answers 404 and reports it; it does not fetch
-/// the block from elsewhere, since it holds no capability for that: the reader takes the next replica of its plan.
+/// What must hold: no byte leaves whose record's check failed. A node whose copy is bad reports it, and fetches a good one from another
+/// replica by the coordinator's leave (`ReadMending`) before it answers; only when that cannot be had, the answer is 503, and the reader
+/// takes the next replica of its plan.
 struct BlockReading: Sendable {
   let admission: Admission
   let disks: DiskSet
   let pools: BufferPools
   let rot: RotReports
+  let mending: ReadMending
+  let time: any TimeSource
   let metrics: NodeMetrics
   let log: Logger
+  /// Told how long each read of a client took.
+  let noteRead: @Sendable (Duration) -> Void
 
   func get(_ head: HTTPRequestHead) async -> HTTPResponse {
     do {
-      let capability = try admission.capability(block: head.parameters["id"] ?? "", query: head.query, operations: [.get, .record])
-      return capability.operation == .record ? try await record(capability, head) : try await block(capability, head)
+      let capability = try admission.capability(of: head, operations: [.get, .record])
+      guard capability.operation == .get else { return try await record(capability, head) }
+      let began = time.monotonic()
+      let response = try await mended(capability, head.requestID) { try await block(capability, head) }
+      noteRead(time.monotonic() - began)
+      return response
     } catch let problem as Problem {
       return HTTPResponse(problem)
     } catch let error as BlockStoreError {
@@ -29,12 +38,45 @@ struct BlockReading: Sendable {
     }
   }
 
+  /// Runs a read; when it meets a bad copy, runs it again after a good one was fetched.
+  private func mended<Answer>(
+    _ capability: Capability, _ requestID: String, _ read: () async throws -> Answer
+  ) async throws -> Answer {
+    do { return try await read() } catch let error as BlockStoreError where error.code == .rotten {
+      guard await mending.mend(capability, requestID: requestID) else { throw Problem.badCopy }
+      return try await read()
+    }
+  }
+
+  /// Where the block stands; a copy that was set aside is a bad one, not a missing one.
+  private func standing(of block: BlockID) throws(BlockStoreError) -> StoredBlock {
+    if let stored = disks.status(of: block) { return stored }
+    throw BlockStoreError(disks.isSetAside(block) ? .rotten : .notFound, "")
+  }
+
+  /// The answer to a plain GET of a small block that is in memory, on the network's own thread: handing it to another and back costs more
+  /// than opening it. Nil for everything else, refusals included; `get` answers those.
+  func getCached(_ head: HTTPRequestHead) -> HTTPResponse? {
+    let began = time.monotonic()
+    guard head.method == .get, head.headers["Range"] == nil, head.headers["If-None-Match"] == nil,
+      let capability = try? admission.capability(of: head, operations: [.get]),
+      capability.size <= BufferPools.smallBlockBytes, let buffer = pools.read.pool(storedBytes: capability.size).tryAcquire(),
+      let payload = disks.readCached(capability.block, into: buffer), payload.block.plainBytes == capability.size
+    else { return nil }
+    let passThrough = payload.block.encoding == .zstd && BlockReading.acceptsZstandard(head.headers["Accept-Encoding"])
+    guard passThrough || payload.block.encoding == .plain else { return nil }
+    metrics.served("get", bytes: payload.range.count)
+    noteRead(time.monotonic() - began)
+    return HTTPResponse(
+      status: 200, headers: headers(of: payload.block, passThrough: passThrough), body: .buffer(payload.buffer, range: payload.range))
+  }
+
   private static func names(_ match: String, _ block: BlockID) -> Bool { match == "*" || match.contains("\"\(block.hex)\"") }
 
   // MARK: Blocks
 
   private func block(_ capability: Capability, _ head: HTTPRequestHead) async throws -> HTTPResponse {
-    guard let stored = disks.status(of: capability.block) else { throw BlockStoreError(.notFound, "") }
+    let stored = try standing(of: capability.block)
     guard stored.plainBytes == capability.size else {
       throw Problem(.conflict, "The block has \(stored.plainBytes) bytes, and this URL is signed for \(capability.size).")
     }
@@ -66,7 +108,7 @@ struct BlockReading: Sendable {
 
   private func headers(of stored: StoredBlock, passThrough: Bool) -> HTTPHeaders {
     var headers: HTTPHeaders = [
-      "Content-Type": "application/octet-stream", "ETag": "\"\(stored.id.hex)\"", "Accept-Ranges": "bytes",
+      "Content-Type": "application/octet-stream", "ETag": stored.id.entityTag, "Accept-Ranges": "bytes",
       "Cache-Control": "private, max-age=31536000, immutable",
     ]
     if stored.encoding == .zstd { headers["Vary"] = "Accept-Encoding" }
@@ -112,8 +154,15 @@ struct BlockReading: Sendable {
   }
 
   /// Plain bytes and encoding of a small block, for batches; `passThrough` leaves compressed ones compressed.
-  func small(_ capability: Capability, passThrough: Bool) async throws -> (bytes: [UInt8], encoding: ContentEncoding) {
-    guard let stored = disks.status(of: capability.block) else { throw BlockStoreError(.notFound, "") }
+  func small(_ capability: Capability, passThrough: Bool, requestID: String) async throws -> (bytes: [UInt8], encoding: ContentEncoding) {
+    let began = time.monotonic()
+    let found = try await mended(capability, requestID) { try await small(capability, passThrough: passThrough) }
+    noteRead(time.monotonic() - began)
+    return found
+  }
+
+  private func small(_ capability: Capability, passThrough: Bool) async throws -> (bytes: [UInt8], encoding: ContentEncoding) {
+    let stored = try standing(of: capability.block)
     guard stored.plainBytes == capability.size else { throw Problem(.conflict, "The block has another size than this URL is signed for.") }
     if stored.encoding == .zstd, !passThrough {
       return (Array(try await plain(stored).bytes(0..<stored.plainBytes)), .plain)

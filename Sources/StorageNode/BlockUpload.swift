@@ -18,8 +18,11 @@ struct BlockUpload: Sendable {
   let keeper: CopyKeeper
   let knowledge: ClusterKnowledge
   let forwarding: Forwarding
+  let foreground: ForegroundMeter
   let time: any TimeSource
   let log: Logger
+
+  private let clock = WriteClock()
 
   private static let placement = BodyPlacement(
     base: RecordLayout.framesStart, piece: Limits.frameBytes, stride: Limits.frameBytes + Limits.frameTagBytes)
@@ -90,7 +93,7 @@ struct BlockUpload: Sendable {
         zonesNeeded: min(max(1, capability.writeQuorum), max(1, layout.zoneCount))))
     let forwarding = forwarding
     return ReplicatedWrite(
-      own: node, quorum: quorum, record: OutgoingRecord(buffer: buffer, storedBytes: put.bodyBytes), time: time
+      own: node, quorum: quorum, record: OutgoingRecord(buffer: buffer, storedBytes: put.bodyBytes), time: time, clock: clock
     ) { node, record in
       await forwarding.send(record, to: node, under: capability, requestID: put.requestID)
     }
@@ -127,6 +130,9 @@ struct BlockUpload: Sendable {
 
   /// Stores the record here and waits for the quorum.
   private func keep(_ record: SealedRecord, _ put: AdmittedPut, _ write: ReplicatedWrite) async throws(Problem) -> [String] {
+    // From here on it is the nodes that take their time, and not the client.
+    let began = time.monotonic()
+    defer { foreground.note(time.monotonic() - began) }
     write.verified(end: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
     do throws(BlockStoreError) {
       write.localStored(receipt: try await keeper.store(record, under: put.capability, verification: .hashed))

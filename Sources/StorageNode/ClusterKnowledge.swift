@@ -28,6 +28,8 @@ package final class ClusterKnowledge: Sendable {
     var view: ClusterView?
     var members: [NodeID: Member] = [:]
     var sources: [Int: [NodeID]] = [:]
+    /// The newest layout that a signed request spoke of.
+    var rumouredLayout: UInt64 = 0
 
     mutating func take(_ document: Document) {
       generation = document.generation
@@ -65,6 +67,19 @@ package final class ClusterKnowledge: Sendable {
   package var view: ClusterView? { state.withLock { $0.view } }
   package var generation: UInt64 { state.withLock { $0.generation } }
   package var dataKeyEpoch: UInt32? { state.withLock { $0.dataKeyEpoch } }
+  /// 0 before the first view.
+  package var layoutVersion: UInt64 { state.withLock { $0.view?.layout.version ?? 0 } }
+  /// Nil before the first view.
+  package var partitionBits: Int? { state.withLock { $0.view?.layout.partitionBits } }
+
+  /// A request was signed under this layout; what it says is taken from the coordinator only, but soon.
+  package func heard(layoutVersion: UInt64) {
+    state.withLock { $0.rumouredLayout = max($0.rumouredLayout, layoutVersion) }
+  }
+
+  /// Somebody signs under a newer layout than this node has.
+  package var isBehind: Bool { state.withLock { $0.rumouredLayout > $0.view?.layout.version ?? .max } }
+
   package func member(_ node: NodeID) -> Member? { state.withLock { $0.members[node] } }
 
   /// How a node stands to a block under the present layout.

@@ -19,6 +19,8 @@ struct ControlCommands: Sendable {
   let copying: RecordCopying
   let keys: DataKeyring?
   let knowledge: ClusterKnowledge
+  let scrubs: ScrubService
+  let seals: PartitionSeals
   let log: Logger
 
   func handle(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
@@ -32,6 +34,8 @@ struct ControlCommands: Sendable {
       guard bytes.count == capability.size, hash == capability.block else {
         throw Problem(.hashMismatch, "The body is not the command that this URL was signed for.")
       }
+      // Before anything is answered under a newer layout, what is given up under an older one has ended, for good.
+      do { try await seals.observe(layoutVersion: capability.layoutVersion) } catch { throw ControlCommands.problem(error) }
       let command: NodeCommand
       do throws(JSONError) { command = try JSONCoding.decode(NodeCommand.self, from: bytes, limit: ControlCommands.bodyLimit) } catch {
         throw Problem(.malformed, "The command cannot be read: \(error.message)")
@@ -45,7 +49,7 @@ struct ControlCommands: Sendable {
     case .exist(let blocks):
       try check(blocks.count <= 10_000, "at most 10,000 blocks")
       return .exist(
-        present: String(decoding: disks.status(of: blocks).map { $0 == nil ? UInt8(ascii: "0") : UInt8(ascii: "1") }, as: UTF8.self))
+        present: String(decoding: disks.holds(blocks).map { $0 ? UInt8(ascii: "1") : UInt8(ascii: "0") }, as: UTF8.self))
     case .digest(let partitions, let bits):
       try check(partitions.count <= 4096, "at most 4,096 partitions")
       for partition in partitions { try checkPartition(partition, bits) }
@@ -63,11 +67,26 @@ struct ControlCommands: Sendable {
     case .verify(let blocks):
       try check(blocks.count <= 256, "at most 256 blocks")
       return .verify(outcomes: await verify(blocks))
+    case .seal(let partitions, let layoutVersion):
+      try check(partitions.count <= 4096, "at most 4,096 partitions")
+      guard let bits = knowledge.partitionBits else { throw Problem(.unavailable, "This node knows no layout yet.", retryAfter: 1) }
+      for partition in partitions { try checkPartition(partition, bits) }
+      try check(layoutVersion <= capability.layoutVersion, "no layout newer than its own")
+      do { try await seals.seal(partitions, layoutVersion: layoutVersion) } catch { throw ControlCommands.problem(error) }
+      return .sealed
+    case .retire(let partition, let bits, let blocks):
+      try check(blocks.count <= 1000, "at most 1,000 blocks")
+      try checkPartition(partition, bits)
+      try check(blocks.allSatisfy { $0.partition(bits: bits) == partition }, "blocks of one partition")
+      return .retire(retired: try await retire(blocks, of: partition, bits, capability.layoutVersion))
     case .delete(let blocks):
       try check(blocks.count <= 1000, "at most 1,000 blocks")
       return .delete(deleted: try await delete(blocks, capability))
     case .dataKey(let epoch, let requester, let publicKey):
       return try dataKey(epoch, requester, publicKey)
+    case .scrub(let action):
+      scrubs.perform(action)
+      return .done
     }
   }
 
@@ -114,6 +133,40 @@ struct ControlCommands: Sendable {
       } catch { throw Problem(error) }
     }
     return deleted
+  }
+
+  /// Gives up copies that every replica has, whatever their epoch. This node checks for itself that it is no replica: with another layout
+  /// than the command's it knows nothing about that, and does nothing.
+  private func retire(_ blocks: [BlockID], of partition: Int, _ bits: Int, _ layoutVersion: UInt64) async throws(Problem) -> Int {
+    guard let layout = knowledge.view?.layout, layout.version == layoutVersion, layout.partitionBits == bits else {
+      throw Problem(.staleLayout, "This node has another layout than \(layoutVersion).", retryAfter: 1)
+    }
+    guard !layout.replicas(ofPartition: partition).contains(node) else {
+      throw Problem(.fenced, "This node is a replica of partition \(partition) in layout \(layoutVersion).")
+    }
+    try seals.beginRetiring(partition, layoutVersion: layoutVersion)
+    defer { seals.endRetiring(layoutVersion: layoutVersion) }
+    // All at once, so that they share a sync.
+    let outcomes = await withTaskGroup(of: Result<Bool, BlockStoreError>.self) { group in
+      for block in blocks {
+        group.addTask {
+          do throws(BlockStoreError) { return .success(try await disks.delete(block, ifEpochBelow: .max)) } catch { return .failure(error) }
+        }
+      }
+      var outcomes: [Result<Bool, BlockStoreError>] = []
+      for await outcome in group { outcomes.append(outcome) }
+      return outcomes
+    }
+    var retired = 0
+    for outcome in outcomes {
+      do throws(BlockStoreError) { retired += try outcome.get() ? 1 : 0 } catch { throw Problem(error) }
+    }
+    log.info("copies that moved to other nodes were given up", ["partition": .int(partition), "blocks": .int(retired)])
+    return retired
+  }
+
+  private static func problem(_ error: any Error) -> Problem {
+    error as? Problem ?? Problem(.unavailable, "This node could not keep what it was told: \(error)", retryAfter: 1)
   }
 
   private func dataKey(_ epoch: UInt32, _ requester: NodeID, _ publicKey: String) throws(Problem) -> NodeCommandReply {

@@ -6,7 +6,8 @@ package import Platform
 /// A node's disks as one place for blocks.
 ///
 /// What must hold: a block is looked up on every disk, so a copy is found wherever it is; a new one goes to the disk that weighted
-/// rendezvous hashing names among those that take blocks, so one fenced or full disk leaves the others serving and moves nothing.
+/// rendezvous hashing names among those that take blocks, so one fenced or full disk leaves the others serving and moves nothing. What
+/// only a fenced disk has is read from it, and is not counted as held: it is to have a copy on a disk that can be trusted.
 package struct DiskSet: Sendable {
   package let disks: [any BlockStoring]
 
@@ -26,6 +27,17 @@ package struct DiskSet: Sendable {
   package func status(of blocks: [BlockID]) -> [StoredBlock?] {
     disks.count == 1 ? disks[0].status(of: blocks) : blocks.map { status(of: $0) }
   }
+
+  /// Whether each block is on a disk that can be trusted with it.
+  package func holds(_ blocks: [BlockID]) -> [Bool] {
+    let sound = sound
+    return blocks.map { block in sound.contains { $0.status(of: block) != nil } }
+  }
+
+  private var sound: [any BlockStoring] { disks.filter { $0.health().isSound } }
+
+  /// Whether a bad copy of the block is here, and no good one.
+  package func isSetAside(_ block: BlockID) -> Bool { status(of: block) == nil && disks.contains { $0.isSetAside(block) } }
 
   /// The disk that has the block.
   private func holder(of block: BlockID) -> (any BlockStoring)? {
@@ -61,7 +73,7 @@ package struct DiskSet: Sendable {
     for disk in disks {
       let health = disk.health()
       if disk.status(of: block) != nil {
-        if case .fenced = health { continue }
+        guard health.isSound else { continue }
         ranked.append((.infinity, disk))
       } else if health == .healthy {
         ranked.append((DiskSet.score(block, disk.disk, weight: Double(max(1, disk.space().capacityBytes))), disk))
@@ -81,6 +93,12 @@ package struct DiskSet: Sendable {
   /// Reads from the first disk whose copy is good.
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
     try await first(block) { disk throws(BlockStoreError) in try await disk.read(block, range: range, into: pool) }
+  }
+
+  /// What `read` would answer for the whole block, when a disk can give it from memory at once.
+  package func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload? {
+    for disk in disks { if let payload = disk.readCached(block, into: buffer) { return payload } }
+    return nil
   }
 
   package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
@@ -122,10 +140,11 @@ package struct DiskSet: Sendable {
     return raised
   }
 
-  /// Blocks of a partition in id order, each once, from `after` on.
+  /// Blocks of a partition on disks that can be trusted, in id order, each once, from `after` on.
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] {
-    if disks.count == 1 { return disks[0].blocks(inPartition: partition, bits: bits, after: after, limit: limit) }
-    let pages = disks.flatMap { $0.blocks(inPartition: partition, bits: bits, after: after, limit: limit) }.sorted { $0.id < $1.id }
+    let sound = sound
+    if sound.count == 1 { return sound[0].blocks(inPartition: partition, bits: bits, after: after, limit: limit) }
+    let pages = sound.flatMap { $0.blocks(inPartition: partition, bits: bits, after: after, limit: limit) }.sorted { $0.id < $1.id }
     var merged: [StoredBlock] = []
     for block in pages where merged.last?.id != block.id { merged.append(block) }
     return Array(merged.prefix(limit))
@@ -133,7 +152,8 @@ package struct DiskSet: Sendable {
 
   /// As if all disks were one: a block that two disks have counts once.
   package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest {
-    if disks.count == 1 { return disks[0].digest(ofPartition: partition, bits: bits) }
+    let sound = sound
+    if sound.count == 1 { return sound[0].digest(ofPartition: partition, bits: bits) }
     var digest = PartitionDigest.empty
     var after: BlockID?
     while true {

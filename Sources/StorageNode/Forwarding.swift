@@ -80,7 +80,7 @@ struct Forwarding: Sendable {
 
   static func receipts(status: Int, _ bytes: [UInt8]) -> Result<[String], ForwardFailure> {
     guard status == 201 else { return .failure(ForwardFailure(status: status, String(decoding: bytes.prefix(300), as: UTF8.self))) }
-    guard let reply = try? JSONCoding.decode(PutReply.self, from: bytes) else {
+    guard let reply = PutReply(plainJSON: bytes) ?? (try? JSONCoding.decode(PutReply.self, from: bytes)) else {
       return .failure(ForwardFailure(.refused, "its answer is not readable"))
     }
     return .success(reply.receipts)

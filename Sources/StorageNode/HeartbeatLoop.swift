@@ -3,43 +3,50 @@ internal import BlockStore
 internal import HTTPTransport
 internal import Platform
 internal import ServiceAPI
-internal import Synchronization
 
 /// Tells the coordinator each second that the node lives and how its disks do, and takes what the coordinator answers.
 ///
 /// What must hold: replies of a lower generation change nothing; a data key is durable before the node states it, and nothing is sealed
-/// before the coordinator said which epoch to use; with no coordinator in reach the node serves on with what it knows.
+/// before the coordinator said which epoch to use; with no coordinator in reach the node serves on with what it knows; with no disk that
+/// can be read it does not claim to live.
 final class HeartbeatLoop: Sendable {
   private static let firstInterval: Duration = .seconds(1)
+  private static let lookInterval: Duration = .milliseconds(100)
   private static let intervals: ClosedRange<Int> = 50...60_000
 
   private let identity: NodeIdentity
-  private let control: [any ControlPlane]
+  private let coordinators: CoordinatorTurn
   private let client: any HTTPRequesting
   private let disks: DiskSet
   private let keys: DataKeyring?
   private let knowledge: ClusterKnowledge
   private let rot: RotReports
+  private let scrubs: ScrubService
+  private let folders: [DiskID: String]
+  private let foreground: ForegroundMeter
   private let pool: BlockingPool
   private let metrics: NodeMetrics
   private let log: Logger
   private let processID: UInt64
+  private let silent = Flag()
   private let isStopping: @Sendable () -> Bool
-  /// Which coordinator answered last; the others are asked when it does not.
-  private let turn = Mutex(0)
 
   init(
-    identity: NodeIdentity, control: [any ControlPlane], client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
-    knowledge: ClusterKnowledge, rot: RotReports, pool: BlockingPool, metrics: NodeMetrics, log: Logger,
+    identity: NodeIdentity, coordinators: CoordinatorTurn, client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
+    knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], foreground: ForegroundMeter,
+    pool: BlockingPool, metrics: NodeMetrics, log: Logger,
     isStopping: @escaping @Sendable () -> Bool
   ) {
     self.identity = identity
-    self.control = control
+    self.coordinators = coordinators
     self.client = client
     self.disks = disks
     self.keys = keys
     self.knowledge = knowledge
     self.rot = rot
+    self.scrubs = scrubs
+    self.folders = folders
+    self.foreground = foreground
     self.pool = pool
     self.metrics = metrics
     self.log = log
@@ -47,11 +54,18 @@ final class HeartbeatLoop: Sendable {
     processID = UInt64.random(in: 1...UInt64.max)
   }
 
+  var isSilent: Bool { silent.isUp }
+
   /// Beats until the task is cancelled.
   func run() async {
     var interval = HeartbeatLoop.firstInterval
     var wasReached = true
     while !Task.isCancelled {
+      // A node that can read nothing is as good as dead. Silent, it is taken for out, and what it held is copied elsewhere.
+      guard disks.disks.contains(where: { $0.health().isThere }) else {
+        log.error("no disk of this node can be read any more; it falls silent")
+        return silent.raise()
+      }
       do {
         interval = try await beat()
         metrics.heartbeats("answered").increment()
@@ -62,7 +76,18 @@ final class HeartbeatLoop: Sendable {
         if wasReached { log.warning("no coordinator took a heartbeat; serving on with what is known", ["reason": .error(error)]) }
         wasReached = false
       }
-      try? await Task.sleep(for: interval)
+      await rest(interval)
+    }
+  }
+
+  /// Until the next heartbeat is due; a node that sees that the layout has moved on asks for it at once.
+  private func rest(_ interval: Duration) async {
+    var rested = Duration.zero
+    let wasBehind = knowledge.isBehind
+    while rested < interval, !Task.isCancelled, wasBehind || !knowledge.isBehind {
+      let step = min(HeartbeatLoop.lookInterval, interval - rested)
+      try? await Task.sleep(for: step)
+      rested += step
     }
   }
 
@@ -72,30 +97,15 @@ final class HeartbeatLoop: Sendable {
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
       viewRevision: knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(), processID: processID,
-      rottenBlocks: rotten)
-    let reply = try await perform(heartbeat)
+      rottenBlocks: rotten, foreground: foreground.take(), layoutVersion: knowledge.layoutVersion)
+    let reply = try await coordinators.perform(heartbeat)
     var sealing: UInt32?
     if case .use(let epoch) = reply.dataKeys { sealing = epoch }
-    try await knowledge.apply(generation: reply.generation, view: reply.view, dataKeyEpoch: sealing)
+    let view = reply.view ?? reply.update.flatMap { update in knowledge.view.flatMap { $0.updated(by: update) } }
+    try await knowledge.apply(generation: reply.generation, view: view, dataKeyEpoch: sealing)
     rot.acknowledge(rotten)
     await obey(reply.dataKeys)
     return .milliseconds(min(max(reply.intervalMilliseconds, HeartbeatLoop.intervals.lowerBound), HeartbeatLoop.intervals.upperBound))
-  }
-
-  /// Asks the coordinator that answered last, then the others.
-  private func perform<Operation: ControlOperation>(_ operation: Operation) async throws -> Operation.Response {
-    var failure: any Error = Problem(.unavailable, "The node has no coordinator to ask.")
-    let first = turn.withLock { $0 }
-    for offset in control.indices {
-      let index = (first + offset) % control.count
-      do {
-        let response = try await control[index].perform(
-          operation, context: ControlContext(requestID: RequestID.make(), node: identity.node))
-        turn.withLock { $0 = index }
-        return response
-      } catch { failure = error }
-    }
-    throw failure
   }
 
   private func reports() -> [DiskReport] {
@@ -106,10 +116,12 @@ final class HeartbeatLoop: Sendable {
         case .healthy: isStopping() ? (.readOnly, "the node is stopping") : (.healthy, nil)
         case .readOnly(let reason): (.readOnly, reason)
         case .fenced(let reason): (.fenced, reason)
+        case .failed(let reason): (.missing, reason)
         }
       return DiskReport(
         id: disk.disk, state: state, reason: reason, capacityBytes: space.capacityBytes, usedBytes: space.usedBytes,
-        blockCount: space.blockCount)
+        blockCount: space.blockCount, scrub: scrubs.report(disk.disk), folder: folders[disk.disk],
+        keyEpochs: disk.keyEpochs().map { KeyEpochBytes(epoch: $0.epoch, segments: $0.segments, bytes: $0.bytes) })
     }
   }
 
@@ -126,6 +138,7 @@ final class HeartbeatLoop: Sendable {
     do {
       switch order {
       case .use(let current):
+        keys?.use(current)
         if (current == 0) != (keys == nil) {
           log.error("the node and its cluster do not agree whether blocks are encrypted", ["cluster_epoch": .int(current)])
         }
@@ -146,7 +159,7 @@ final class HeartbeatLoop: Sendable {
   private func fetch(_ epoch: UInt32) async throws {
     guard let keys, keys.key(epoch) == nil else { return }
     let request = try DataKeyExchange.request(epoch: epoch, requester: identity.node)
-    let ticket = try await perform(
+    let ticket = try await coordinators.perform(
       ClusterOperations.GetDataKeyTicket(epoch: epoch, body: request.bodyHash, bodyBytes: request.body.count))
     let response = try await client.send(
       HTTPClientRequest(

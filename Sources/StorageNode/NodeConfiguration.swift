@@ -26,6 +26,8 @@ package struct NodeConfiguration: Sendable {
   package var keyFile: String
   /// Holds the key that wraps the data keys at rest; nil only with encryption off.
   package var masterKeyFile: String?
+  /// In its place a command that prints it, such as one that asks a key service.
+  package var masterKeyCommand: String?
   /// Base URLs of the coordinators, asked in turn.
   package var coordinators: [String]
   package var durability = Receipt.Durability.strict
@@ -37,6 +39,7 @@ package struct NodeConfiguration: Sendable {
   /// Origins whose pages may read from and write to this node by signed URL.
   package var corsOrigins: [String] = []
   package var limits = NodeLimits()
+  package var scrub = ScrubPacer.Configuration()
 
   package init(
     node: NodeID, zone: ZoneID, listenAddress: String, listenPort: Int, advertisedAddress: String, dataFolder: String,
@@ -86,9 +89,10 @@ package struct NodeLimits: Sendable, Equatable {
 extension NodeConfiguration {
   /// Every key that the file may have.
   package static let keys = [
-    "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "coordinators", "durability",
+    "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "master-key-command", "coordinators",
+    "durability",
     "encryption", "disk-bytes", "segment-bytes", "tls-certificate", "tls-key", "tls-ca", "cors-origins", "client-buffers",
-    "replica-buffers", "read-buffers", "small-buffers",
+    "replica-buffers", "read-buffers", "small-buffers", "scrub-bytes-per-second", "scrub-interval-hours",
   ]
 
   /// Reads a configuration file. Blocks.
@@ -126,12 +130,17 @@ extension NodeConfiguration {
     durability = try file.typed("durability", expected: "strict or relaxed") { Receipt.Durability(rawValue: $0) } ?? .strict
     encryption = try file.typed("encryption", expected: "on or off") { ["on": true, "off": false][$0] } ?? true
     masterKeyFile = file.string("master-key-file")
-    if encryption, masterKeyFile == nil {
+    masterKeyCommand = file.string("master-key-command")
+    if encryption, (masterKeyFile == nil) == (masterKeyCommand == nil) {
       throw ConfigurationError(
-        line: nil, message: "With encryption on, “master-key-file” has to name the file with this node's master key.")
+        line: nil,
+        message:
+          "With encryption on, either “master-key-file” names the file with this node's master key, or “master-key-command” a command.")
     }
     diskBytes = try file.size("disk-bytes")
     segmentBytes = try file.size("segment-bytes")
+    if let rate = try file.size("scrub-bytes-per-second") { scrub.fastestBytes = Double(max(64 << 10, rate)) }
+    if let hours = try file.int("scrub-interval-hours", in: 1...(20 * 24)) { scrub.passInterval = .seconds(hours * 3600) }
     corsOrigins = try file.typed("cors-origins", expected: "origins separated by commas") { NodeConfiguration.distinctList($0) } ?? []
     let (certificate, key, authority) = (file.string("tls-certificate"), file.string("tls-key"), file.string("tls-ca"))
     if let certificate, let key, let authority {

@@ -1,30 +1,63 @@
 internal import BlockModel
 internal import BlockStore
 package import Platform
+internal import ServiceAPI
 
 /// What a node counts and shows on `/metrics`.
 package struct NodeMetrics: Sendable {
   package let registry: Metrics
+  // Looked up once: finding a series by its labels takes longer than counting, and these count every request.
+  private let puts: Traffic
+  private let replicates: Traffic
+  private let gets: Traffic
+  private let records: Traffic
+  private let storedForwards: Counter
 
-  package init(_ registry: Metrics = Metrics()) { self.registry = registry }
+  /// Blocks and bytes of one operation.
+  private struct Traffic {
+    let blocks: Counter
+    let bytes: Counter
+
+    func count(_ bytes: Int) {
+      blocks.increment()
+      self.bytes.increment(by: bytes)
+    }
+  }
+
+  package init(_ registry: Metrics = Metrics()) {
+    self.registry = registry
+    func received(_ operation: CapabilityOperation) -> Traffic {
+      let labels: MetricLabels = ["operation": operation.rawValue]
+      return Traffic(
+        blocks: registry.counter("cairn_node_blocks_received_total", help: "Blocks and records let in.", labels: labels),
+        bytes: registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels))
+    }
+    func served(_ operation: CapabilityOperation) -> Traffic {
+      let labels: MetricLabels = ["operation": operation.rawValue]
+      return Traffic(
+        blocks: registry.counter("cairn_node_blocks_served_total", help: "Blocks and records served.", labels: labels),
+        bytes: registry.counter("cairn_node_served_bytes_total", help: "Bytes of blocks and records served.", labels: labels))
+    }
+    (puts, replicates, gets, records) = (received(.put), received(.replicate), served(.get), served(.record))
+    storedForwards = NodeMetrics.forwards("stored", registry)
+  }
 
   /// Blocks and records that were let in, batched ones included.
   func received(_ put: AdmittedPut) {
-    let labels: MetricLabels = ["operation": put.capability.operation.rawValue]
-    registry.counter("cairn_node_blocks_received_total", help: "Blocks and records let in.", labels: labels).increment()
-    registry.counter("cairn_node_received_bytes_total", help: "Bytes of blocks and records let in.", labels: labels).increment(
-      by: put.bodyBytes)
+    let traffic = put.capability.operation == .put ? puts : replicates
+    traffic.count(put.bodyBytes)
   }
 
-  /// Blocks and records that were read from disk to be sent.
+  /// Blocks (`get`) and records (`record`) that were read from disk to be sent.
   func served(_ operation: String, bytes: Int) {
-    let labels: MetricLabels = ["operation": operation]
-    registry.counter("cairn_node_blocks_served_total", help: "Blocks and records served.", labels: labels).increment()
-    registry.counter("cairn_node_served_bytes_total", help: "Bytes of blocks and records served.", labels: labels).increment(by: bytes)
+    let traffic = operation == "record" ? records : gets
+    traffic.count(bytes)
   }
 
   /// Records sent to replicas: `stored`, or why not.
-  func forwards(_ outcome: String) -> Counter {
+  func forwards(_ outcome: String) -> Counter { outcome == "stored" ? storedForwards : NodeMetrics.forwards(outcome, registry) }
+
+  private static func forwards(_ outcome: String, _ registry: Metrics) -> Counter {
     registry.counter("cairn_node_forwards_total", help: "Records sent to other nodes, by outcome.", labels: ["outcome": outcome])
   }
 
@@ -39,6 +72,32 @@ package struct NodeMetrics: Sendable {
 
   var rottenCopies: Counter {
     registry.counter("cairn_node_rotten_copies_total", help: "Copies whose check failed.")
+  }
+
+  /// Reads of bad copies that were answered by fetching a good one: what came of it.
+  func mendedReads(_ outcome: String) -> Counter {
+    registry.counter("cairn_node_mended_reads_total", help: "Reads of bad copies, by what came of them.", labels: ["outcome": outcome])
+  }
+
+  /// Copies that the scrub read back.
+  func scrubbed(_ disk: DiskID, copies: Int, bytes: Int) {
+    let labels: MetricLabels = ["disk": disk.hex]
+    registry.counter("cairn_node_scrubbed_copies_total", help: "Copies that the scrub read back.", labels: labels).increment(by: copies)
+    registry.counter("cairn_node_scrubbed_bytes_total", help: "Bytes that the scrub read back.", labels: labels).increment(by: bytes)
+  }
+
+  func watch(_ scrub: DiskScrub) {
+    let labels: MetricLabels = ["disk": scrub.disk.disk.hex]
+    registry.gauge("cairn_node_scrub_left_bytes", help: "Bytes that the walk over all copies has before it.", labels: labels) {
+      Double(scrub.report?.passLeftBytes ?? 0)
+    }
+    registry.gauge("cairn_node_scrub_fresh_bytes", help: "Bytes that came and were not read back yet.", labels: labels) {
+      Double(scrub.report?.freshBytes ?? 0)
+    }
+    registry.gauge("cairn_node_scrub_finished_seconds", help: "When a walk last ended, in seconds since 1970; 0 for never.", labels: labels)
+    {
+      Double(scrub.report?.lastFinished?.seconds ?? 0)
+    }
   }
 
   /// Registers what is read when the metrics are asked for.

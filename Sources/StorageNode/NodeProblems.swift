@@ -15,7 +15,7 @@ extension Problem {
     }
   }
 
-  /// For the client's side; a copy that is rotten is not here as far as clients go, so that they take the next replica.
+  /// For the other side. A copy that is bad is not here as far as other nodes go.
   init(_ error: BlockStoreError) {
     switch error.code {
     case .notFound: self.init(.notFound, "This node does not have the block; take another replica.")
@@ -23,7 +23,7 @@ extension Problem {
     case .full: self.init(.full, "This node has no room for the block; ask for a URL at another node.")
     case .busy: self.init(.busy, "This node is busy; try again.", retryAfter: 1)
     case .malformed: self.init(.malformed, error.message)
-    case .fenced, .closed, .io, .locked, .wrongCluster, .newerFormat, .wrongKey:
+    case .fenced, .closed, .io, .unreadable, .locked, .wrongCluster, .wrongNode, .newerFormat, .wrongKey:
       self.init(.unavailable, "This node cannot serve the block now: \(error.message)", retryAfter: 5)
     }
   }
@@ -37,6 +37,9 @@ extension Problem {
     }
   }
 
+  /// For a client whose read met a bad copy, when no good one could be fetched in its place.
+  static let badCopy = Problem(
+    .unavailable, "This node's copy of the block fails its check and no other could be fetched now; take another replica.", retryAfter: 5)
   static let noBuffer = Problem(.busy, "Too many uploads are under way on this node; try again.", retryAfter: 1)
   static let stopping = Problem(.unavailable, "The node is stopping; take another replica.", retryAfter: 5)
 }
@@ -46,6 +49,15 @@ extension HTTPResponse {
     var headers: HTTPHeaders = [:]
     if let seconds = problem.retryAfter { headers["Retry-After"] = String(seconds) }
     self = .problem(status: problem.status, type: problem.type, title: problem.title, detail: problem.detail, headers: headers)
+  }
+
+  /// The answer to a PUT.
+  init(stored reply: PutReply) {
+    if let bytes = reply.plainJSON {
+      self.init(status: 201, headers: ["Content-Type": "application/json"], body: .bytes(bytes))
+    } else {
+      self.init(status: 201, json: reply)
+    }
   }
 
   /// A JSON document.

@@ -41,9 +41,24 @@ struct RecordCopying: Sendable {
     }
   }
 
+  /// A copy that only a fenced disk of this node has goes to another of its disks without the network; nil when that did not do.
+  private func moveFromFenced(_ item: CopyItem, _ gcEpoch: UInt64, _ requestID: String) async -> CopyOutcome? {
+    do throws(BlockStoreError) {
+      guard let stored = disks.status(of: item.block), stored.plainBytes == item.size else { return nil }
+      var record = try await disks.readRecord(item.block, into: pools.replica.pool(storedBytes: stored.storedBytes))
+      record.gcEpoch = max(gcEpoch, stored.gcEpoch)
+      return try await disks.append(record).outcome.wasNew ? .copied : .present
+    } catch {
+      log.request(requestID).warning(
+        "a block could not be moved off a fenced disk", ["block": .string(item.block.hex), "reason": .string(error.message)])
+      return error.code == .full ? .full : nil
+    }
+  }
+
   private func copy(_ item: CopyItem, _ gcEpoch: UInt64, _ requestID: String) async -> CopyOutcome {
     guard (0...Limits.blockBytes).contains(item.size) else { return .failed }
-    if disks.status(of: item.block) != nil { return .present }
+    if disks.holds([item.block]) == [true] { return .present }
+    if disks.status(of: item.block) != nil, let outcome = await moveFromFenced(item, gcEpoch, requestID) { return outcome }
     var worst = CopyOutcome.sourceMissing
     for source in item.sources {
       do {
@@ -82,7 +97,8 @@ struct RecordCopying: Sendable {
     let record = try verifier.finish(gcEpoch: gcEpoch)
     guard record.header.plainBytes == item.size else { throw BlockStoreError(.malformed, "The record is of a block of another size.") }
     try await checkHash(record)
-    return record
+    // What comes in anew comes under the current data key, so that old ones can be retired.
+    return try RecordRewrap.rewrap(record, keys: keys)
   }
 
   /// Opens a copy of the record, because opening overwrites it. A read buffer and then a decoder's are waited for, in this order.

@@ -18,6 +18,8 @@ final class RecordCourier: Sendable {
   /// Bytes that one request carries at most.
   private static let loadBytes = 1 << 20
   private static let loadParcels = 256
+  /// Bytes of an answer with one receipt or one problem, at most.
+  private static let receiptsBytes = 16 << 10
   /// Requests to one node at once.
   private static let tours = 2
 
@@ -33,6 +35,13 @@ final class RecordCourier: Sendable {
   private struct Line {
     var waiting: [Parcel] = []
     var underWay = 0
+
+    /// Takes a free tour for a record that nobody waits before; false when it has to wait in line.
+    mutating func begin() -> Bool {
+      guard underWay < RecordCourier.tours, waiting.isEmpty else { return false }
+      underWay += 1
+      return true
+    }
 
     /// The next load, nil when nothing waits or enough is under way.
     mutating func load() -> [Parcel]? {
@@ -64,7 +73,12 @@ final class RecordCourier: Sendable {
   func send(
     _ record: OutgoingRecord, target: String, to address: String, node: NodeID, requestID: String
   ) async -> Result<[String], ForwardFailure> {
-    await withCheckedContinuation { done in
+    if lines.withLock({ $0[node, default: Line()].begin() }) {
+      let answer = await single(record, target, requestID, address)
+      if let load = endTour(to: node) { Task { await carry(load, to: address, node: node) } }
+      return answer
+    }
+    return await withCheckedContinuation { done in
       let parcel = Parcel(record: record, target: target, requestID: requestID, done: done)
       let load = lines.withLock { lines in
         lines[node, default: Line()].waiting.append(parcel)
@@ -79,25 +93,33 @@ final class RecordCourier: Sendable {
     var load: [Parcel]? = first
     while let parcels = load {
       if parcels.count == 1 {
-        parcels[0].done.resume(returning: await single(parcels[0], address))
+        let parcel = parcels[0]
+        parcel.done.resume(returning: await single(parcel.record, parcel.target, parcel.requestID, address))
       } else {
         await together(parcels, address)
       }
-      load = lines.withLock { lines in
-        var line = lines[node, default: Line()]
-        line.underWay -= 1
-        let next = line.load()
-        lines[node] = line.underWay == 0 && line.waiting.isEmpty ? nil : line
-        return next
-      }
+      load = endTour(to: node)
     }
   }
 
-  private func single(_ parcel: Parcel, _ address: String) async -> Result<[String], ForwardFailure> {
+  /// Gives a tour back, or keeps it for the load that waits.
+  private func endTour(to node: NodeID) -> [Parcel]? {
+    lines.withLock { lines in
+      var line = lines[node, default: Line()]
+      line.underWay -= 1
+      let next = line.load()
+      lines[node] = line.underWay == 0 && line.waiting.isEmpty ? nil : line
+      return next
+    }
+  }
+
+  private func single(
+    _ record: OutgoingRecord, _ target: String, _ requestID: String, _ address: String
+  ) async -> Result<[String], ForwardFailure> {
     let request = HTTPClientRequest(
-      method: .put, url: address + parcel.target,
-      headers: ["X-Request-Id": parcel.requestID, "Content-Type": "application/vnd.cairn.record"], body: .buffer(parcel.record.open()),
-      deadline: limits.forwardDeadline, connectTimeout: limits.forwardConnectTimeout, stallTimeout: nil, responseLimit: 64 << 10)
+      method: .put, url: address + target, headers: ["X-Request-Id": requestID, "Content-Type": "application/vnd.cairn.record"],
+      body: .buffer(record.open()), deadline: limits.forwardDeadline, connectTimeout: limits.forwardConnectTimeout, stallTimeout: nil,
+      responseLimit: RecordCourier.receiptsBytes)
     do throws(HTTPClientError) {
       let response = try await client.send(request)
       return Forwarding.receipts(status: response.status, response.bytes)

@@ -52,7 +52,9 @@ struct ReplicaIntake: Sendable {
     do { return try await pool.acquire(patience: limits.replicaPatience) } catch { throw .noBuffer }
   }
 
-  private func keep(_ record: SealedRecord, _ put: AdmittedPut) async throws(Problem) -> [String] {
+  private func keep(_ received: SealedRecord, _ put: AdmittedPut) async throws(Problem) -> [String] {
+    let record: SealedRecord
+    do throws(BlockStoreError) { record = try RecordRewrap.rewrap(received, keys: keys) } catch { throw Problem(error) }
     guard record.header.plainBytes == put.capability.size else {
       throw Problem(.conflict, "The record is of a block of \(record.header.plainBytes) bytes, the URL for \(put.capability.size).")
     }

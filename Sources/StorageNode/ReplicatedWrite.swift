@@ -22,19 +22,22 @@ final class ReplicatedWrite: Sendable {
     var receipts: [NodeID: String] = [:]
     var outcome: Outcome?
     var waiter: CheckedContinuation<Outcome, Never>?
-    var timer: Task<Void, Never>?
+    /// When the quorum wants to be asked again.
+    var wakeAt = MonotonicTime.distantFuture
   }
 
   private let own: NodeID
   private let record: OutgoingRecord
   private let time: any TimeSource
+  private let clock: WriteClock
   private let send: Send
   private let state: Mutex<State>
 
-  init(own: NodeID, quorum: WriteQuorum, record: OutgoingRecord, time: any TimeSource, send: @escaping Send) {
+  init(own: NodeID, quorum: WriteQuorum, record: OutgoingRecord, time: any TimeSource, clock: WriteClock, send: @escaping Send) {
     self.own = own
     self.record = record
     self.time = time
+    self.clock = clock
     self.send = send
     state = Mutex(State(quorum: quorum))
   }
@@ -88,21 +91,24 @@ final class ReplicatedWrite: Sendable {
 
   private func step(_ event: WriteQuorum.Event) {
     let now = time.monotonic()
-    for effect in state.withLock({ $0.quorum.step(event, now: now) }) { perform(effect) }
-    if case .aborted = event { cancelTimer() }
-  }
-
-  private func perform(_ effect: WriteQuorum.Effect) {
-    switch effect {
-    case .forward(let node, _): Task { await forward(to: node) }
-    case .wake(let moment): wake(at: moment)
-    case .succeed(let copies):
-      let receipts = state.withLock { state in copies.compactMap { state.receipts[$0] } }
-      decide(.stored(receipts: receipts))
-    case .fail(let failure):
-      record.abort()
-      decide(.failed(failure))
+    let effects = state.withLock { $0.quorum.step(event, now: now) }
+    var forwards: [NodeID] = []
+    for effect in effects {
+      switch effect {
+      case .forward(let node, _): forwards.append(node)
+      case .wake(let moment): wake(at: moment)
+      case .succeed(let copies):
+        let receipts = state.withLock { state in copies.compactMap { state.receipts[$0] } }
+        decide(.stored(receipts: receipts))
+      case .fail(let failure):
+        record.abort()
+        decide(.failed(failure))
+      }
     }
+    // Last, because a forward that fails at once is the next event. It begins on this thread: until it waits for the network it only
+    // writes a request, and handing that to another thread would take longer.
+    for node in forwards { Task.immediate { await forward(to: node) } }
+    if case .aborted = event { clock.remove(self) }
   }
 
   private func forward(to node: NodeID) async {
@@ -115,22 +121,25 @@ final class ReplicatedWrite: Sendable {
     }
   }
 
-  /// One timer at a time: a later wish takes the place of an earlier one. It does not keep the buffer.
+  /// A later wish takes the place of an earlier one.
   private func wake(at moment: MonotonicTime) {
-    let delay = moment - time.monotonic()
-    let timer = Task { [weak self] in
-      try? await Task.sleep(for: max(delay, .zero))
-      if !Task.isCancelled { self?.step(.timer) }
+    let isDecided = state.withLock { state in
+      state.wakeAt = moment
+      return state.outcome != nil
     }
-    let previous = state.withLock { state -> Task<Void, Never>? in
-      if state.outcome != nil { return timer }
-      defer { state.timer = timer }
-      return state.timer
-    }
-    previous?.cancel()
+    if !isDecided { clock.add(self) }
   }
 
-  private func cancelTimer() { state.withLock { $0.timer.take() }?.cancel() }
+  /// The clock's call: asks the quorum again when it is time.
+  func look() {
+    let now = time.monotonic()
+    let isDue = state.withLock { state in
+      guard state.outcome == nil, state.wakeAt <= now else { return false }
+      state.wakeAt = .distantFuture
+      return true
+    }
+    if isDue { step(.timer) }
+  }
 
   private func decide(_ outcome: Outcome) {
     let waiter = state.withLock { state -> CheckedContinuation<Outcome, Never>? in
@@ -138,7 +147,7 @@ final class ReplicatedWrite: Sendable {
       state.outcome = outcome
       return state.waiter.take()
     }
+    clock.remove(self)
     waiter?.resume(returning: outcome)
-    cancelTimer()
   }
 }

@@ -14,7 +14,7 @@ extension StorageNode {
     router.add(
       .post, "/v1/control/{hash}", maxBodyBytes: ControlCommands.bodyLimit,
       gate: gate { head throws(Problem) in
-        _ = try node.admission.capability(block: head.parameters["hash"] ?? "", query: head.query, operations: [.control])
+        _ = try node.admission.capability(of: head, operations: [.control])
       }
     ) { head, body in await commands.handle(head, body) }
     router.add(.get, "/healthz") { _, _ in
@@ -35,15 +35,31 @@ extension StorageNode {
     let path = "/v1/blocks/{id}"
     // The longest body is a record; what a client's block may have at most is for the gate to say, in words of its own.
     let longest = RecordLayout.wireRange(storedBytes: Limits.blockBytes).count
-    router.add(.put, path, maxBodyBytes: longest, gate: gate { head throws(Problem) in _ = try admission.put(head) }) { head, body in
-      do throws(Problem) {
+    router.add(
+      .put, path, maxBodyBytes: longest,
+      gate: gate { head throws(Problem) in
         let put = try admission.put(head)
+        head.admission = put
+        // Hashing and sealing one frame takes some tens of microseconds, as long as handing the request to another thread.
+        head.startsAtOnce = put.capability.size <= Limits.frameBytes
+      }
+    ) { head, body in
+      do throws(Problem) {
+        let put = if let admitted = head.admission as? AdmittedPut { admitted } else { try admission.put(head) }
         metrics.received(put)
-        let receipts = put.capability.operation == .put ? try await upload.receive(put, body) : try await replica.receive(put, body)
-        return HTTPResponse(status: 201, json: PutReply(receipts: receipts))
+        let receipts = try await admission.writing(put.capability) { () async throws(Problem) in
+          put.capability.operation == .put ? try await upload.receive(put, body) : try await replica.receive(put, body)
+        }
+        return HTTPResponse(stored: PutReply(receipts: receipts))
       } catch { return HTTPResponse(error) }
     }
-    router.add(.get, path) { head, _ in await reading.get(head) }
+    let (foreground, time) = (foreground, time)
+    router.add(.get, path, inline: reading.getCached) { head, _ in
+      let began = time.monotonic()
+      let response = await reading.get(head)
+      foreground.note(time.monotonic() - began)
+      return response.status == 404 ? admission.movedAway(head).map { HTTPResponse($0) } ?? response : response
+    }
     router.add(.delete, path) { _, _ in
       HTTPResponse(
         Problem(.forbidden, "Blocks are deleted by the coordinator alone, by a command; delete the files that use them instead."))
@@ -59,10 +75,10 @@ extension StorageNode {
   }
 
   /// A check of the head that refuses by throwing.
-  private func gate(_ check: @escaping @Sendable (HTTPRequestHead) throws(Problem) -> Void) -> HTTPGate {
+  private func gate(_ check: @escaping @Sendable (inout HTTPRequestHead) throws(Problem) -> Void) -> HTTPGate {
     { head in
       do throws(Problem) {
-        try check(head)
+        try check(&head)
         return nil
       } catch { return HTTPResponse(error) }
     }

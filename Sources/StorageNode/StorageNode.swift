@@ -24,6 +24,7 @@ package final class StorageNode: Sendable {
     package var dataKeys: DataKeyring?
     package var disks: [any BlockStoring]
     package var knowledge: ClusterKnowledge
+    package var seals: PartitionSeals
     package var client: any HTTPRequesting
     /// The coordinators, asked in turn.
     package var control: [any ControlPlane]
@@ -31,10 +32,14 @@ package final class StorageNode: Sendable {
     package var time: any TimeSource
     package var metrics: NodeMetrics
     package var log: Logger
+    package var scrub = ScrubPacer.Configuration()
+    /// Where each disk is, for those who look after the cluster.
+    package var diskFolders: [DiskID: String] = [:]
 
     package init(
       node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
-      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, client: any HTTPRequesting,
+      keys: NodeKeys, dataKeys: DataKeyring?, disks: [any BlockStoring], knowledge: ClusterKnowledge, seals: PartitionSeals,
+      client: any HTTPRequesting,
       control: [any ControlPlane], pool: BlockingPool, time: any TimeSource, metrics: NodeMetrics, log: Logger
     ) {
       self.node = node
@@ -47,6 +52,7 @@ package final class StorageNode: Sendable {
       self.dataKeys = dataKeys
       self.disks = disks
       self.knowledge = knowledge
+      self.seals = seals
       self.client = client
       self.control = control
       self.pool = pool
@@ -66,8 +72,11 @@ package final class StorageNode: Sendable {
   let reading: BlockReading
   let batches: BatchRoutes
   let commands: ControlCommands
+  let foreground = ForegroundMeter()
+  let time: any TimeSource
   let log: Logger
   private let heartbeats: HeartbeatLoop
+  private let scrubs: ScrubService
   private let beating = Mutex<Task<Void, Never>?>(nil)
   private let stopping: Flag
 
@@ -76,14 +85,17 @@ package final class StorageNode: Sendable {
     let (disks, pools) = (DiskSet(parts.disks), BufferPools(parts.limits))
     let (knowledge, metrics, log) = (parts.knowledge, parts.metrics, parts.log)
     let (dataKeys, keys) = (parts.dataKeys, parts.keys)
+    if let epoch = knowledge.dataKeyEpoch { dataKeys?.use(epoch) }
     self.stopping = stopping
+    time = parts.time
     self.disks = disks
     self.pools = pools
     self.knowledge = knowledge
     self.metrics = metrics
     self.log = log
     admission = Admission(
-      node: parts.node, verifier: CapabilityVerifier(keys: keys), knowledge: knowledge, disks: disks, time: parts.time,
+      node: parts.node, verifier: CapabilityVerifier(keys: keys), knowledge: knowledge, disks: disks, seals: parts.seals,
+      time: parts.time,
       isReady: { StorageNode.canSeal(knowledge, dataKeys) }, isStopping: { stopping.isUp })
     let keeper = CopyKeeper(
       node: parts.node, cluster: keys.cluster, disks: disks, signer: ReceiptSigner(keys: keys), durability: parts.durability)
@@ -92,18 +104,25 @@ package final class StorageNode: Sendable {
       metrics: metrics, log: log)
     upload = BlockUpload(
       node: parts.node, zone: parts.zone, pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, knowledge: knowledge,
-      forwarding: forwarding, time: parts.time, log: log)
+      forwarding: forwarding, foreground: foreground, time: parts.time, log: log)
     replica = ReplicaIntake(pools: pools, limits: parts.limits, keys: dataKeys, keeper: keeper, log: log)
-    reading = BlockReading(admission: admission, disks: disks, pools: pools, rot: rot, metrics: metrics, log: log)
-    batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
+    let scrubs = ScrubService(disks, rot: rot, metrics: metrics, time: parts.time, log: log, configuration: parts.scrub)
+    self.scrubs = scrubs
+    let coordinators = CoordinatorTurn(parts.control, node: parts.node)
     let copying = RecordCopying(
       client: parts.client, disks: disks, pools: pools, limits: parts.limits, keys: dataKeys, metrics: metrics, log: log)
+    let mending = ReadMending(coordinators: coordinators, copying: copying, knowledge: knowledge, metrics: metrics, log: log)
+    reading = BlockReading(
+      admission: admission, disks: disks, pools: pools, rot: rot, mending: mending, time: parts.time, metrics: metrics, log: log
+    ) { scrubs.noteRead($0) }
+    batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
     commands = ControlCommands(
-      node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge, log: log)
+      node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge,
+      scrubs: scrubs, seals: parts.seals, log: log)
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
-      control: parts.control, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, pool: parts.pool,
-      metrics: metrics, log: log, isStopping: { stopping.isUp })
+      coordinators: coordinators, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, scrubs: scrubs,
+      folders: parts.diskFolders, foreground: foreground, pool: parts.pool, metrics: metrics, log: log, isStopping: { stopping.isUp })
     metrics.watch(pools, disks)
   }
 
@@ -123,10 +142,23 @@ package final class StorageNode: Sendable {
     return nil
   }
 
-  /// Starts the heartbeats.
+  /// Starts the heartbeats and the scrub.
   package func start() {
+    scrubs.start()
     beating.withLock { $0 = Task { [heartbeats] in await heartbeats.run() } }
   }
+
+  /// Starts the scrub alone; for tests.
+  package func startScrub() { scrubs.start() }
+
+  /// As the coordinator's command does; for tests.
+  package func copyRecords(_ items: [CopyItem]) async -> [CopyOutcome] { await commands.copying.copy(items, gcEpoch: 1, requestID: "test") }
+
+  /// Whether no heartbeats are sent any more, because no disk can be read.
+  package var isSilent: Bool { heartbeats.isSilent }
+
+  /// As the coordinator's command does; for tests.
+  package func performScrub(_ action: ScrubAction) { scrubs.perform(action) }
 
   /// Sends one heartbeat now and carries out what it answers; for tests and for the first one.
   package func beat() async throws { _ = try await heartbeats.beat() }
@@ -140,6 +172,7 @@ package final class StorageNode: Sendable {
     let task = beating.withLock { $0.take() }
     task?.cancel()
     await task?.value
+    await scrubs.stop()
     await disks.close()
   }
 }

@@ -1,3 +1,4 @@
+import BlockModel
 import BlockStore
 import Platform
 import Testing
@@ -30,8 +31,22 @@ import Testing
       try again.changeMaster(to: master(2))
       #expect(try DataKeyring.open(path: path, master: master(2)).epochs == [1, 2])
       let raw = try #require(try AtomicFile.read(path, limit: 4096))
-      #expect(!String(decoding: raw, as: UTF8.self).contains(Hex.encode(key.exposed)))
+      #expect(!String(decoding: raw, as: UTF8.self).contains(HexDigits.encode(key.exposed)))
     }
+  }
+
+  @Test("new records come under the epoch that was named, and under the highest before any was")
+  func named() throws {
+    let ring = Fixtures.ring(1, 2)
+    #expect(ring.current?.epoch == 2)
+    ring.use(1)
+    #expect(ring.current?.epoch == 1)
+    try ring.add(epoch: 3, key: SecretBytes(randomCount: 32))
+    #expect(try ring.current?.epoch == 1 && Fixtures.record([1, 2], keys: ring).header.keyEpoch == 1)
+    ring.use(9)
+    #expect(ring.current?.epoch == 1, "a key that is not here cannot be used")
+    ring.use(3)
+    #expect(try Fixtures.record([1, 2], keys: ring).header.keyEpoch == 3)
   }
 
   @Test("an epoch never means two keys")

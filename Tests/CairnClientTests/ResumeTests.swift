@@ -113,6 +113,35 @@ extension ClientTests {
       }
     }
 
+    @Test("journals and part files that nobody came back for in two weeks go; young ones and ones in use stay")
+    func sweep() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        try await cluster.client().upload(try cluster.write("source", random.bytes(Self.blocks * Limits.blockBytes)), to: "/large")
+        cluster.replicate()
+        try await downloadPartly(cluster, to: cluster.folder.path("copy"))
+        for node in cluster.nodes { node.fault.withLock { $0 = { _, _ in nil } } }
+        let folder = cluster.folder.path("state/downloads")
+        let journal = folder + "/" + (try #require(try Directory.list(folder).first))
+        func partFiles() throws -> Int { try Directory.list(cluster.folder.path).count { $0.contains(".cairn-part-") } }
+        // Another file's transfer by a fresh client, which looks round once.
+        func transfer() async throws { try await cluster.client().upload(cluster.folder.path("source"), to: "/other") }
+        try await transfer()
+        #expect(try partFiles() == 1, "it is young")
+        let old = SystemTime().wall() - .seconds(15 * 24 * 3600)
+        do {
+          let file = try File(journal, [.read, .write])
+          try file.setModified(nanoseconds: old.microseconds * 1000)
+          #expect(try file.lockExclusive())
+          try await transfer()
+          #expect(try partFiles() == 1, "somebody has it")
+        }
+        try await transfer()
+        #expect(try partFiles() == 0)
+        #expect(try Directory.attributes(journal) == nil)
+      }
+    }
+
     @Test("a damaged journal costs time and nothing else")
     func damagedJournal() async throws {
       try await withCluster { cluster in
@@ -133,6 +162,26 @@ extension ClientTests {
       }
     }
 
+    /// Downloads five blocks of `/large`, then stops without a word.
+    private func downloadPartly(_ cluster: TestCluster, to copy: String) async throws {
+      let served = Mutex(0)
+      for node in cluster.nodes {
+        node.fault.withLock {
+          $0 = { isPut, _ in
+            served.withLock { served in
+              served += 1
+              return served > 5 ? .stall(.seconds(60)) : nil
+            }
+          }
+        }
+      }
+      let client = try cluster.client(parallel: 2)
+      let task = Task { try await client.download("/large", to: copy) }
+      try await eventually { try self.done(cluster) >= 5 && client.buffersLent == client.bufferLimit }
+      task.cancel()
+      _ = await task.result
+    }
+
     @Test("a download goes on and asks for no block twice")
     func download() async throws {
       try await withCluster { cluster in
@@ -140,23 +189,8 @@ extension ClientTests {
         let bytes = random.bytes(Self.blocks * Limits.blockBytes + 1)
         try await cluster.client().upload(try cluster.write("source", bytes), to: "/large")
         cluster.replicate()
-        let served = Mutex(0)
-        for node in cluster.nodes {
-          node.fault.withLock {
-            $0 = { isPut, _ in
-              served.withLock { served in
-                served += 1
-                return served > 5 ? .stall(.seconds(60)) : nil
-              }
-            }
-          }
-        }
         let copy = cluster.folder.path("copy")
-        let client = try cluster.client(parallel: 2)
-        let task = Task { try await client.download("/large", to: copy) }
-        try await eventually { try self.done(cluster) >= 5 && client.buffersLent == client.bufferLimit }
-        task.cancel()
-        _ = await task.result
+        try await downloadPartly(cluster, to: copy)
         #expect(try cluster.read(copy) == nil)
         let done = try self.done(cluster)
         var asked: [BlockID: Int] = [:]

@@ -78,6 +78,19 @@ import Testing
     #expect(detector.step(.restored(node(0)), now: .seconds(801)) == [.brakeReleased])
   }
 
+  @Test("an operator who says that silent nodes are down indeed releases the brake, for a time")
+  func released() {
+    var detector = detector()
+    _ = run(&detector, from: 1, to: 100, silent: [0, 1, 2, 3])
+    #expect(detector.isBraked)
+    #expect(detector.step(.releaseBrake(until: .seconds(900)), now: .seconds(101)) == [.brakeReleased])
+    let log = run(&detector, from: 102, to: 700, silent: [0, 1, 2, 3])
+    #expect(log.map(\.effect).filter { if case .declaredOut = $0 { true } else { false } }.count == 4)
+    let later = run(&detector, from: 701, to: 901, silent: [0, 1, 2, 3])
+    #expect(later.map(\.effect) == [.brakeEngaged(down: 4, limit: 2)], "when its time is over, the detector doubts itself again")
+    #expect(detector.step(.releaseBrake(until: nil), now: .seconds(902)).isEmpty && detector.isBraked)
+  }
+
   @Test("an observer that stood still blames nobody for its own silence")
   func stall() {
     var detector = detector()

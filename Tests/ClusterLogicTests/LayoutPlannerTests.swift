@@ -103,6 +103,75 @@ import Testing
     #expect(plan.moves.allSatisfy { $0.to.count == 1 })
   }
 
+  private static func isSpread(_ layout: Layout, regions: [RegionID]) -> Bool {
+    let width = layout.replicasPerPartition
+    return (0..<layout.partitionCount).allSatisfy { partition in
+      let counts = regions.map { region in layout.replicas(ofPartition: partition).count { layout.node($0)!.region == region } }
+      return counts.max()! <= (width + regions.count - 1) / regions.count && counts.min()! >= width / regions.count
+    }
+  }
+
+  @Test(
+    "replicas spread over regions first, then over the zones within", arguments: [(2, 3, 3), (3, 2, 3), (2, 2, 4), (4, 2, 3), (2, 1, 3)])
+  func regions(regionCount: Int, zonesEach: Int, replicas: Int) throws {
+    let regions = (0..<regionCount).map { RegionID("r-\($0)")! }
+    var list = (0..<(regionCount * zonesEach * 3)).map { number in
+      let zoneNumber = number % (regionCount * zonesEach)
+      return LayoutNode(id: node(number), zone: zone(zoneNumber), region: regions[zoneNumber % regionCount], weight: 1)
+    }
+    let plan = try Self.fresh(list, bits: 10, replicas: replicas)
+    #expect(Self.isSpread(plan.layout, regions: regions))
+    for load in plan.loads { #expect(Double(load.after) <= load.fairShare.rounded(.up) + 1e-6) }
+    for partition in 0..<plan.layout.partitionCount where zonesEach * regionCount >= replicas && zonesEach >= 2 {
+      #expect(Set(plan.layout.replicas(ofPartition: partition).map { plan.layout.node($0)!.zone }).count == replicas)
+    }
+    list.remove(at: 1)
+    list.append(LayoutNode(id: node(99), zone: zone(0), region: regions[0], weight: 2))
+    let next = try LayoutPlanner.plan(previous: plan.layout, nodes: list)
+    #expect(Self.isSpread(next.layout, regions: regions))
+    #expect(next.loads.allSatisfy { Double($0.after) <= max($0.fairShare * 1.05, $0.fairShare.rounded(.up)) + 1e-6 })
+  }
+
+  @Test("a region that fails alone leaves a copy of everything; one of a single node takes its share whatever that is")
+  func unequalRegions() throws {
+    let (small, large) = (RegionID("small")!, RegionID("large")!)
+    let list = (0..<7).map { number in
+      LayoutNode(id: node(number), zone: zone(number), region: number == 0 ? small : large, weight: 1)
+    }
+    let plan = try Self.fresh(list, bits: 8)
+    #expect(plan.loads[0].after == 256 && plan.loads.dropFirst().allSatisfy { (84...86).contains($0.after) })
+    #expect(throws: LayoutPlanner.Failure.zoneInTwoRegions(zone(1))) {
+      try LayoutPlanner.plan(previous: plan.layout, nodes: [list[1], LayoutNode(id: node(9), zone: zone(1), weight: 1)])
+    }
+  }
+
+  @Test("weights from 0.1 to 20 share as they should where a fair split exists", arguments: UInt64(1)...10)
+  func weights(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    // In each of six zones the same weights, so that no zone and no node needs more than one replica of each partition.
+    let weights = (0..<4).map { _ in Double(Int.random(in: 1...200, using: &random)) / 10 }
+    let list = Self.nodes(24, zones: 6) { weights[$0 / 6] }
+    let plan = try Self.fresh(list)
+    Self.check(plan, balance: 1.05, "weights \(weights)")
+    for (node, load) in zip(list, plan.loads) {
+      let fair = 4096 * 3 * node.weight / list.reduce(0) { $0 + $1.weight }
+      if fair <= 4096 { #expect(Double(load.after) <= max(1.05 * fair, fair.rounded(.up)), "weights \(weights)") }
+    }
+  }
+
+  @Test(
+    "one node per zone, and zones of unequal size where a fair split exists", arguments: [[1, 1, 1, 1], [2, 3, 3, 4], [4, 5, 6, 3, 6]])
+  func zoneSizes(sizes: [Int]) throws {
+    var list: [LayoutNode] = []
+    for (number, size) in sizes.enumerated() {
+      for _ in 0..<size { list.append(LayoutNode(id: node(list.count), zone: zone(number), weight: 1)) }
+    }
+    let plan = try Self.fresh(list)
+    let fair = Double(4096 * 3) / Double(list.count)
+    #expect(sizes.max()! * 3 <= list.count, "a zone holds one replica of each partition at most")
+    for load in plan.loads { #expect(Double(load.after) <= 1.05 * fair, "sizes \(sizes): \(load)") }
+  }
+
   @Test("the same nodes again move nothing")
   func stable() throws {
     let before = try Self.fresh(Self.nodes(11, zones: 3)).layout

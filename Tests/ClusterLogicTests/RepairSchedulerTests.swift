@@ -34,6 +34,19 @@ import Testing
     #expect(cluster.copiedItems == needed)
   }
 
+  @Test("a node that missed nothing is filled by digests alone; one that missed a block lists that partition only")
+  func digests() {
+    var cluster = RepairSimulation(seed: 12, nodes: 6, zones: 3, blocks: 600)
+    cluster.filling = LayoutTransition.refilling(node(2), in: cluster.layout, filling: [])
+    let fills = cluster.filling.count
+    let missed = cluster.nodes[node(2)]!.blocks.sorted()[7]
+    cluster.nodes[node(2)]!.blocks.remove(missed)
+    cluster.tellView()
+    #expect(cluster.run(seconds: 600) { $0.filling.isEmpty })
+    #expect(cluster.lacking.isEmpty && cluster.violations.isEmpty && cluster.firstCopied == [missed])
+    #expect(cluster.lists == 1 && cluster.scheduler.fillsByDigest == fills - 1, "\(cluster.lists) lists, \(fills) fills")
+  }
+
   @Test("a row is cleared when all replicas confirmed a copy, fetched from its stray")
   func rows() {
     var cluster = RepairSimulation(seed: 3, nodes: 6, zones: 3, blocks: 100)

@@ -9,6 +9,8 @@ struct RepairSimulation {
     var damaged: Set<BlockID> = []
     var isUp = true
     var isFull = false
+    /// Partitions that older layouts may not write to any more.
+    var seals: [Int: UInt64] = [:]
   }
 
   struct Answer {
@@ -20,6 +22,11 @@ struct RepairSimulation {
   var random: SeededRandom
   var now = MonotonicTime.zero
   var layout: Layout
+  /// The layout before the present one.
+  var former: Layout?
+  var retired: [BlockID] = []
+  /// Rows come while it runs, and the scheduler is told as the coordinator tells it.
+  var hasWriters = false
   var filling: [PlanFilling] = []
   var nodes: [NodeID: Node] = [:]
   var liveness: [NodeID: Liveness] = [:]
@@ -33,6 +40,7 @@ struct RepairSimulation {
   var isBraked = false
   var violations: [String] = []
   var copyCommands = 0
+  var lists = 0
   var copiedItems = 0
   var mostInFlight: [NodeID: Int] = [:]
   var firstCopied: [BlockID] = []
@@ -60,8 +68,9 @@ struct RepairSimulation {
   var view: RepairView {
     RepairView(
       layout: layout, filling: filling,
-      members: layout.nodes.map(\.id).sorted().map { id in
-        PlanMember(node: id, zone: layout.node(id)!.zone, liveness: liveness[id]!, isWritable: true)
+      members: nodes.keys.sorted().map { id in
+        let zone = (layout.node(id) ?? former?.node(id))?.zone ?? ZoneID("elsewhere")!
+        return PlanMember(node: id, zone: zone, liveness: liveness[id]!, isWritable: true)
       }, isBraked: isBraked)
   }
 
@@ -78,19 +87,33 @@ struct RepairSimulation {
   /// The coordinator's part when nodes are declared out or come in: the next layout, and who has to be filled.
   mutating func relayout(to list: [LayoutNode]) {
     let plan = RepairSimulation.plan(previous: layout, nodes: list)
-    var next: [PlanFilling] = []
-    for partition in 0..<layout.partitionCount {
-      let row = filling.first { $0.partition == partition }
-      let holders = layout.replicas(ofPartition: partition).filter { !(row?.targets.contains($0) ?? false) } + (row?.sources ?? [])
-      let replicas = plan.layout.replicas(ofPartition: partition)
-      let targets = replicas.filter { !holders.contains($0) }
-      if !targets.isEmpty {
-        next.append(PlanFilling(partition: partition, targets: targets, sources: holders.filter { !replicas.contains($0) }))
-      }
-    }
+    let down = nodes.keys.filter { !nodes[$0]!.isUp }
+    let coming = list.map(\.id).filter { layout.node($0) == nil && nodes[$0] != nil }
+    filling = LayoutTransition.filling(from: layout, filling: filling, to: plan.layout, unreliable: down + coming)
+    former = layout
     layout = plan.layout
-    filling = next
+    for node in list where nodes[node.id] == nil {
+      nodes[node.id] = Node()
+      liveness[node.id] = .alive
+    }
     tellView()
+  }
+
+  /// A client's write under the present layout or, with a URL that was issued before, under the one before it.
+  mutating func write() {
+    let id = BlockID(words: (random.next(), random.next(), random.next(), random.next()))
+    let planned = Bool.random(using: &random) ? layout : former ?? layout
+    let partition = id.partition(bits: planned.partitionBits)
+    let taken = planned.replicas(of: id).filter { nodes[$0]!.isUp && (nodes[$0]!.seals[partition] ?? 0) <= planned.version }
+    for node in taken { nodes[node]!.blocks.insert(id) }
+    guard taken.count >= 2 else { return }
+    live.append(RepairBlock(id: id, size: 1000, isReferenced: true))
+    live.sort { $0.id < $1.id }
+    let replicas = layout.replicas(of: id)
+    if !replicas.allSatisfy(taken.contains) {
+      rows[id] = taken.filter { !replicas.contains($0) }
+      hasWriters = true
+    }
   }
 
   mutating func crash(_ id: NodeID) {
@@ -113,6 +136,7 @@ struct RepairSimulation {
         if case .copied = first.event { noteCopyEnded(first.order) }
         deliver(first.event)
       }
+      if hasWriters && !rows.isEmpty { deliver(.repairsWaiting) }
       deliver(.timer)
       if isDone(&self) { return true }
     }
@@ -136,6 +160,7 @@ struct RepairSimulation {
   private mutating func perform(_ effect: RepairScheduler.Effect) {
     switch effect {
     case .list(let request, let partition, let after, let limit):
+      lists += 1
       let rest = live.filter { block in block.id.partition(bits: layout.partitionBits) == partition && (after == nil || block.id > after!) }
       answer(.listed(request, Array(rest.prefix(limit))), .listed(request, nil), isUp: true)
     case .listRepairs(let request, let after, let limit):
@@ -159,11 +184,37 @@ struct RepairSimulation {
     case .markFilled(let request, let partition, let target, let version):
       let isCurrent = version == layout.version
       if isCurrent, let row = filling.firstIndex(where: { $0.partition == partition }) {
-        for block in live where block.id.partition(bits: layout.partitionBits) == partition && !nodes[target]!.blocks.contains(block.id) {
+        // A block that came in meanwhile under the layout before has its row.
+        for block in live where block.id.partition(bits: layout.partitionBits) == partition && rows[block.id] == nil {
+          guard !nodes[target]!.blocks.contains(block.id) else { continue }
           violations.append("\(target) was marked filled without \(block.id)")
         }
-        filling[row].targets.removeAll { $0 == target }
-        if filling[row].targets.isEmpty { filling.remove(at: row) }
+        filling[row].fill(target)
+        if filling[row].isDone { filling.remove(at: row) }
+      }
+      answer(.settled(request, isCurrent), .settled(request, false), isUp: true)
+    case .seal(let request, let source, let partition, let version):
+      if nodes[source]!.isUp { nodes[source]!.seals[partition] = max(version, nodes[source]!.seals[partition] ?? 0) }
+      answer(.sealed(request, true), .sealed(request, false), isUp: nodes[source]!.isUp)
+    case .compare(let request, let target, let reference, let partition):
+      func held(_ node: NodeID) -> [BlockID] {
+        nodes[node]!.blocks.filter { $0.partition(bits: layout.partitionBits) == partition }.sorted()
+      }
+      let isUp = nodes[target]!.isUp && nodes[reference]!.isUp
+      answer(.compared(request, isUp ? held(target) == held(reference) : nil), .compared(request, nil), isUp: isUp)
+    case .listHeld(let request, let id, let partition, let after, let limit):
+      let held = nodes[id]!.blocks.filter { $0.partition(bits: layout.partitionBits) == partition && (after == nil || $0 > after!) }
+      let sizes = held.sorted().prefix(limit).map { block in
+        RepairBlock(id: block, size: live.first { $0.id == block }?.size ?? 1000, isReferenced: false)
+      }
+      answer(.listed(request, sizes), .listed(request, nil), isUp: nodes[id]!.isUp)
+    case .retire(let request, let source, let partition, let blocks, let version):
+      retire(request, source, partition, blocks, version)
+    case .markRetired(let request, let partition, let source, let version):
+      let isCurrent = version == layout.version
+      if isCurrent, let row = filling.firstIndex(where: { $0.partition == partition }) {
+        filling[row].retire(source)
+        if filling[row].isDone { filling.remove(at: row) }
       }
       answer(.settled(request, isCurrent), .settled(request, false), isUp: true)
     case .clearRepairs(let request, let blocks, let version):
@@ -196,6 +247,22 @@ struct RepairSimulation {
       return up.count == item.sources.count ? .sourceMissing : .failed
     }
     answer(.copied(request, outcomes), .copied(request, nil), isUp: true, target: target)
+  }
+
+  private mutating func retire(_ request: RepairRequest, _ source: NodeID, _ partition: Int, _ blocks: [BlockID], _ version: UInt64) {
+    let isAllowed = nodes[source]!.isUp && version == layout.version && nodes[source]!.seals[partition] == version
+    if isAllowed {
+      for block in blocks {
+        let replicas = layout.replicas(of: block)
+        if replicas.contains(source) { violations.append("\(source) gave up \(block), and it is a replica") }
+        for replica in replicas where !nodes[replica]!.blocks.contains(block) {
+          violations.append("\(source) gave up \(block), and \(replica) has none")
+        }
+        nodes[source]!.blocks.remove(block)
+        retired.append(block)
+      }
+    }
+    answer(.retired(request, isAllowed), .retired(request, false), isUp: nodes[source]!.isUp)
   }
 
   // MARK: Truth

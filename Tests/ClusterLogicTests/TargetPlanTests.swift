@@ -79,4 +79,22 @@ import Testing
     }
     for number in [1, 2, 4, 5] { #expect((100...200).contains(used[node(number)] ?? 0), "node \(number): \(used)") }
   }
+
+  @Test("in a cluster of thousands the spares obey the same rules, and are spread over all nodes")
+  func largeCluster() {
+    let count = 3000
+    let members = (0..<count).map { PlanMember(node: node($0), zone: zone($0 % 10), liveness: .alive, isWritable: $0 % 7 != 0) }
+    let planner = TargetPlanner(layout: layout, members: members, filling: [])
+    var first: [NodeID] = []
+    for partition in 0..<2000 {
+      // Two replicas take blocks, the third one, in zone 4, does not.
+      let replicas = [members[1], members[2], members[14]]
+      let spares = planner.spares(forPartition: partition, replicas: replicas)
+      #expect(spares == planner.spares(forPartition: partition, replicas: replicas))
+      #expect(spares.count == 2 && Set(spares.map(\.zone)).count == 2 && spares.allSatisfy(\.isWritable))
+      #expect(spares.allSatisfy { ![zone(1), zone(2)].contains($0.zone) && !replicas.contains($0) })
+      first.append(spares[0].node)
+    }
+    #expect(Set(first).count > 1000)
+  }
 }

@@ -26,7 +26,7 @@ import Testing
     let out = LayoutTransition.filling(from: layout(1, [0, 1, 2]), filling: [], to: layout(2, [3, 1, 2]), unreliable: [node(0)])
     #expect(out == [PlanFilling(partition: 0, targets: [node(3)], sources: [])])
     let back = LayoutTransition.filling(from: layout(2, [3, 1, 2]), filling: out, to: layout(3, [0, 1, 2]), unreliable: [node(0)])
-    #expect(back == [PlanFilling(partition: 0, targets: [node(0)], sources: [])], "the half-filled node 3 is no holder")
+    #expect(back == [PlanFilling(partition: 0, targets: [node(0)], sources: [node(3)])], "the half-filled node 3 may have some of it")
   }
 
   @Test("a replica that was never filled is not taken for a holder by the next change")
@@ -35,7 +35,36 @@ import Testing
     let second = LayoutTransition.filling(from: layout(2, [3, 1, 2]), filling: first, to: layout(3, [3, 4, 2]), unreliable: [])
     #expect(second == [PlanFilling(partition: 0, targets: [node(3), node(4)], sources: [node(1), node(0)])])
     let home = LayoutTransition.filling(from: layout(3, [3, 4, 2]), filling: second, to: layout(4, [0, 1, 2]), unreliable: [])
-    #expect(home.isEmpty, "those who hold it all need nothing")
+    #expect(
+      home == [PlanFilling(partition: 0, targets: [node(0), node(1)], sources: [node(3), node(4)])],
+      "what came in since they left went to others, who stay named until they have given it up")
+  }
+
+  @Test("a source retires only after every target is filled, and remembers who took its place")
+  func steps() {
+    var row = PlanFilling(partition: 0, targets: [node(3), node(4)], sources: [node(0)])
+    row.fill(node(3))
+    row.fill(node(5))
+    #expect(row.targets == [node(4)] && row.arrivals == [node(3)] && !row.isDone)
+    row.fill(node(4))
+    #expect(row.targets.isEmpty && row.arrivals == [node(3), node(4)] && !row.isDone)
+    row.retire(node(0))
+    #expect(row.isDone)
+  }
+
+  @Test("a source that is out is not waited for; what a node holds beyond the layout becomes its to give up")
+  func sources() {
+    let rows = [
+      PlanFilling(partition: 0, targets: [], sources: [node(5)]), PlanFilling(partition: 1, targets: [node(1)], sources: [node(4)]),
+    ]
+    #expect(LayoutTransition.withoutSource(node(5), filling: rows) == [PlanFilling(partition: 0, targets: [], sources: [])])
+    #expect(LayoutTransition.withoutSource(node(0), filling: rows).isEmpty)
+    let table = layout(1, [0, 1, 2])
+    #expect(LayoutTransition.leftovers(node(1), of: [0], in: table, filling: []).isEmpty, "a replica has no leftovers")
+    #expect(
+      LayoutTransition.leftovers(node(4), of: [0], in: table, filling: Array(rows.prefix(1)))
+        == [PlanFilling(partition: 0, targets: [], sources: [node(5), node(4)])])
+    #expect(LayoutTransition.leftovers(node(5), of: [0], in: table, filling: Array(rows.prefix(1))).isEmpty)
   }
 
   @Test("a node that lost a disk is a target wherever it is a replica")

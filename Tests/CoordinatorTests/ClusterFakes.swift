@@ -25,6 +25,9 @@ final class FakeMetadata: ClusterMetadata {
     var uses: [BlockID: BlockUses] = [:]
     var isBroken = false
     var countQueries = 0
+    var staged: [StagedRole] = []
+    var rebalance = RebalanceRecord()
+    var notes: [LayoutNote] = []
   }
 
   let identity = ClusterIdentity(
@@ -58,10 +61,28 @@ final class FakeMetadata: ClusterMetadata {
     try use { state in Array(state.layouts.reversed().prefix(limit)) }
   }
 
-  func commitLayout(_ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition]) async throws(MetadataError) {
+  func layoutRecords(limit: Int) async throws(MetadataError) -> [LayoutRecord] {
+    try use { state in
+      zip(state.layouts, state.notes).map { LayoutRecord(layout: $0, committedAt: nil, cause: $1.cause) }.reversed().prefix(limit).map {
+        $0
+      }
+    }
+  }
+
+  func stagedRoles() async throws(MetadataError) -> [StagedRole] { try use { state in state.staged } }
+  func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError) { try use { state in state.staged = roles } }
+  func rebalance() async throws(MetadataError) -> RebalanceRecord { try use { state in state.rebalance } }
+  func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError) { try use { state in state.rebalance = record } }
+
+  func commitLayout(
+    _ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition], note: LayoutNote
+  ) async throws(MetadataError) {
     try use { (state) throws(MetadataError) in
       guard (state.layouts.last?.version ?? 0) == expectedVersion else { throw MetadataError(.conflict, "another layout is newer") }
       state.layouts.append(layout)
+      state.notes.append(note)
+      if note.clearsStaged { state.staged = [] }
+      if let rebalance = note.rebalance { state.rebalance = rebalance }
       state.filling = Dictionary(uniqueKeysWithValues: filling.map { ($0.partition, $0) })
     }
   }
@@ -73,7 +94,7 @@ final class FakeMetadata: ClusterMetadata {
   func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError) {
     try use { (state) throws(MetadataError) in
       guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
-      for row in rows { state.filling[row.partition] = row.targets.isEmpty ? nil : row }
+      for row in rows { state.filling[row.partition] = row.targets.isEmpty && row.sources.isEmpty ? nil : row }
     }
   }
 
@@ -159,6 +180,11 @@ final class FakeNodes: HTTPRequesting {
     /// Serves anybody: what an audit must find.
     var isOpen = false
     var copies = 0
+    var scrub: ScrubAction?
+    var seals: [Int: UInt64] = [:]
+    /// Blocks given up, and what was wrong with that.
+    var retired: Set<BlockID> = []
+    var faults: [String] = []
   }
 
   private let verifiers: [NodeID: CapabilityVerifier]
@@ -195,7 +221,7 @@ final class FakeNodes: HTTPRequesting {
       body.withUnsafeBytes({ BlockID(words: SHA256Hasher.hash($0)) }) == capability.block,
       let command = try? JSONCoding.decode(NodeCommand.self, from: body)
     else { return HTTPClientResponse(status: 422, headers: [:], bytes: [], count: 0) }
-    let reply = answer(command, at: host)
+    let reply = answer(command, at: host, capability.layoutVersion)
     let bytes = (try? JSONCoding.encode(reply)) ?? []
     return HTTPClientResponse(status: 200, headers: [:], bytes: bytes, count: bytes.count)
   }
@@ -205,7 +231,7 @@ final class FakeNodes: HTTPRequesting {
     onBytes: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool
   ) async throws(HTTPClientError) { throw HTTPClientError(code: .cannotConnect, message: "nothing streams here") }
 
-  private func answer(_ command: NodeCommand, at host: NodeID) -> NodeCommandReply {
+  private func answer(_ command: NodeCommand, at host: NodeID, _ layoutVersion: UInt64) -> NodeCommandReply {
     state.withLock { nodes in
       switch command {
       case .exist(let blocks): return .exist(present: String(blocks.map { nodes[host]!.blocks.contains($0) ? "1" : "0" }))
@@ -230,6 +256,31 @@ final class FakeNodes: HTTPRequesting {
             nodes[host]!.copies += 1
             return .copied
           })
+      case .scrub(let action):
+        nodes[host]!.scrub = action
+        return .done
+      case .digest(let partitions, let bits):
+        let counts = partitions.map { partition in nodes[host]!.blocks.count { $0.partition(bits: bits) == partition } }
+        let words = partitions.map { partition in
+          [nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition }.reduce(0) { $0 &+ $1.words.1 }]
+        }
+        return .digest(counts: counts, words: words)
+      case .list(let partition, let bits, let after, let limit):
+        let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
+        return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil)
+      case .seal(let partitions, let version):
+        for partition in partitions { nodes[host]!.seals[partition] = max(version, nodes[host]!.seals[partition] ?? 0) }
+        return .sealed
+      case .retire(let partition, _, let blocks):
+        if (nodes[host]!.seals[partition] ?? 0) < layoutVersion { nodes[host]!.faults.append("retired without a seal") }
+        for block in blocks {
+          if nodes.values.count(where: { $0.blocks.contains(block) && !$0.rotten.contains(block) }) < 4 {
+            nodes[host]!.faults.append("\(block) was given up by \(host) with too few copies")
+          }
+          nodes[host]!.blocks.remove(block)
+          nodes[host]!.retired.insert(block)
+        }
+        return .retire(retired: blocks.count)
       default: return .delete(deleted: 0)
       }
     }
@@ -286,7 +337,8 @@ final class FakeCluster: Sendable {
       node: name, zone: zone(number % 3), address: FakeNodes.address(name), weight: 1,
       disks: [
         DiskReport(
-          id: DiskID(high: 7, low: UInt64(number)), state: .healthy, reason: nil, capacityBytes: 1 << 40, usedBytes: 1 << 30, blockCount: 3)
+          id: DiskID(high: 7, low: UInt64(number)), state: .healthy, reason: nil, capacityBytes: 1 << 40, usedBytes: 1 << 30,
+          blockCount: nodes.state.withLock { $0[name]!.blocks.count })
       ], viewRevision: 0, generation: 1, dataKeys: keys, processID: UInt64(number + 1), rottenBlocks: rotten)
   }
 

@@ -101,6 +101,21 @@ import Testing
     #expect(cluster.service.view!.layout.version == 1)
   }
 
+  @Test("an operator who knows that the silent nodes are down indeed releases the brake, and repair goes on")
+  func brakeReleased() async throws {
+    let cluster = try await started()
+    _ = cluster.store(50, seed: 15)
+    // Two of a zone and one more: every block keeps a copy.
+    for number in [1, 4, 2] { cluster.kill(node(number)) }
+    _ = try await cluster.run(steps: 150) { false }
+    #expect(cluster.service.view!.layout.version == 1)
+    _ = try await cluster.perform(OperatorOperations.StartRepair(node: nil, block: nil, partition: nil, overridesBrake: true))
+    #expect(
+      try await cluster.run { cluster.service.view!.layout.version > 1 && cluster.service.view!.filling.isEmpty && cluster.lacking.isEmpty }
+    )
+    #expect(cluster.service.view!.layout.nodes.map(\.id) == [node(3), node(5), node(6)])
+  }
+
   @Test("rot that a node reports is repaired")
   func rot() async throws {
     let cluster = try await started()
@@ -184,7 +199,17 @@ import Testing
     #expect(reply.generation == 1 && reply.intervalMilliseconds == 200)
     var known = cluster.heartbeat(node(2))
     known.viewRevision = cluster.service.view!.revision
-    #expect(try await cluster.perform(known).view == nil)
+    let nothing = try await cluster.perform(known)
+    #expect(nothing.view == nil && nothing.update == nil)
+    // Who has the layout gets the rest only.
+    known.viewRevision = 1
+    known.layoutVersion = cluster.service.view!.layout.version
+    let rest = try await cluster.perform(known)
+    let present = cluster.service.view!
+    #expect(rest.view == nil && rest.update != nil)
+    #expect(rest.update.flatMap { present.updated(by: $0) } == present.narrowed(for: known.node))
+    known.layoutVersion = 99
+    #expect(try await cluster.perform(known).view == present.narrowed(for: known.node))
   }
 
   @Test("a full recheck heals rotten and missing copies, and reports when all are there")

@@ -41,13 +41,17 @@ final class UserFixture: Sendable {
     ControlContext(userToken: token, idempotencyKey: key, requestID: "test", remoteAddress: address)
   }
 
-  func signUp(_ name: String = "ada", password: String = "correct horse") async throws(Problem) -> UserInfo {
-    try await dispatcher.perform(UserOperations.SignUp(name: name, password: password), context: Self.context())
+  func signUp(
+    _ name: String = "ada", password: String = "correct horse", key: String? = nil
+  ) async throws(Problem) -> UserInfo {
+    try await dispatcher.perform(UserOperations.SignUp(name: name, password: password), context: Self.context(key: key))
   }
 
-  func logIn(_ name: String = "ada", password: String = "correct horse", device: String = "laptop") async throws(Problem) -> String {
+  func logIn(
+    _ name: String = "ada", password: String = "correct horse", device: String = "laptop", key: String? = nil
+  ) async throws(Problem) -> String {
     try await dispatcher.perform(
-      UserOperations.LogIn(name: name, password: password, device: device), context: Self.context()
+      UserOperations.LogIn(name: name, password: password, device: device), context: Self.context(key: key)
     ).token
   }
 

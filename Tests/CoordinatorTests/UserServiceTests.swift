@@ -46,6 +46,46 @@ struct UserServiceTests {
     } catch { #expect(error.kind == kind) }
   }
 
+  @Test("a repeated sign-up makes one user, a repeated log-in one device, whose last token is the good one")
+  func repeatedKeys() async throws {
+    let fixture = try await UserFixture()
+    let user = try await fixture.signUp(key: "1")
+    #expect(try await fixture.signUp(key: "1") == user)
+    #expect(await refusal { try await fixture.signUp(password: "another one", key: "1") }?.kind == .keyReused)
+    #expect(await refusal { try await fixture.signUp(key: "2") }?.kind == .alreadyExists)
+    #expect(try await fixture.signUp("bob", key: "1").name == "bob", "somebody else's key of the same name")
+    let first = try await fixture.logIn(key: "1")
+    let second = try await fixture.logIn(key: "1")
+    let gone = await refusal { try await fixture.dispatcher.perform(UserOperations.WhoAmI(), context: UserFixture.context(first)) }
+    #expect(gone?.kind == .unauthenticated)
+    let devices = try await fixture.dispatcher.perform(UserOperations.ListDevices(), context: UserFixture.context(second)).items
+    #expect(devices.map(\.name) == ["laptop"])
+    #expect(await refusal { try await fixture.logIn(device: "phone", key: "1") }?.kind == .keyReused)
+    _ = try await fixture.dispatcher.perform(UserOperations.LogOut(), context: UserFixture.context(second))
+    #expect(await refusal { try await fixture.logIn(key: "1") }?.kind == .keyReused)
+  }
+
+  @Test("a changed password opens, the former does not, and other devices are logged out unless they may stay")
+  func passwordChange() async throws {
+    let fixture = try await UserFixture()
+    _ = try await fixture.signUp()
+    let (here, there) = (try await fixture.logIn(), try await fixture.logIn(device: "phone"))
+    func change(_ old: String, _ new: String, keeping: Bool) async throws {
+      _ = try await fixture.dispatcher.perform(
+        UserOperations.ChangePassword(password: old, newPassword: new, keepDevices: keeping), context: UserFixture.context(here))
+    }
+    #expect(await refusal { try await change("not this one", "second password", keeping: true) }?.kind == .forbidden)
+    #expect(await refusal { try await change("correct horse", "short", keeping: true) }?.kind == .malformed)
+    try await change("correct horse", "second password", keeping: true)
+    _ = try await fixture.dispatcher.perform(UserOperations.WhoAmI(), context: UserFixture.context(there))
+    #expect(await refusal { try await fixture.logIn() }?.kind == .unauthenticated)
+    try await change("second password", "third password", keeping: false)
+    let gone = await refusal { try await fixture.dispatcher.perform(UserOperations.WhoAmI(), context: UserFixture.context(there)) }
+    #expect(gone?.kind == .unauthenticated)
+    _ = try await fixture.dispatcher.perform(UserOperations.WhoAmI(), context: UserFixture.context(here))
+    _ = try await fixture.logIn(password: "third password")
+  }
+
   @Test("wrong passwords are limited per name and address, and an unknown name answers alike")
   func guessing() async throws {
     let fixture = try await UserFixture()
@@ -128,7 +168,7 @@ struct UserServiceTests {
   @Test("every user operation has its handler, under the audience it names")
   func registered() async throws {
     let fixture = try await UserFixture()
-    #expect(fixture.dispatcher.operationNames.count == 26)
+    #expect(fixture.dispatcher.operationNames.count == 27)
     #expect(fixture.dispatcher.audience(of: "sign-up") == .gateway && fixture.dispatcher.audience(of: "stat") == .user)
     #expect(fixture.dispatcher.audience(of: "no-such-operation") == nil)
   }

@@ -41,6 +41,33 @@ struct CapabilityTests {
     #expect(capability.pathAndQuery(signature: Vectors.putSignature) == Vectors.putPath)
   }
 
+  @Test("parameters are read where they stand in a request's target, in any order")
+  func inPlace() throws {
+    let keys = try Vectors.secret().nodeKeys(try Vectors.node(), cluster: try Vectors.cluster())
+    var random = Seeds.random()
+    for _ in 0..<50 {
+      var text = Array("/v1/blocks/".utf8)
+      func append(_ part: String) -> Range<Int> {
+        let start = text.count
+        text += Array(part.utf8)
+        return start..<text.count
+      }
+      let block = append(Vectors.blockHex)
+      let parameters = Vectors.query(Vectors.putPath).shuffled(using: &random).map { name, value in
+        let name = append(name)
+        _ = append("=")
+        return QueryParameter(name: name, value: append(value))
+      }
+      let capability = try CapabilityVerifier(keys: keys).verify(
+        block: block, parameters: parameters, of: text, operations: [.put], now: before)
+      #expect(capability.pathAndQuery(signature: Vectors.putSignature) == Vectors.putPath)
+      #expect(throws: CredentialError.self) {
+        try CapabilityVerifier(keys: keys).verify(
+          block: 0..<0, parameters: parameters, of: text, operations: [.put], now: before)
+      }
+    }
+  }
+
   @Test("a URL opens nothing at another node, for another operation, under another cluster's keys, or after its time")
   func refusals() throws {
     #expect(try refusal(Vectors.putPath) == nil)
@@ -72,7 +99,9 @@ struct CapabilityTests {
       ("&kid=1", ""), ("&kid=1", "&kid=1&x=1"), ("&kid=1", "&kid=1&kid=1"), ("size=3", "size=03"), ("size=3", "size=+3"),
       ("size=3", "size=-1"),
       ("size=3", "size=4194305"), ("v=1", "v=2"), ("w=2", "w=17"), ("lv=7", "lv=18446744073709551616"), ("kid=1", "kid=4294967296"),
-      ("fwd=node-2:", "fwd=node-2"), ("fwd=node-2:", "fwd=Node-2:"), ("op=put", "op=PUT"),
+      ("fwd=node-2:", "fwd=node-2"), ("fwd=node-2:", "fwd=Node-2:"), ("fwd=node-2:", "fwd=,node-2:"), ("&exp=", ",&exp="),
+      ("op=put", "op=PUT"),
+      ("size=3", "size="),
     ])
   func malformed(from: String, to: String) throws {
     let path = Vectors.putPath.replacing(from, with: to)

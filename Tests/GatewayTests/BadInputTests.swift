@@ -102,7 +102,7 @@ struct BadCase: Sendable, CustomTestStringConvertible {
     .init("If-None-Match on a change", 400, "malformed", .delete, "/v1/files/\(id)", headers: ["If-None-Match": "*"]),
     .init("two versions in If-Match", 400, "malformed", .delete, "/v1/files/\(id)", headers: ["If-Match": "\"1\", \"2\""]),
     .init("If-Match that names no version", 412, "precondition-failed", .delete, "/v1/files/\(id)", headers: ["If-Match": "\"abc\""]),
-    .init("If-Match when completing", 400, "malformed", .post, "\(upload)/complete", "{}", headers: ["If-Match": "\"5\""]),
+    .init("two versions when completing", 400, "malformed", .post, "\(upload)/complete", "{}", headers: ["If-Match": "\"5\", \"6\""]),
   ]
 }
 

@@ -43,6 +43,20 @@ struct ConditionTests {
     }
   }
 
+  @Test("an upload is completed on the condition that its headers name")
+  func ifMatchOnComplete() async throws {
+    try await withGateway { gateway in
+      gateway.control.answerAll()
+      func condition(_ name: String?, _ value: String = "") async throws -> Int64? {
+        let path = "/v1/uploads/\(Samples.uploadID.hex)/complete"
+        #expect(try await gateway.send(.post, path, json: "{}", headers: HTTPHeaders(name, value)).status == 201)
+        return gateway.control.last(UserOperations.CompleteUpload.self)?.ifVersion
+      }
+      let seen = [try await condition(nil), try await condition("If-Match", "\"5\""), try await condition("If-None-Match", "*")]
+      #expect(seen == [nil, 5, 0])
+    }
+  }
+
   @Test("an upload's base is its member, or If-Match, or nothing there by If-None-Match")
   func base() async throws {
     try await withGateway { gateway in

@@ -5,6 +5,37 @@ import Testing
 
 @Suite("requests and responses")
 struct ExchangeTests {
+  private static func start(atOnce: Bool) -> HTTPGate {
+    { head in
+      head.startsAtOnce = atOnce
+      return nil
+    }
+  }
+
+  @Test("a handler that began on the network thread keeps nobody waiting while it waits")
+  func waitingAtOnce() async throws {
+    let (gates, opener) = AsyncStream<Void>.makeStream()
+    try await withServer {
+      $0.threads = 1
+    } routes: { router in
+      router.add(.get, "/waits", gate: Self.start(atOnce: true)) { _, _ in
+        for await _ in gates { break }
+        return HTTPResponse(status: 200, body: .bytes(Array("waited".utf8)))
+      }
+      router.add(.get, "/opens", gate: Self.start(atOnce: true)) { _, _ in
+        opener.yield()
+        return HTTPResponse(status: 200, body: .bytes(Array("opened".utf8)))
+      }
+    } body: { server in
+      try await withClient { client in
+        async let first = client.send(HTTPClientRequest(method: .get, url: server.base + "/waits"))
+        let second = try await client.send(HTTPClientRequest(method: .get, url: server.base + "/opens"))
+        #expect(second.bytes == Array("opened".utf8))
+        #expect(try await first.bytes == Array("waited".utf8))
+      }
+    }
+  }
+
   @Test("a GET is answered on the network thread and by a handler alike", arguments: ["/inline", "/handler"])
   func get(path: String) async throws {
     try await withServer { _ in
@@ -26,14 +57,16 @@ struct ExchangeTests {
     }
   }
 
-  @Test("a body arrives whole and in place", arguments: [0, 1, 1000, 32 << 10, (32 << 10) + 1, 300_000, 4 << 20])
-  func put(size: Int) async throws {
+  @Test(
+    "a body arrives whole and in place, wherever the handler begins",
+    arguments: [0, 1, 1000, 32 << 10, (32 << 10) + 1, 300_000, 4 << 20], [false, true])
+  func put(size: Int, startsAtOnce: Bool) async throws {
     let sent = pattern(size)
     let got = Shared<[UInt8]>([])
     try await withServer {
       $0.connectionMemoryBytes = 128 << 10
     } routes: { router in
-      router.add(.put, "/block", maxBodyBytes: 4 << 20) { head, body in
+      router.add(.put, "/block", maxBodyBytes: 4 << 20, gate: Self.start(atOnce: startsAtOnce)) { head, body in
         let buffer = IOBuffer(capacity: 8 << 20)
         let placement = BodyPlacement(base: 100, piece: 1000, stride: 1016)
         body.receive(into: buffer, placement: placement, limit: 4 << 20)

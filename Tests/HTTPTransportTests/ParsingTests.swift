@@ -45,6 +45,22 @@ struct ParsingTests {
     #expect(throws: error) { try Self.parse(target) }
   }
 
+  @Test("escaping a byte anywhere changes nothing of what a target says")
+  func escaping() throws {
+    let plain = "/v1/blocks/0af7?v=1&op=put&node=node-1&fwd=node-2:ab,node-3:cd&empty=&none"
+    let parsed = try Self.parse(plain)
+    #expect(parsed.path == ["v1", "blocks", "0af7"])
+    #expect(parsed.query.count == 6)
+    let separators = Array("/?&=".utf8)
+    for (index, byte) in plain.utf8.enumerated() where !separators.contains(byte) {
+      let digits = HexDigits.encode([byte])
+      let escaped = plain.utf8.prefix(index) + Array("%\(digits)".utf8) + plain.utf8.dropFirst(index + 1)
+      let again = try RequestTarget(parsing: Array(escaped))
+      #expect(again.path == parsed.path, "byte \(index)")
+      #expect(again.query == parsed.query, "byte \(index)")
+    }
+  }
+
   @Test("no sequence of bytes traps the parser, and what it accepts it accepts again")
   func fuzz() {
     let seed = Seeds.next()

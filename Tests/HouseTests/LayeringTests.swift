@@ -27,8 +27,8 @@ private let allowedImports: [String: Set<String>] = [
     "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
   "cairnbench": [
-    "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
-    "BlockModel",
+    "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
+    "Platform", "BlockModel",
   ],
   "cairnctl": [
     "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient",

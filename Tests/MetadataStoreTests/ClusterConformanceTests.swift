@@ -23,6 +23,46 @@ struct ClusterConformanceTests {
     #expect(try await fixture.store.fillingPartitions().isEmpty)
   }
 
+  @Test("what is staged, why layouts came, and how the way to one stands are remembered", arguments: Engine.allCases)
+  func staged(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    #expect(try await fixture.store.stagedRoles().isEmpty)
+    #expect(try await fixture.store.rebalance() == RebalanceRecord())
+    let roles = [
+      StagedRole(node: Fixture.node("n1"), role: nil),
+      StagedRole(node: Fixture.node("n2"), role: .init(zone: ZoneID("z9")!, region: RegionID("eu")!, weight: 0.5)),
+    ]
+    try await fixture.store.saveStagedRoles(roles.reversed())
+    #expect(try await fixture.store.stagedRoles() == roles)
+    let paused = RebalanceRecord(isPaused: true, origin: 1, steps: 12)
+    let filling = [
+      FillingPartition(partition: 3, targets: [], sources: [Fixture.node("n4")], arrivals: [Fixture.node("n1"), Fixture.node("n2")])
+    ]
+    try await fixture.store.commitLayout(
+      Fixture.layout(version: 2), expectedVersion: 1, filling: filling,
+      note: LayoutNote(cause: "an operator's change", clearsStaged: true, rebalance: paused))
+    #expect(try await fixture.store.stagedRoles().isEmpty)
+    #expect(try await fixture.store.rebalance() == paused)
+    #expect(try await fixture.store.fillingPartitions() == filling, "a source that has not retired keeps its row")
+    let records = try await fixture.store.layoutRecords(limit: 9)
+    #expect(records.map(\.layout.version) == [2, 1] && records[0].cause == "an operator's change" && records[0].committedAt != nil)
+    // A refused commit changes none of it.
+    try await fixture.store.saveStagedRoles(roles)
+    await expectConflict {
+      try await fixture.store.commitLayout(
+        Fixture.layout(version: 2), expectedVersion: 1, filling: [], note: LayoutNote(cause: "late", clearsStaged: true, rebalance: .init())
+      )
+    }
+    #expect(try await fixture.store.stagedRoles() == roles)
+    #expect(try await fixture.store.rebalance() == paused)
+    try await fixture.store.saveRebalance(RebalanceRecord())
+    #expect(try await fixture.store.rebalance() == RebalanceRecord())
+    var node = Fixture.record("n1")
+    node.region = RegionID("eu")!
+    try await fixture.store.saveNode(node)
+    #expect(try await fixture.store.nodes().first == node)
+  }
+
   private func expectConflict(_ body: () async throws -> Void) async {
     do {
       try await body()

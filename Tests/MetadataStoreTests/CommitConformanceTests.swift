@@ -38,6 +38,27 @@ struct CommitConformanceTests {
     #expect(file.contentHash == "c7e946d101855255d919ef0c70718633adf77d3dfb3adeeecf5d0cb4e951be58")
   }
 
+  @Test("a commit on the condition of a version holds to it whatever the upload was opened with", arguments: Engine.allCases)
+  func conditionalCommit(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    func commit(_ number: UInt64, if version: Int64?, policy: ConflictPolicy = .overwrite) async throws -> FileEntry {
+      let block = Fixture.block(number)
+      let state = try await fixture.store.openUpload(
+        UploadRequest(path: "/f", blocks: [block], onConflict: policy), for: ada, once: nil)
+      return try await fixture.store.completeUpload(
+        Completion(upload: state.uploadID, receipts: Fixture.receipts(state.uploadID, block), ifVersion: version), for: ada)
+    }
+    #expect(await problem { try await commit(1, if: 1) }?.kind == .preconditionFailed)
+    #expect(try await commit(1, if: 0).version == 1)
+    #expect(await problem { try await commit(2, if: 0) }?.kind == .preconditionFailed)
+    #expect(await problem { try await commit(2, if: 2, policy: .copy) }?.kind == .preconditionFailed)
+    // It stands in for the base version, which this upload was opened without.
+    #expect(try await commit(2, if: 1, policy: .fail).version == 2)
+    #expect(try await fixture.paths(of: ada) == ["/f"])
+    try await fixture.expectSound()
+  }
+
   @Test("what the client claims of a file has to fit its blocks", arguments: Engine.allCases)
   func claims(engine: Engine) async throws {
     let fixture = try await Fixture(engine)

@@ -10,14 +10,14 @@ struct EncodingTests {
     var random = Seeds.random()
     for count in 0..<100 {
       let bytes = random.bytes(count)
-      #expect(Hex.decode(Hex.encode(bytes)) == bytes)
+      #expect(HexDigits.decode(HexDigits.encode(bytes)) == bytes)
       #expect(Base64URL.decode(Base64URL.encode(bytes)) == bytes)
     }
   }
 
   @Test("hexadecimal has one spelling", arguments: ["0", "0g", "AB", "0x", " 00", "00 ", "é0", "0\u{0}"])
   func hexRefusals(text: String) {
-    #expect(Hex.decode(text) == nil)
+    #expect(HexDigits.decode(text) == nil)
   }
 
   /// RFC 4648, section 10, without padding.

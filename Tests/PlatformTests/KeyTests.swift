@@ -7,13 +7,13 @@ internal import Testing
 struct KeyTests {
   /// RFC 3394, section 4.6.
   private static let wrappingKey = Array(UInt8(0)...31)
-  private static let key = Hex.decode("00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f") ?? []
+  private static let key = HexDigits.decode("00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f") ?? []
   private static let wrapped = "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21"
 
   @Test("key wrap gives the vector of RFC 3394, both ways")
   func wrapping() throws {
     let wrapped = try KeyWrap.wrap(KeyTests.key, with: KeyTests.wrappingKey)
-    #expect(Hex.encode(wrapped) == KeyTests.wrapped)
+    #expect(HexDigits.encode(wrapped) == KeyTests.wrapped)
     #expect(try KeyWrap.unwrap(wrapped, with: KeyTests.wrappingKey) == KeyTests.key)
   }
 
@@ -57,7 +57,7 @@ struct KeyTests {
     ])
   func scrypt(password: String, salt: String, n: Int, r: Int, p: Int, key: String) throws {
     let derived = try Scrypt.derive(password: Array(password.utf8), salt: Array(salt.utf8), n: n, r: r, p: p, count: 64)
-    #expect(Hex.encode(derived) == key)
+    #expect(HexDigits.encode(derived) == key)
   }
 
   @Test(
@@ -70,15 +70,15 @@ struct KeyTests {
   /// RFC 7748, section 6.1.
   @Test("X25519 gives the keys and the secret of RFC 7748")
   func agreementVector() throws {
-    let alice = try #require(Hex.decode("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"))
-    let bob = try #require(Hex.decode("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"))
+    let alice = try #require(HexDigits.decode("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"))
+    let bob = try #require(HexDigits.decode("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"))
     let alicePublic = try X25519.publicKey(of: alice)
     let bobPublic = try X25519.publicKey(of: bob)
-    #expect(Hex.encode(alicePublic) == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
-    #expect(Hex.encode(bobPublic) == "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
+    #expect(HexDigits.encode(alicePublic) == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+    #expect(HexDigits.encode(bobPublic) == "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
     let secret = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
-    #expect(Hex.encode(try X25519.sharedSecret(privateKey: alice, publicKey: bobPublic)) == secret)
-    #expect(Hex.encode(try X25519.sharedSecret(privateKey: bob, publicKey: alicePublic)) == secret)
+    #expect(HexDigits.encode(try X25519.sharedSecret(privateKey: alice, publicKey: bobPublic)) == secret)
+    #expect(HexDigits.encode(try X25519.sharedSecret(privateKey: bob, publicKey: alicePublic)) == secret)
   }
 
   @Test("both sides of an agreement find the same secret, and a third another")

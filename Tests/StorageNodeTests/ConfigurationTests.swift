@@ -29,6 +29,15 @@ import Testing
     #expect(configuration.weight == 2.5 && configuration.encryption && configuration.tls == nil)
   }
 
+  @Test("the master key may come from a command; how fast the scrub goes is set")
+  func commands() throws {
+    let text = Self.good.replacing(
+      "master-key-file = /srv/keys/node-1.master", with: "master-key-command = vault read -field=key cairn/node-1")
+    let configuration = try parse(text + "scrub-bytes-per-second = 10MiB\nscrub-interval-hours = 48\n")
+    #expect(configuration.masterKeyCommand == "vault read -field=key cairn/node-1" && configuration.masterKeyFile == nil)
+    #expect(configuration.scrub.fastestBytes == 10 * 1_048_576 && configuration.scrub.passInterval == .seconds(48 * 3600))
+  }
+
   @Test(
     "a typing mistake is an error that names it",
     arguments: [
@@ -37,7 +46,9 @@ import Testing
       ("disks = /srv/node-1/disk-1, /srv/node-1/disk-2", "disks = /a,/a"), ("keys = /srv/keys/node-1.keys\n", ""),
       ("master-key-file = /srv/keys/node-1.master\n", ""), ("coordinators = http://127.0.0.1:7000", "coordinators = 127.0.0.1:7000"),
       ("name = node-1", "nmae = node-1"), ("zone = a", "zone = a\ndurability = sometimes"), ("zone = a", "zone = a\ntls-key = /k"),
-      ("zone = a", "zone = a\nweight = 30"), ("zone = a", "zone = a\nencryption = maybe"),
+      ("zone = a", "zone = a\nmaster-key-command = vault read"),
+      ("zone = a", "zone = a\nscrub-interval-hours = 0"), ("zone = a", "zone = a\nweight = 30"),
+      ("zone = a", "zone = a\nencryption = maybe"),
     ])
   func mistakes(old: String, new: String) {
     #expect(throws: ConfigurationError.self) { try parse(Self.good.replacing(old, with: new)) }

@@ -56,7 +56,8 @@ private final class FakeCoordinator: ControlPlane {
       StorageNode.Parts(
         node: id, zone: ZoneID("a")!, weight: 2, advertisedAddress: "http://127.0.0.1:9", durability: .strict, limits: NodeLimits(),
         keys: secret.nodeKeys(id, cluster: cluster), dataKeys: keys, disks: [disk],
-        knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool), client: client, control: control, pool: pool,
+        knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool),
+        seals: try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool), client: client, control: control, pool: pool,
         time: SystemTime(), metrics: NodeMetrics(), log: .none))
   }
 
@@ -106,6 +107,28 @@ private final class FakeCoordinator: ControlPlane {
     try await node.beat()
     let restarted = try self.node([], keys: nil)
     #expect(restarted.knowledge.generation == 4 && restarted.knowledge.view?.revision == 7)
+  }
+
+  @Test("an update goes with the layout that it names; with another one it changes nothing, and the whole view is asked for")
+  func update() async throws {
+    let coordinator = FakeCoordinator(reply(.use(current: 0), view: view()))
+    let node = try node([coordinator], keys: nil)
+    try await node.beat()
+    let known = try #require(node.knowledge.view)
+    var changed = known
+    changed.revision = 8
+    changed.members[0].state = .suspect
+    coordinator.set {
+      $0.reply = HeartbeatReply(view: nil, update: changed.update, generation: 3, dataKeys: .use(current: 0), intervalMilliseconds: 100)
+    }
+    try await node.beat()
+    #expect(node.knowledge.view == changed && coordinator.last?.layoutVersion == known.layout.version)
+    var other = changed.update
+    other.layoutVersion = 99
+    other.revision = 9
+    coordinator.set { $0.reply.update = other }
+    try await node.beat()
+    #expect(node.knowledge.view == changed)
   }
 
   @Test("the kept view is not trusted when a byte of it changed")
@@ -190,7 +213,7 @@ private final class FakeCoordinator: ControlPlane {
     #expect(put.status == 201)
     #expect(disk.rot(name))
     let get = try await client.send(HTTPClientRequest(method: .get, url: url(.get)))
-    #expect(get.status == 404)
+    #expect(get.status == 503)
     coordinator.set { $0.isDown = true }
     await #expect(throws: Problem.self) { try await node.beat() }
     coordinator.set { $0.isDown = false }

@@ -78,6 +78,8 @@ final class TestCluster: Sendable {
     var minimumRateGrace: Duration = .seconds(60)
     /// Index of the node whose disk has no room.
     var fullNode: Int?
+    var control: [any ControlPlane] = []
+    var scrub = ScrubPacer.Configuration()
   }
 
   let id = ClusterID.random()
@@ -114,11 +116,13 @@ final class TestCluster: Sendable {
     let disk = try await TestStores.open(
       options.store, folder: folder.path("disk"), cluster: cluster, keys: dataKeys, capacityBytes: capacity, pool: pool)
     let knowledge = try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool)
-    let node = StorageNode(
-      StorageNode.Parts(
-        node: id, zone: zone, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: options.limits,
-        keys: secret.nodeKeys(id, cluster: cluster), dataKeys: dataKeys, disks: [disk], knowledge: knowledge, client: client, control: [],
-        pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none))
+    let seals = try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool)
+    var parts = StorageNode.Parts(
+      node: id, zone: zone, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: options.limits,
+      keys: secret.nodeKeys(id, cluster: cluster), dataKeys: dataKeys, disks: [disk], knowledge: knowledge, seals: seals,
+      client: client, control: options.control, pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none)
+    parts.scrub = options.scrub
+    let node = StorageNode(parts)
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10
     configuration.minimumRateGrace = options.minimumRateGrace
@@ -261,6 +265,26 @@ func withCluster(_ options: TestCluster.Options = .init(), _ body: (TestCluster)
     throw error
   }
   await cluster.stop()
+}
+
+enum TestNodes {
+  /// A node alone.
+  static func node(
+    _ disks: [any BlockStoring], folder: TemporaryFolder, cluster: ClusterID, control: [any ControlPlane],
+    scrub: ScrubPacer.Configuration = .init(), folders: [DiskID: String] = [:]
+  ) throws -> StorageNode {
+    let pool = BlockingPool(name: "test", threads: 1)
+    let id = NodeID("node-1")!
+    var parts = StorageNode.Parts(
+      node: id, zone: ZoneID("a")!, weight: 1, advertisedAddress: "http://127.0.0.1:1", durability: .strict, limits: .forTests,
+      keys: ClusterSecret.generate().nodeKeys(id, cluster: cluster), dataKeys: nil, disks: disks,
+      knowledge: try ClusterKnowledge(folder: folder.path, cluster: cluster, pool: pool),
+      seals: try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool), client: HTTPClient(), control: control, pool: pool,
+      time: SystemTime(), metrics: NodeMetrics(), log: .none)
+    parts.scrub = scrub
+    parts.diskFolders = folders
+    return StorageNode(parts)
+  }
 }
 
 enum TestStores {

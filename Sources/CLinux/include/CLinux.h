@@ -16,6 +16,9 @@ int cairn_fallocate_keep_size(int descriptor, int64_t offset, int64_t length);
 int cairn_punch_hole(int descriptor, int64_t offset, int64_t length);
 /// `open(2)` with `O_DIRECT | O_CLOEXEC` added to `flags`.
 int cairn_open_direct(const char *path, int flags, unsigned int mode);
+/// `preadv2(2)` with `RWF_NOWAIT`: reads what is in the page cache and fails with `EAGAIN` where it would have to wait for the disk.
+/// `list` is an array of `count` `struct iovec`.
+int64_t cairn_preadv_nowait(int descriptor, const void *list, int count, int64_t offset);
 /// `syncfs(2)`.
 int cairn_syncfs(int descriptor);
 /// Takes an exclusive open-file-description lock without waiting; -1 with `EAGAIN` when somebody else holds it.
@@ -55,5 +58,7 @@ void cairn_zero(void *bytes, size_t length);
 int cairn_processor_count(void);
 /// Resident set size of this process in bytes, 0 when `/proc` does not say.
 uint64_t cairn_resident_bytes(void);
+/// Gives the calling thread less of processors and disks than others get, where the system can; it is never raised again.
+void cairn_lower_thread(void);
 
 #endif

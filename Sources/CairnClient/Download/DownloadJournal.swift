@@ -30,9 +30,19 @@ final class DownloadJournal: Sendable {
 
   private init(_ journal: Journal) { self.journal = journal }
 
-  func began(_ plan: DownloadPlan, partName: String) throws(FileError) {
+  /// - Parameter folder: absolute path of the folder that the part file is in, for whoever has to remove it one day.
+  func began(_ plan: DownloadPlan, partName: String, in folder: String) throws(FileError) {
     try journal.reset()
-    try journal.append(["download \(Self.identity(of: plan)) \(Hex.encode(Array(partName.utf8)))"])
+    let names = [partName, folder].map { HexDigits.encode(Array($0.utf8)) }
+    try journal.append(["download \(Self.identity(of: plan)) \(names[0]) \(names[1])"])
+  }
+
+  /// The part file that a journal with these lines speaks of.
+  static func part(_ lines: [String]) -> PartFile? {
+    guard let words = lines.first?.split(separator: " "), words.count == 4, let folder = HexDigits.decode(String(words[3])),
+      let memory = read(lines)?.memory
+    else { return nil }
+    return PartFile(named: memory.partName, beside: String(decoding: folder, as: UTF8.self) + "/-")
   }
 
   func wrote(_ index: Int) throws(FileError) { try journal.append(["done \(index)"]) }
@@ -41,7 +51,8 @@ final class DownloadJournal: Sendable {
   private static func identity(of plan: DownloadPlan) -> String { "\(plan.file.id.hex)-\(plan.version)-\(plan.contentHash)-\(plan.size)" }
 
   private static func read(_ lines: [String]) -> (identity: String, memory: Memory)? {
-    guard let first = lines.first?.split(separator: " "), first.count == 3, first[0] == "download", let name = Hex.decode(String(first[2]))
+    guard let first = lines.first?.split(separator: " "), (3...4).contains(first.count), first[0] == "download",
+      let name = HexDigits.decode(String(first[2]))
     else { return nil }
     var memory = Memory(partName: String(decoding: name, as: UTF8.self), done: [])
     for line in lines.dropFirst() {

@@ -7,7 +7,7 @@ struct FileDownload: Sendable {
   let gateway: GatewayConnection
   let resources: TransferResources
   let progress: TransferProgress?
-  let journals: (folder: String, gateway: String)?
+  let journals: TransferJournals?
 
   /// - Parameter destination: absolute or relative; what is there is replaced when the new file is whole.
   /// - Returns: what was downloaded, with the size and time of that version.
@@ -65,6 +65,7 @@ struct FileDownload: Sendable {
   ) async throws -> (part: PartFile, journal: DownloadJournal?, done: Set<Int>) {
     let journals = plan.blocks.count > 2 ? journals : nil
     return try await resources.threads.run {
+      journals?.sweep.runOnce()
       let opened = journals.flatMap {
         DownloadJournal.open(folder: $0.folder, gateway: $0.gateway, destination: LocalPath.absolute(destination), plan: plan)
       }
@@ -75,7 +76,7 @@ struct FileDownload: Sendable {
       let part = try PartFile(beside: destination, executable: plan.file.executable)
       do {
         try part.file.truncate(to: plan.size)
-        try opened?.journal.began(plan, partName: part.name)
+        try opened?.journal.began(plan, partName: part.name, in: Directory.parent(of: LocalPath.absolute(destination)))
       } catch {
         part.discard()
         throw error
@@ -85,8 +86,8 @@ struct FileDownload: Sendable {
   }
 
   private func fill(_ part: PartFile, _ plan: DownloadPlan, done: Set<Int>, journal: DownloadJournal?) async throws {
-    var walk = PlanWalk(gateway: gateway, plan: plan)
-    try await withThrowingTaskGroup(of: Void.self) { group in
+    let walk = try await withThrowingTaskGroup(of: Void.self) { group in
+      var walk = PlanWalk(gateway: gateway, plan: plan)
       while let step = try await walk.next() {
         let buffer = try await resources.buffer()
         let isDone = done.contains(step.index)
@@ -99,6 +100,7 @@ struct FileDownload: Sendable {
         }
       }
       try await group.waitForAll()
+      return walk
     }
     try walk.checkContentHash()
     if plan.chunker == .cdc { try await checkBytes(of: part, plan) }

@@ -55,7 +55,7 @@ final class PartFile: Sendable {
   private static func name(for name: String) -> String {
     var kept = ""
     for character in name.unicodeScalars where kept.utf8.count + 4 <= 200 { kept.unicodeScalars.append(character) }
-    return ".\(kept)\(mark)\(Hex.encode(SecureRandom.bytes(4)))"
+    return ".\(kept)\(mark)\(HexDigits.encode(SecureRandom.bytes(4)))"
   }
 
   static func lastComponent(of path: String) -> String {

@@ -15,8 +15,8 @@ struct RangeRead: Sendable {
     _ plan: DownloadPlan, range: Range<Int64>?, consume: @escaping @Sendable (UnsafeRawBufferPointer) throws -> Void
   ) async throws {
     let range = (range ?? 0..<plan.size).clamped(to: 0..<plan.size)
-    var walk = PlanWalk(gateway: gateway, plan: plan)
     try await withThrowingTaskGroup(of: (Int, FetchedBlock).self) { group in
+      var walk = PlanWalk(gateway: gateway, plan: plan)
       var ready: [Int: FetchedBlock] = [:]
       var fetching = 0
       var order: [(index: Int, block: DownloadPlan.Block)] = []

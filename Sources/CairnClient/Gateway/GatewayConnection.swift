@@ -62,7 +62,7 @@ final class GatewayConnection: Sendable {
       headers["Authorization"] = "Bearer \(token)"
     }
     if let ifMatch { headers["If-Match"] = "\"\(ifMatch)\"" }
-    if repeatable == .keyed { headers["Idempotency-Key"] = Hex.encode(SecureRandom.bytes(16)) }
+    if repeatable == .keyed { headers["Idempotency-Key"] = HexDigits.encode(SecureRandom.bytes(16)) }
     var request = HTTPClientRequest(method: method, url: base + path + URLText.query(query), headers: headers)
     if let body {
       request.headers["Content-Type"] = "application/json"

@@ -22,6 +22,24 @@ extension GatewayConnection {
       .post, "/v1/sessions", body: Credentials(name: name, password: password, device: device), repeatable: .keyed, authenticated: false)
   }
 
+  private struct PasswordChange: Encodable, Sendable {
+    var password: String
+    var newPassword: String
+    var keepDevices: Bool
+    private enum CodingKeys: String, CodingKey {
+      case password
+      case newPassword = "new_password"
+      case keepDevices = "keep_devices"
+    }
+  }
+
+  func changePassword(_ password: String, to newPassword: String, keepDevices: Bool) async throws {
+    // Not tried again after an unknown outcome: the password it names may be the former one by then.
+    try await perform(
+      .put, "/v1/me/password", body: PasswordChange(password: password, newPassword: newPassword, keepDevices: keepDevices), repeatable: .no
+    )
+  }
+
   func logOut() async throws { try await perform(.delete, "/v1/sessions/current") }
   func currentUser() async throws -> UserInfo { try await call(.get, "/v1/me") }
   func devices() async throws -> Page<DeviceInfo> { try await call(.get, "/v1/devices") }

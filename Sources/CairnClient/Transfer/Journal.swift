@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import Glibc
 internal import Platform
 
@@ -83,6 +84,6 @@ final class Journal: Sendable {
   }
 
   private static func hex(_ check: UInt32) -> String {
-    Hex.encode((0..<4).map { UInt8(truncatingIfNeeded: check >> UInt32(24 - 8 * $0)) })
+    HexDigits.encode((0..<4).map { UInt8(truncatingIfNeeded: check >> UInt32(24 - 8 * $0)) })
   }
 }

@@ -22,28 +22,28 @@ struct SmallBlocks: Sendable {
   /// - Returns: the receipts of each block, nil for those that are to be sent singly.
   func put(_ blocks: [(block: PreparedBlock, targets: [SignedTarget])]) async throws -> [[String]?] {
     let parcels = parcels(blocks.map { ($0.targets, $0.block.stored, 0) })
-    var receipts = [[String]?](repeating: nil, count: blocks.count)
     let items = blocks.map(\.block)
-    try await withThrowingTaskGroup(of: [(Int, [String])].self) { group in
+    return try await withThrowingTaskGroup(of: [(Int, [String])].self) { group in
+      var receipts = [[String]?](repeating: nil, count: items.count)
       for parcel in parcels {
         group.addTask { try await resources.smallBlocks.run { await put(parcel, items) } }
       }
       for try await settled in group { for (place, list) in settled { receipts[place] = list } }
+      return receipts
     }
-    return receipts
   }
 
   /// - Returns: the verified bytes of each block, nil for those that are to be fetched singly.
   func get(_ blocks: [DownloadPlan.Block]) async throws -> [[UInt8]?] {
     let parcels = parcels(blocks.map { ($0.get, 0, $0.size) })
-    var found = [[UInt8]?](repeating: nil, count: blocks.count)
-    try await withThrowingTaskGroup(of: [(Int, [UInt8])].self) { group in
+    return try await withThrowingTaskGroup(of: [(Int, [UInt8])].self) { group in
+      var found = [[UInt8]?](repeating: nil, count: blocks.count)
       for parcel in parcels {
         group.addTask { try await resources.smallBlocks.run { await get(parcel, blocks) } }
       }
       for try await settled in group { for (place, bytes) in settled { found[place] = bytes } }
+      return found
     }
-    return found
   }
 
   // MARK: Who with whom

@@ -90,7 +90,7 @@ enum LocalLink {
   /// Makes or replaces the link at `path`; a folder there is left alone.
   static func make(_ path: String, target: String, modified: FileTime) throws(FileError) {
     if let there = try? LocalLink.target(of: path), there == target { return }
-    let part = Directory.parent(of: path) + "/.cairn-link-" + Hex.encode(SecureRandom.bytes(6))
+    let part = Directory.parent(of: path) + "/.cairn-link-" + HexDigits.encode(SecureRandom.bytes(6))
     guard symlink(target, part) == 0 else { throw FileError(operation: "symlink", path: path, errno: errno) }
     let seconds = modified.nanoseconds / 1_000_000_000 - (modified.nanoseconds % 1_000_000_000 < 0 ? 1 : 0)
     let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(modified.nanoseconds - seconds * 1_000_000_000))

@@ -7,7 +7,7 @@ struct TreeGet: Sendable {
   let gateway: GatewayConnection
   let resources: TransferResources
   let progress: TransferProgress?
-  let journals: (folder: String, gateway: String)?
+  let journals: TransferJournals?
   let recursive: Bool
   /// Of a single file; nil is the newest.
   let version: Int64?

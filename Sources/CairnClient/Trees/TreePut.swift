@@ -10,7 +10,7 @@ struct TreePut: Sendable {
   let gateway: GatewayConnection
   let resources: TransferResources
   let progress: TransferProgress?
-  let journals: (folder: String, gateway: String)?
+  let journals: TransferJournals?
   let options: UploadOptions
   let recursive: Bool
 

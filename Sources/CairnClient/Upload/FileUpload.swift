@@ -13,8 +13,7 @@ struct FileUpload: Sendable {
   let gateway: GatewayConnection
   let resources: TransferResources
   let progress: TransferProgress?
-  /// Where journals lie, and the name of the cluster in them.
-  let journals: (folder: String, gateway: String)?
+  let journals: TransferJournals?
 
   // MARK: Files
 
@@ -71,7 +70,8 @@ struct FileUpload: Sendable {
     guard let journals, source.blockCount > 2 else { return nil }
     let key = "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)"
     return try await resources.threads.run {
-      UploadJournal.open(folder: journals.folder, gateway: journals.gateway, path: path, source: source.identity, key: key)
+      journals.sweep.runOnce()
+      return UploadJournal.open(folder: journals.folder, gateway: journals.gateway, path: path, source: source.identity, key: key)
     }
   }
 

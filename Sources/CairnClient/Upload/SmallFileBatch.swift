@@ -66,22 +66,25 @@ struct SmallFileBatch: Sendable {
       do { opened.append((file, try state.get())) } catch { results[file.place] = .refused(error) }
     }
     let settled = try await sendTogether(opened, buffer)
-    var sent: [Sent] = []
-    try await withThrowingTaskGroup(of: (Int, Swift.Result<Sent, any Error>).self) { group in
+    let outcomes = await withTaskGroup(of: (Int, Swift.Result<Sent, any Error>).self) { group in
+      var outcomes: [(place: Int, outcome: Swift.Result<Sent, any Error>)] = []
       for ((file, state), receipts) in zip(opened, settled) {
         if let receipts {
-          sent.append(Sent(place: file.place, upload: state.uploadID, receipts: receipts, loaded: file))
+          outcomes.append((file.place, .success(Sent(place: file.place, upload: state.uploadID, receipts: receipts, loaded: file))))
           continue
         }
         group.addTask {
           do { return (file.place, .success(try await sendAlone(file, state, buffer))) } catch { return (file.place, .failure(error)) }
         }
       }
-      for try await (place, outcome) in group {
-        switch outcome {
-        case .success(let done): sent.append(done)
-        case .failure(let error): results[place] = .refused(error)
-        }
+      for await outcome in group { outcomes.append(outcome) }
+      return outcomes
+    }
+    var sent: [Sent] = []
+    for (place, outcome) in outcomes {
+      switch outcome {
+      case .success(let done): sent.append(done)
+      case .failure(let error): results[place] = .refused(error)
       }
     }
     try await complete(sent.sorted { $0.place < $1.place }, into: &results)

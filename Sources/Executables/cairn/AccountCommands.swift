@@ -4,7 +4,7 @@ import Platform
 
 /// Users, tokens and devices.
 enum AccountCommands {
-  static let all = [signUp, logIn, logOut, whoAmI, devices, usage]
+  static let all = [signUp, logIn, logOut, whoAmI, changePassword, devices, usage]
 
   private static let user = CommandArgument("USER", help: "the user's name")
   private static let passwordFlag = CommandFlag("password-stdin", help: "read the password from standard input, one line")
@@ -71,6 +71,27 @@ enum AccountCommands {
     try invocation.console.result(user) { user.name }
   }
 
+  private static let changePassword = Command(
+    "passwd", summary: "change your password",
+    discussion: "Asks for the present password and, twice, for the new one. Your other devices have to log in again.",
+    flags: [
+      CommandFlag("password-stdin", help: "read both passwords from standard input, the present one first, a line each"),
+      CommandFlag("keep-devices", help: "leave your other devices logged in"),
+    ],
+    examples: ["cairn passwd", "printf '%s\\n%s\\n' \"$OLD\" \"$NEW\" | cairn passwd --password-stdin"]
+  ) { invocation in
+    let client = try Profile.current().client()
+    let isPiped = invocation.flag("password-stdin")
+    let present = try await isPiped ? PasswordPrompt.readStandardInput() : PasswordPrompt.ask("Present password: ")
+    let new = try await isPiped ? PasswordPrompt.readStandardInput() : PasswordPrompt.ask("New password: ", confirming: true)
+    try await client.changePassword(text(present), to: text(new), keepDevices: invocation.flag("keep-devices"))
+    if invocation.console.isJSON {
+      try invocation.console.printJSON(["changed": true])
+    } else {
+      invocation.console.note("The password is changed.")
+    }
+  }
+
   private static let devices = Command(
     "devices", summary: "list where you are logged in, or log one out",
     options: [CommandOption("revoke", value: "DEVICE", help: "log this device out, by name or id")],
@@ -111,8 +132,10 @@ enum AccountCommands {
     let secret =
       invocation.flag("password-stdin")
       ? try await PasswordPrompt.readStandardInput() : try await PasswordPrompt.ask(confirming: confirming)
-    return secret.withBytes { String(decoding: $0, as: UTF8.self) }
+    return text(secret)
   }
+
+  private static func text(_ secret: SecretBytes) -> String { secret.withBytes { String(decoding: $0, as: UTF8.self) } }
 
   private static func machineName() -> String {
     guard let bytes = try? AtomicFile.read("/proc/sys/kernel/hostname", limit: 256) else { return "unnamed" }

@@ -58,9 +58,14 @@ struct Profile: Codable, Sendable {
       caFile: Environment.value("CAIRN_CA_FILE") ?? (isStored ? stored?.caFile : nil))
   }
 
-  func client(parallel: Int = 8, compress: Bool = true) throws -> CairnClient {
+  /// How long somebody at a terminal waits for a cluster that does not answer; a transfer is worth waiting longer for.
+  static let personsPatience = Duration.seconds(8)
+  static let transferPatience = Duration.seconds(30)
+
+  func client(parallel: Int = 8, compress: Bool = true, patience: Duration = personsPatience) throws -> CairnClient {
     try CairnClient(
       Configuration(
-        gateway: gateway, token: token, caFile: caFile, parallel: parallel, compress: compress, stateDirectory: Profile.stateFolder))
+        gateway: gateway, token: token, caFile: caFile, parallel: parallel, compress: compress, stateDirectory: Profile.stateFolder,
+        patience: patience))
   }
 }

@@ -53,7 +53,8 @@ enum TransferCommands {
     guard invocation.option("chunker") == "fixed" else {
       throw CommandFailure(.usage, "Content-defined chunking is not in this version; leave --chunker away.")
     }
-    let client = try Profile.current().client(parallel: invocation.int("parallel") ?? 8, compress: !invocation.flag("no-compress"))
+    let client = try Profile.current().client(
+      parallel: invocation.int("parallel") ?? 8, compress: !invocation.flag("no-compress"), patience: Profile.transferPatience)
     let base = invocation.int("base-version")
     // Who names a base wants to hear of a newer one.
     let policy = invocation.option("on-conflict").flatMap(OnConflict.init(rawValue:)) ?? (base == nil ? .overwrite : .fail)
@@ -94,7 +95,7 @@ enum TransferCommands {
     ], run: runGet)
 
   private static func runGet(_ invocation: Invocation) async throws {
-    let client = try Profile.current().client(parallel: invocation.int("parallel") ?? 8)
+    let client = try Profile.current().client(parallel: invocation.int("parallel") ?? 8, patience: Profile.transferPatience)
     let remotes = invocation.arguments("REMOTE")
     let local = invocation.argument("LOCAL")
     let version = invocation.int("version").map { Int64($0) }
@@ -121,7 +122,7 @@ enum TransferCommands {
     arguments: [CommandArgument("REMOTE", help: "files of the cluster", count: .oneOrMore)], options: [parallel, version, range],
     examples: ["cairn cat /docs/notes.txt", "cairn cat /backup/src.tar | tar x", "cairn cat /disk.img --range -512 | xxd"]
   ) { invocation in
-    let client = try Profile.current().client(parallel: invocation.int("parallel") ?? 8)
+    let client = try Profile.current().client(parallel: invocation.int("parallel") ?? 8, patience: Profile.transferPatience)
     let version = invocation.int("version").map { Int64($0) }
     try await write(invocation.arguments("REMOTE"), version: version, range: invocation.option("range"), client, invocation.console)
   }

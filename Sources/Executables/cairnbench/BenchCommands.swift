@@ -10,7 +10,7 @@ enum BenchCommands {
       "cairnbench", summary: "put a measured load on nodes, clusters and plain HTTP servers",
       discussion: "Prints rows of Markdown tables. scripts/bench starts what it needs and calls it.",
       options: [
-        CommandOption("keys", value: "FILE", help: "the cluster's key file, to sign URLs with", isRequired: true),
+        CommandOption("keys", value: "FILE", help: "the cluster's key file, to sign URLs with"),
         CommandOption("rounds", value: "N", help: "measured rounds, after one that warms up", kind: .integer(1...100), default: "3"),
         CommandOption("count", value: "N", help: "objects a round", kind: .integer(1...1_000_000), default: "100"),
         CommandOption("size", value: "BYTES", help: "bytes of an object", kind: .size, default: "4MiB"),
@@ -18,7 +18,7 @@ enum BenchCommands {
         CommandOption("label", value: "TEXT", help: "what the rows begin with", default: ""),
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
-      subcommands: [node, blocks, stall]),
+      subcommands: [node, blocks, urls, stall, StoreCommands.store, StoreCommands.files, StoreCommands.limits]),
     version: CairnVersion.text)
 
   private static let node = Command(
@@ -51,6 +51,18 @@ enum BenchCommands {
     invocation.console.print("| \(setup.label) | \(rounded(rate)) | \(goal) |")
   }
 
+  private static let urls = Command(
+    "urls", summary: "put blocks and print the path and query of a signed GET URL for each", discussion: "For other load generators."
+  ) { invocation in
+    let setup = try await Setup(invocation)
+    let objects = Objects(count: setup.count, sizeBytes: setup.sizeBytes)
+    _ = try await ClusterBlocks(load: setup.load, targets: setup.targets).put(objects)
+    for id in objects.ids {
+      let url = try setup.targets.get(id, sizeBytes: setup.sizeBytes)
+      invocation.console.print(String(url.drop { $0 != ":" }.dropFirst(3).drop { $0 != "/" }))
+    }
+  }
+
   private static let stall = Command(
     "stall", summary: "upload a file and print the longest time without progress, in seconds",
     options: [
@@ -73,6 +85,9 @@ private struct Setup {
   let label: String
 
   init(_ invocation: Invocation) async throws {
+    guard let keyFile = invocation.option("keys") else {
+      throw CommandFailure(.usage, "--keys is missing: name the cluster's key file, keys/cluster.keys in its folder.")
+    }
     let environment = try BenchEnvironment()
     let concurrency = invocation.int("concurrency") ?? 4
     var configuration = HTTPClient.Configuration()
@@ -82,7 +97,7 @@ private struct Setup {
     let client = HTTPClient(configuration: configuration)
     load = LoadGenerator(client: client, concurrency: concurrency)
     targets = try await ClusterTargets(
-      coordinator: environment.coordinator, token: environment.operatorToken, keyFile: invocation.option("keys") ?? "", client: client)
+      coordinator: environment.coordinator, token: environment.operatorToken, keyFile: keyFile, client: client)
     rounds = invocation.int("rounds") ?? 3
     count = invocation.int("count") ?? 100
     sizeBytes = Int(invocation.size("size") ?? Int64(Limits.blockBytes))

@@ -48,6 +48,10 @@ struct LoadGenerator: Sendable {
 
   /// - Parameter operation: one operation by its index; answers the bytes that it moved, or throws.
   func run(count: Int, _ operation: @escaping @Sendable (Int) async throws -> Int) async -> RoundResult {
+    await Self.run(count: count, concurrency: concurrency, operation)
+  }
+
+  static func run(count: Int, concurrency: Int, _ operation: @escaping @Sendable (Int) async throws -> Int) async -> RoundResult {
     let next = NextIndex()
     let clock = ContinuousClock()
     let started = clock.now

@@ -20,10 +20,15 @@ struct NodeAgainstServer: Sendable {
       let ourPuts = try objects.ids.map { try targets.put($0, sizeBytes: sizeBytes) }
       let ourGets = try objects.ids.map { try targets.get($0, sizeBytes: sizeBytes) }
       let theirs = objects.ids.map { peer + $0.hex }
-      let results = [
-        await putRound(theirs, objects), await putRound(ourPuts, objects), await getRound(theirs, objects),
-        await getRound(ourGets, objects),
-      ]
+      // Whoever comes first in a pair finds another machine: they take turns.
+      var results: [RoundResult] = []
+      if round % 2 == 0 {
+        results = [await putRound(theirs, objects), await putRound(ourPuts, objects)]
+        results += [await getRound(theirs, objects), await getRound(ourGets, objects)]
+      } else {
+        results = [await putRound(ourPuts, objects), await putRound(theirs, objects)].reversed()
+        results += [await getRound(ourGets, objects), await getRound(theirs, objects)].reversed()
+      }
       for result in results where !result.failures.isEmpty { throw BenchFailed(reason: result.failures[0]) }
       // The first round warms both up and does not count.
       guard round > 0 else { continue }
@@ -61,10 +66,13 @@ struct ClusterBlocks: Sendable {
   let targets: ClusterTargets
 
   func put(count: Int, sizeBytes: Int) async throws -> RoundResult {
-    let objects = Objects(count: count, sizeBytes: sizeBytes)
-    let urls = try objects.ids.map { try targets.put($0, sizeBytes: sizeBytes) }
-    let result = await load.run(count: count) { [load] index in
-      try await load.put(urls[index], objects.bodies[index], sizeBytes: sizeBytes)
+    try await put(Objects(count: count, sizeBytes: sizeBytes))
+  }
+
+  func put(_ objects: Objects) async throws -> RoundResult {
+    let urls = try objects.ids.map { try targets.put($0, sizeBytes: objects.sizeBytes) }
+    let result = await load.run(count: objects.count) { [load] index in
+      try await load.put(urls[index], objects.bodies[index], sizeBytes: objects.sizeBytes)
     }
     if let failure = result.failures.first { throw BenchFailed(reason: failure) }
     return result

@@ -13,7 +13,9 @@ enum OperatorTool {
         Ends with 0 when done, 1 failed, 2 usage, 3 conflict, 4 not found, 5 not allowed, 6 no space, 7 unavailable.
         """,
       flags: [.json, .quiet],
-      subcommands: StatusCommands.commands + RepairCommands.commands + [AdmitCommand.command, WaitCommand.command] + KeyCommands.commands,
+      subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
+        + [AdmitCommand.command, WaitCommand.command] + [ScrubCommands.command, DiskCommands.command, RotationCommands.command]
+        + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),
     version: CairnVersion.text, explain: { CommandFailure($0) })
 }

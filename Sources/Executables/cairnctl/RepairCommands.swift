@@ -21,7 +21,11 @@ enum RepairCommands {
       CommandOption("node", value: "N", help: "only what this node should hold"),
       CommandOption("block", value: "ID", help: "only this block"),
       CommandOption("partition", value: "P", help: "only this partition", kind: .integer(0...(1 << 20))),
-    ], flags: [CommandFlag("wait", help: "return when it is done")],
+    ],
+    flags: [
+      CommandFlag("wait", help: "return when it is done"),
+      CommandFlag("override-brake", help: "the silent nodes are down indeed, however many: repair as if few were, for an hour"),
+    ],
     examples: ["cairnctl repair --wait", "cairnctl repair --node node-3"]
   ) { invocation in
     let console = invocation.console
@@ -52,7 +56,9 @@ enum RepairCommands {
       return node
     }
     let block = try invocation.option("block").map(blockID)
-    return OperatorOperations.StartRepair(node: node, block: block, partition: invocation.int("partition"))
+    return OperatorOperations.StartRepair(
+      node: node, block: block, partition: invocation.int("partition"),
+      overridesBrake: invocation.flag("override-brake") ? true : nil)
   }
 
   private static func text(of progress: RepairProgress) -> String {

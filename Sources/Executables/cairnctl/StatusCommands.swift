@@ -3,9 +3,9 @@ import ClusterLogic
 import CommandLineKit
 import ServiceAPI
 
-/// `cairnctl status`, `nodes` and `layout show`: how the cluster is.
+/// `cairnctl status` and `nodes`: how the cluster is.
 enum StatusCommands {
-  static let commands = [status, nodes, layout]
+  static let commands = [status, nodes]
 
   private static let status = Command(
     "status", summary: "show the cluster's health",
@@ -43,24 +43,6 @@ enum StatusCommands {
       }
     }
   }
-
-  private static let layout = Command(
-    "layout", summary: "show which node holds which part of the data",
-    subcommands: [
-      Command("show", summary: "show the committed layout", examples: ["cairnctl layout show --json"]) { invocation in
-        let layout = LayoutSummary(try await CoordinatorConnection().perform(OperatorOperations.GetLayout()))
-        let console = invocation.console
-        guard !console.isJSON else { return try console.printJSON(layout) }
-        console.print(
-          "layout \(layout.version): \(HumanFormat.counted(layout.partitions, "partition")), "
-            + "\(HumanFormat.counted(layout.replicas, "replica")) each"
-        )
-        console.print("")
-        var table = Table([.left("NODE"), .left("ZONE"), .right("WEIGHT"), .right("PARTITIONS")])
-        for node in layout.nodes { table.add([node.name.text, node.zone.text, "\(node.weight)", HumanFormat.count(node.partitions)]) }
-        console.write(table.render(style: console.style))
-      }
-    ])
 
   // MARK: Tables
 
@@ -107,6 +89,7 @@ struct LayoutSummary: Encodable {
   struct Node: Encodable {
     var name: NodeID
     var zone: ZoneID
+    var region: RegionID?
     var weight: Double
     /// Partitions that it holds a replica of.
     var partitions: Int
@@ -121,8 +104,8 @@ struct LayoutSummary: Encodable {
     version = layout.version
     partitions = layout.partitionCount
     replicas = layout.replicationFactor
-    var held = [Int](repeating: 0, count: layout.nodes.count)
-    for index in layout.table { held[Int(index)] += 1 }
-    nodes = zip(layout.nodes, held).map { Node(name: $0.id, zone: $0.zone, weight: $0.weight, partitions: $1) }
+    nodes = zip(layout.nodes, layout.partitionsByNode).map {
+      Node(name: $0.id, zone: $0.zone, region: $0.region, weight: $0.weight, partitions: $1)
+    }
   }
 }

@@ -4,6 +4,7 @@ import CommandLineKit
 import Credentials
 import HTTPTransport
 import Platform
+import StorageNode
 
 /// `cairnd node|coordinator|gateway --config FILE`.
 enum DaemonCommands {
@@ -18,7 +19,9 @@ enum DaemonCommands {
       subcommands: [
         daemon("node", "keep blocks on this machine's disks", NodeDaemon.run),
         daemon("coordinator", "keep the metadata and the layout", CoordinatorDaemon.run),
-        daemon("gateway", "serve clients", GatewayDaemon.run),
+        daemon("gateway", "serve clients", GatewayDaemon.run), DiskCommands.command,
+        KeyCommands.command,
+        StoreCommands.command,
       ]),
     version: CairnVersion.text, explain: explain)
 
@@ -37,9 +40,23 @@ enum DaemonCommands {
     case let error as ConfigurationError: CommandFailure(.usage, error.message)
     case let error as HTTPServerError: CommandFailure(.failed, error.message)
     case let error as CredentialError: CommandFailure(.failed, error.message)
-    case let error as BlockStoreError: CommandFailure(.failed, error.message)
+    case let error as BlockStoreError: CommandFailure(ExitStatus(error.code), error.message)
+    case let error as ClusterKnowledge.Refused: CommandFailure(.conflict, error.description)
+    case let error as DiskRoster.Damaged: CommandFailure(.conflict, error.description)
     case let error as FileError: CommandFailure(.failed, error.description)
     default: nil
+    }
+  }
+}
+
+extension ExitStatus {
+  /// What a disk or a key that is not this node's ends with.
+  init(_ code: BlockStoreError.Code) {
+    switch code {
+    case .wrongCluster, .wrongNode, .newerFormat, .locked: self = .conflict
+    case .wrongKey: self = .notAllowed
+    case .full: self = .noSpace
+    default: self = .failed
     }
   }
 }

@@ -41,6 +41,8 @@ struct DaemonSettings: Sendable {
     configuration.port = port
     configuration.tls = tls
     configuration.connectionMemoryBytes = connectionMemoryBytes
+    // More network threads than processors only take turns, and interrupt each other inside of locks.
+    configuration.threads = min(configuration.threads, Machine.processorCount)
     configuration.observer = observer
     return configuration
   }

@@ -9,14 +9,17 @@ import StorageNode
 /// `cairnd node`: opens the disks, starts the server and the heartbeats, and waits for the end.
 enum NodeDaemon {
   private static let shutdownGrace: Duration = .seconds(10)
-  /// Large enough that a block arrives in few pieces.
-  private static let connectionMemoryBytes = 256 << 10
+  /// One read takes half of it, as much as a TLS record. The library clears all of it after each request, which costs small blocks more
+  /// than larger reads would spare large ones.
+  private static let connectionMemoryBytes = 32 << 10
 
   static func run(_ path: String) async throws {
     let file = try ConfigurationFile.load(path, knownKeys: NodeConfiguration.keys + ["log-level"])
     let configuration = try NodeConfiguration(file)
     let settings = try DaemonSettings(file, component: "node")
     let signals = try ProcessSignals.stream()
+    try Directory.create(configuration.dataFolder)
+    let lock = try FolderLock(configuration.dataFolder)
     let (node, client) = try open(configuration, settings)
 
     let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
@@ -33,6 +36,7 @@ enum NodeDaemon {
     await http.shutdown(grace: shutdownGrace)
     await node.stop()
     client.shutdown()
+    lock.release()
   }
 
   private static func open(_ configuration: NodeConfiguration, _ settings: DaemonSettings) throws -> (StorageNode, HTTPClient) {
@@ -41,31 +45,46 @@ enum NodeDaemon {
       throw ConfigurationError(
         message: "“name” is \(configuration.node) and \(configuration.keyFile) holds the keys of \(keys.node); one of them is wrong.")
     }
-    try Directory.create(configuration.dataFolder)
     let dataKeys = try openDataKeys(configuration)
     let pool = BlockingPool(name: "node", threads: 4, queueLimit: 1024)
     let knowledge = try ClusterKnowledge(folder: configuration.dataFolder, cluster: keys.cluster, pool: pool)
-    let disks = try configuration.diskFolders.map { try openDisk($0, configuration, keys.cluster, dataKeys, settings.logger) }
+    let roster = try DiskRoster.load(folder: configuration.dataFolder)
+    let disks = try NodeDisks.open(configuration.diskFolders, roster: roster, log: settings.logger) {
+      (folder, mayFormat) throws(BlockStoreError) in
+      try openDisk(folder, mayFormat, configuration, keys.cluster, dataKeys, settings.logger)
+    }
+    if disks.roster != roster { try disks.roster.save(folder: configuration.dataFolder) }
+    let seals = try PartitionSeals(folder: configuration.dataFolder, knownLayout: knowledge.layoutVersion, pool: pool)
     let client = settings.client()
     let control = configuration.coordinators.map { RemoteControlPlane(http: client, url: $0, token: keys.token, timeout: .seconds(5)) }
-    let node = StorageNode(
-      StorageNode.Parts(
-        node: configuration.node, zone: configuration.zone, weight: configuration.weight,
-        advertisedAddress: configuration.advertisedAddress, durability: configuration.durability, limits: configuration.limits, keys: keys,
-        dataKeys: dataKeys, disks: disks, knowledge: knowledge, client: client, control: control, pool: pool, time: SystemTime(),
-        metrics: NodeMetrics(settings.metrics), log: settings.logger))
-    return (node, client)
+    var parts = StorageNode.Parts(
+      node: configuration.node, zone: configuration.zone, weight: configuration.weight,
+      advertisedAddress: configuration.advertisedAddress, durability: configuration.durability, limits: configuration.limits, keys: keys,
+      dataKeys: dataKeys, disks: disks.disks, knowledge: knowledge, seals: seals, client: client, control: control, pool: pool,
+      time: SystemTime(), metrics: NodeMetrics(settings.metrics), log: settings.logger)
+    parts.diskFolders = disks.folders
+    parts.scrub = configuration.scrub
+    return (StorageNode(parts), client)
   }
 
   private static func openDataKeys(_ configuration: NodeConfiguration) throws -> DataKeyring? {
-    guard configuration.encryption, let masterKeyFile = configuration.masterKeyFile else { return nil }
-    return try DataKeyring.open(path: configuration.dataFolder + "/data-keys", master: try MasterKey.load(file: masterKeyFile))
+    guard configuration.encryption else { return nil }
+    return try DataKeyring.open(path: dataKeyPath(configuration), master: try masterKey(configuration))
+  }
+
+  static func dataKeyPath(_ configuration: NodeConfiguration) -> String { configuration.dataFolder + "/data-keys" }
+
+  static func masterKey(_ configuration: NodeConfiguration) throws -> MasterKey {
+    if let path = configuration.masterKeyFile { return try MasterKey.load(file: path) }
+    return try MasterKey.load(command: configuration.masterKeyCommand ?? "")
   }
 
   private static func openDisk(
-    _ folder: String, _ configuration: NodeConfiguration, _ cluster: ClusterID, _ keys: DataKeyring?, _ logger: Logger
-  ) throws -> SegmentStore {
+    _ folder: String, _ mayFormat: Bool, _ configuration: NodeConfiguration, _ cluster: ClusterID, _ keys: DataKeyring?, _ logger: Logger
+  ) throws(BlockStoreError) -> SegmentStore {
     var disk = SegmentStore.Configuration(folder: folder, cluster: cluster, keys: keys)
+    disk.owner = configuration.node
+    disk.formatsEmptyFolder = mayFormat
     disk.durability = configuration.durability
     if let segmentBytes = configuration.segmentBytes { disk.segmentBytes = Int(segmentBytes) }
     disk.capacityBytes = configuration.diskBytes

@@ -117,7 +117,7 @@ extension StoreRun {
     }
     for content in StoreContents.all.indices {
       let state = opened.status(of: StoreContents.all[content].id)?.gcEpoch
-      guard model.mayBe(state, content) else {
+      guard model.mayBe(state, content, mayRise: totals.tornRecords > 0) else {
         throw violation(
           "after opening, block \(content) is \(StoreModel.text([state])), may be \(StoreModel.text(model.visible(content)))")
       }
@@ -148,8 +148,8 @@ extension StoreRun {
     case .success(let answer):
       totals.reads += 1
       if case .bytes(areRight: false) = answer { throw violation("\(request) gave wrong bytes") }
-      let states = model.endRead(number, of: content)
-      guard model.isDamaged(content) || states.contains(where: { $0 != nil }) else { throw violation("\(request) read what is not there") }
+      let read = model.endRead(number, of: content)
+      guard read.metDamage || read.states.contains(where: { $0 != nil }) else { throw violation("\(request) read what is not there") }
     case .failure(let error): try hear(error, number, request)
     }
   }
@@ -176,13 +176,13 @@ extension StoreRun {
       default: isAllowed = false
       }
     } else {
-      let states = model.endRead(number, of: content)
+      let read = model.endRead(number, of: content)
       switch error.code {
-      case .notFound: isAllowed = states.contains(nil) || model.isDamaged(content)
+      case .notFound: isAllowed = read.metDamage || read.states.contains(nil)
       case .rotten:
         totals.rottenReads += 1
         // What a crash tore was set aside: to its readers it is a bad copy.
-        isAllowed = model.isDamaged(content) || states.contains(nil) && totals.tornRecords > 0
+        isAllowed = read.metDamage || read.states.contains(nil) && totals.tornRecords > 0
       case .io: isAllowed = mayFailReads || isUnreadable
       case .closed: isAllowed = true
       default: isAllowed = false
