@@ -93,7 +93,7 @@ import Testing
     .enabled(if: RealDisk.canMount, "needs root, loop devices and mkfs.ext4"))
   func writebackError() async throws {
     // The device says that it has 256 MiB; what lies under it has room for a few.
-    try await MountedImage.with(megabytes: 256, hostMegabytes: 14) { image in
+    try await MountedImage.with(megabytes: 256, hostMegabytes: 22) { image in
       let (disk, output) = (image.path + "/disk", image.folder.path("out"))
       let writer = try Self.start(disk, count: 4000, output: output)
       #expect(await writer.wait() == .exited(status: 3), "the writer is told of the failure")
