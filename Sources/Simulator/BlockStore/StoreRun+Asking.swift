@@ -128,7 +128,7 @@ extension StoreRun {
   /// A disk that was told to fail may not open; without the failures it has to.
   private mutating func retry(_ error: BlockStoreError) throws(Violation) {
     let attempts = opening?.attempts ?? 0
-    let mayFail = error.code == .io && (mayFence || mayBeFull || mayFailReads || isUnreadable)
+    let mayFail = [.io, .unreadable].contains(error.code) && (mayFence || mayBeFull || mayFailReads || isUnreadable)
     guard mayFail, attempts < 4 else { throw violation("the disk does not open: \(error)") }
     totals.failedOpenings += 1
     disk.setFaults { $0 = SimulatedDisk.Faults() }
@@ -183,7 +183,7 @@ extension StoreRun {
         totals.rottenReads += 1
         // What a crash tore was set aside: to its readers it is a bad copy.
         isAllowed = read.metDamage || read.states.contains(nil) && totals.tornRecords > 0
-      case .io: isAllowed = mayFailReads || isUnreadable
+      case .io, .unreadable: isAllowed = mayFailReads || isUnreadable
       case .closed: isAllowed = true
       default: isAllowed = false
       }
