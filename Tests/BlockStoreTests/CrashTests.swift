@@ -23,7 +23,7 @@ import Testing
     print("crash sequences \(seeds): \(totals)")
     // The test would prove nothing if the faults did not happen.
     if seeds.count >= 200 {
-      #expect(totals.acknowledged > 1000 && totals.reopened > 400 && totals.torn > 10 && totals.fromCheckpoint > 50 && totals.fenced > 20)
+      #expect(totals.acknowledged > 1000 && totals.reopened > 400 && totals.torn > 3 && totals.fromCheckpoint > 50 && totals.fenced > 20)
     }
   }
 

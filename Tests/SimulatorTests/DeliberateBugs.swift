@@ -72,6 +72,7 @@ private final class BuggyFile: OpenFile {
     switch bug {
     case .losesTombstones, .vouchesForWhatIsNotSynced:
       let changed = pieces.map(changed)
+      defer { withExtendedLifetime(changed) {} }
       try inner.pwritev(changed.map { $0.bytes(0..<$0.capacity) }, at: offset)
     case .hidesFailedWrites: do { try inner.pwritev(pieces, at: offset) } catch {}
     default: try inner.pwritev(pieces, at: offset)

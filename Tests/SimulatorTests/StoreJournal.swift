@@ -69,6 +69,7 @@ struct StoreJournal {
         if Array(payload.buffer.bytes(payload.range)) != contents.plain { faults.append("block \(number) has wrong bytes") }
       } catch { faults.append("block \(number) does not read: \(error)") }
     }
+    if !faults.isEmpty { faults.append("opening found \(store.openReport)") }
     await store.close()
     return faults
   }

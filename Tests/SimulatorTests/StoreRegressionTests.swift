@@ -13,6 +13,26 @@ import Testing
     return configuration
   }
 
+  @Test("a torn copy does not take the place of an acknowledged one, though the deletion between them was lost")
+  func tornCopyAfterLostDeletion() async throws {
+    var settings = StoreSequence.Settings()
+    settings.checkpointRecords = 1_000_000
+    settings.isEncrypted = false
+    settings.interruptionShare = 1_000_000
+    let sequence = StoreSequence(
+      settings,
+      steps: [
+        .init(.reopen),
+        .init(.append(6, epoch: 6), ticks: 1),
+        .init(.delete(6, below: 7), ticks: 3),
+        .init(.append(6, epoch: 10), ticks: 2),
+        .init(.append(5, epoch: 4), ticks: 1, seed: 4_284_144_170),
+        .init(.losePower, ticks: 1000, seed: 3_731_333_117),
+        .init(.append(3, epoch: 2), ticks: 1000),
+      ])
+    #expect(try await SequencePlayer.play(sequence) == nil)
+  }
+
   @Test("an old deletion that could not be read for a while does not win over a copy that was stored meanwhile")
   func sequenceNumbersAreNotGivenAgain() async throws {
     let disk = SimulatedDisk(seed: 1)

@@ -9,7 +9,7 @@ enum SegmentReader {
     var found: Set<BlockID> = []
     bytes.withUnsafeBytes { bytes in
       var unit = 0
-      while unit + 128 <= min(bytes.count, range.upperBound) {
+      while unit < range.upperBound, unit + 128 <= bytes.count {
         defer { unit += 64 }
         guard let (end, block) = record(bytes, at: unit) else { continue }
         if end > range.lowerBound { found.insert(block) }

@@ -14,9 +14,9 @@ package struct StoreContents: Sendable {
   package static let all: [StoreContents] = [0, 1, 40, 700, 4000, 4200, 9000, 20_000, 33_000, 65_536, 66_000, 131_073, 30_000, 90_000]
     .enumerated().map { index, count in StoreContents(bytes: count, number: index, isCompressed: index >= 12) }
 
-  /// A block for every number, of sizes that are laid out differently; for stores that get many.
+  /// A block for every number, each another one, of sizes that are laid out differently; for stores that get many.
   package static func numbered(_ number: Int) -> StoreContents {
-    let sizes = [900, 20_000, 0, 70_001, 4096, 40_000, 5, 9000]
+    let sizes = [900, 20_000, 64, 70_001, 4096, 40_000, 5, 9000]
     return StoreContents(bytes: sizes[number % sizes.count], number: 1_000_000 + number, isCompressed: false)
   }
 

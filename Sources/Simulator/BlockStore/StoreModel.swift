@@ -59,8 +59,15 @@ struct StoreModel {
     var past: Set<Presence> = [nil]
     /// Every state that it ever may have had.
     var everBeen: Set<Presence> = [nil]
-    /// For each read that has begun: what the block may have been since then.
-    var reads: [Int: Set<Presence>] = [:]
+    var reads: [Int: Read] = [:]
+  }
+
+  /// A read that goes on.
+  struct Read {
+    /// What the block may have been since it began.
+    var states: Set<Presence> = []
+    /// A damaged copy may have been what it met.
+    var metDamage = false
   }
 
   private var blocks = [Block](repeating: Block(), count: StoreContents.all.count)
@@ -72,7 +79,8 @@ struct StoreModel {
     let block = blocks[content]
     // What comes before an answered operation is decided, though not everything may have been heard of it.
     let decided = block.onTheWay.lastIndex { $0.changed != nil }.map { $0 + 1 } ?? 0
-    var states = block.onTheWay[..<decided].reduce(block.possible) { $1.outcomes(of: $0) }
+    let before = block.isDamaged ? block.possible.union(block.everBeen) : block.possible
+    var states = block.onTheWay[..<decided].reduce(before) { $1.outcomes(of: $0) }
     var visible = states
     for asked in block.onTheWay[decided...] {
       states = Set(states.map { asked.mutation.applied(to: $0) })
@@ -81,8 +89,15 @@ struct StoreModel {
     return visible
   }
 
-  func mayBe(_ state: Presence, _ content: Int) -> Bool {
-    visible(content).contains(state) || blocks[content].isDamaged && blocks[content].everBeen.contains(state)
+  /// - Parameter mayRise: the epoch may be one that was asked for and not acknowledged, though a lower one was seen: the epoch of a torn copy
+  ///   counts for the older one that takes its place, which only keeps the block longer.
+  func mayBe(_ state: Presence, _ content: Int, mayRise: Bool) -> Bool {
+    let visible = visible(content)
+    if visible.contains(state) { return true }
+    guard blocks[content].everBeen.contains(state) else { return false }
+    if blocks[content].isDamaged { return true }
+    guard mayRise, let epoch = state else { return false }
+    return visible.contains { $0 ?? .max < epoch }
   }
 
   func isDamaged(_ content: Int) -> Bool { blocks[content].isDamaged }
@@ -133,10 +148,12 @@ struct StoreModel {
     }
   }
 
-  mutating func beginRead(_ number: Int, of content: Int) { blocks[content].reads[number] = visible(content) }
+  mutating func beginRead(_ number: Int, of content: Int) {
+    blocks[content].reads[number] = Read(states: visible(content), metDamage: blocks[content].isDamaged)
+  }
 
-  /// What the block may have been while the read went on.
-  mutating func endRead(_ number: Int, of content: Int) -> Set<Presence> { blocks[content].reads.removeValue(forKey: number) ?? [] }
+  /// What the read may have met.
+  mutating func endRead(_ number: Int, of content: Int) -> Read { blocks[content].reads.removeValue(forKey: number) ?? Read() }
 
   /// The process or the machine stopped: nothing more is answered.
   ///
@@ -160,6 +177,7 @@ struct StoreModel {
   /// - Parameter number: of the first operation that will be asked for after this.
   mutating func damage(_ content: Int, before number: Int) {
     blocks[content].damagedBefore = number
+    for read in blocks[content].reads.keys { blocks[content].reads[read]?.metDamage = true }
     remember(content, visible(content))
   }
 
@@ -171,7 +189,7 @@ struct StoreModel {
   private mutating func noticeReads(_ content: Int) {
     guard !blocks[content].reads.isEmpty else { return }
     let visible = visible(content)
-    for read in blocks[content].reads.keys { blocks[content].reads[read]?.formUnion(visible) }
+    for read in blocks[content].reads.keys { blocks[content].reads[read]?.states.formUnion(visible) }
   }
 
   static func text(_ states: Set<Presence>) -> String {

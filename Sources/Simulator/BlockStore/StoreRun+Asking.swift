@@ -117,7 +117,7 @@ extension StoreRun {
     }
     for content in StoreContents.all.indices {
       let state = opened.status(of: StoreContents.all[content].id)?.gcEpoch
-      guard model.mayBe(state, content) else {
+      guard model.mayBe(state, content, mayRise: totals.tornRecords > 0) else {
         throw violation(
           "after opening, block \(content) is \(StoreModel.text([state])), may be \(StoreModel.text(model.visible(content)))")
       }
@@ -128,7 +128,7 @@ extension StoreRun {
   /// A disk that was told to fail may not open; without the failures it has to.
   private mutating func retry(_ error: BlockStoreError) throws(Violation) {
     let attempts = opening?.attempts ?? 0
-    let mayFail = error.code == .io && (mayFence || mayBeFull || mayFailReads || isUnreadable)
+    let mayFail = [.io, .unreadable].contains(error.code) && (mayFence || mayBeFull || mayFailReads || isUnreadable)
     guard mayFail, attempts < 4 else { throw violation("the disk does not open: \(error)") }
     totals.failedOpenings += 1
     disk.setFaults { $0 = SimulatedDisk.Faults() }
@@ -148,8 +148,8 @@ extension StoreRun {
     case .success(let answer):
       totals.reads += 1
       if case .bytes(areRight: false) = answer { throw violation("\(request) gave wrong bytes") }
-      let states = model.endRead(number, of: content)
-      guard model.isDamaged(content) || states.contains(where: { $0 != nil }) else { throw violation("\(request) read what is not there") }
+      let read = model.endRead(number, of: content)
+      guard read.metDamage || read.states.contains(where: { $0 != nil }) else { throw violation("\(request) read what is not there") }
     case .failure(let error): try hear(error, number, request)
     }
   }
@@ -176,14 +176,14 @@ extension StoreRun {
       default: isAllowed = false
       }
     } else {
-      let states = model.endRead(number, of: content)
+      let read = model.endRead(number, of: content)
       switch error.code {
-      case .notFound: isAllowed = states.contains(nil) || model.isDamaged(content)
+      case .notFound: isAllowed = read.metDamage || read.states.contains(nil)
       case .rotten:
         totals.rottenReads += 1
         // What a crash tore was set aside: to its readers it is a bad copy.
-        isAllowed = model.isDamaged(content) || states.contains(nil) && totals.tornRecords > 0
-      case .io: isAllowed = mayFailReads || isUnreadable
+        isAllowed = read.metDamage || read.states.contains(nil) && totals.tornRecords > 0
+      case .io, .unreadable: isAllowed = mayFailReads || isUnreadable
       case .closed: isAllowed = true
       default: isAllowed = false
       }

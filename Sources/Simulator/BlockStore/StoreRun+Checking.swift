@@ -11,7 +11,7 @@ extension StoreRun {
     guard pending.isEmpty else { throw violation("operations were never answered: \(pending.keys.sorted().map { pending[$0]! })") }
     for content in StoreContents.all.indices {
       let state = store.status(of: StoreContents.all[content].id)?.gcEpoch
-      guard model.mayBe(state, content) else {
+      guard model.mayBe(state, content, mayRise: totals.tornRecords > 0) else {
         throw violation("block \(content) is \(StoreModel.text([state])), may be \(StoreModel.text(model.visible(content)))")
       }
       if state != nil { begin(.read(content), store) }

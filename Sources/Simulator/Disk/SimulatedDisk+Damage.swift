@@ -53,7 +53,7 @@ extension SimulatedDisk {
     }
   }
 
-  /// Reads of the range fail with `EIO`, until `heal`.
+  /// Reads of the range fail with `EIO`, until its pages are written or `makeReadable` is called.
   @discardableResult
   package func makeUnreadable(_ path: String, _ range: Range<Int>) -> Damage? {
     state.withLock { state in

@@ -106,7 +106,17 @@ struct SimulatedInode {
     pending.append(.size(size))
   }
 
+  /// A page that is written can be read again: the device puts it elsewhere.
   private mutating func put(_ page: PagedBytes.Page?, at index: Int) {
+    if !unreadable.isEmpty {
+      let (start, end) = (index * PagedBytes.pageBytes, (index + 1) * PagedBytes.pageBytes)
+      unreadable = unreadable.flatMap { range in
+        [
+          range.lowerBound..<max(range.lowerBound, min(range.upperBound, start)),
+          max(range.lowerBound, min(range.upperBound, end))..<range.upperBound,
+        ]
+      }.filter { !$0.isEmpty }
+    }
     disk[page: index] = page
     cached[index] = nil
     pending.append(.page(index, page))
