@@ -89,8 +89,8 @@ struct StoreModel {
     return visible
   }
 
-  /// - Parameter mayRise: the epoch may be one that was asked for and not acknowledged, though a lower one was seen: the epoch of a torn copy
-  ///   counts for the older one that takes its place, which only keeps the block longer.
+  /// - Parameter mayRise: the epoch may be one that was asked for and not acknowledged, though a lower one was seen: the epoch of a torn
+  ///   copy counts for the older one that takes its place, which only keeps the block longer.
   func mayBe(_ state: Presence, _ content: Int, mayRise: Bool) -> Bool {
     let visible = visible(content)
     if visible.contains(state) { return true }
