@@ -72,9 +72,10 @@ import Testing
         let (disk, output) = (image.path + "/disk-\(round)", image.folder.path("out-\(round)"))
         let writer = try Self.start(disk, count: 400, output: output)
         try await eventually("the writer has written") { try StoreJournal(path: output).acknowledgements > round * 9 }
+        let saidBefore = Int(try Directory.attributes(output)?.size ?? 0)
         try image.losePower()
         _ = await writer.wait()
-        let journal = try StoreJournal(path: output)
+        let journal = try StoreJournal(path: output, certainBytes: saidBefore)
         try await image.unmount()
         try await image.mount()
         let faults = try await journal.faults(in: disk)

@@ -22,27 +22,38 @@ struct StoreJournal {
 
   private struct Block {
     var acknowledged: UInt64?
-    /// Begun and not acknowledged; at most one for each block.
-    var onTheWay: Entry?
+    /// Begun and not acknowledged in time, in order.
+    var later: [Entry] = []
+
+    /// What may be there: nothing of what was begun later, or the first of it, or the first two of it and so on.
+    var states: [UInt64?] {
+      later.reduce(into: [acknowledged]) { states, entry in states.append(entry.applied(to: states[states.count - 1])) }
+    }
   }
 
   private var blocks: [Int: Block] = [:]
   private(set) var acknowledgements = 0
 
-  /// - Parameter path: the file with the writer's output.
-  init(path: String) throws {
+  /// - Parameters:
+  ///   - path: the file with the writer's output.
+  ///   - certainBytes: how much of it was there when the power failed. What a process says after that, no process would have said.
+  init(path: String, certainBytes: Int = .max) throws {
     let text = String(decoding: try AtomicFile.read(path, limit: 16 << 20) ?? [], as: UTF8.self)
+    var end = 0
     // A line without its end was being written when the process was killed.
     for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
+      end += line.utf8.count + 1
       let words = line.split(separator: " ").map(String.init)
       guard words.count == 4, let number = Int(words[2]), let epoch = UInt64(words[3]) else { continue }
       let entry: Entry = words[1] == "append" ? .append(epoch) : words[1] == "raise" ? .raise(epoch) : .delete(epoch)
       var block = blocks[number] ?? Block()
-      if words[0] == "!" {
+      if words[0] == "?" {
+        block.later.append(entry)
+      } else if words[0] == "!", end <= certainBytes {
+        block.later = []
         block.acknowledged = entry.applied(to: block.acknowledged)
         acknowledgements += 1
       }
-      block.onTheWay = words[0] == "?" ? entry : nil
       blocks[number] = block
     }
   }
@@ -58,8 +69,7 @@ struct StoreJournal {
     for (number, block) in blocks.sorted(by: { $0.key < $1.key }) {
       let contents = StoreContents.numbered(number)
       let shown = store.status(of: contents.id)?.gcEpoch
-      let afterwards = block.onTheWay?.applied(to: block.acknowledged)
-      guard shown == block.acknowledged || block.onTheWay != nil && shown == afterwards else {
+      guard block.states.contains(shown) else {
         faults.append("block \(number) is \(shown.map(String.init) ?? "absent"), was acknowledged as \(block)")
         continue
       }
