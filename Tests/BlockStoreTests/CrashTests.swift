@@ -9,7 +9,7 @@ import Testing
 @Suite struct CrashTests {
   @Test("whatever was acknowledged survives power loss, kills and failed syncs, and nothing else appears")
   func crashes() async throws {
-    let seeds = environment("CAIRN_SEEDS").flatMap(Self.range) ?? 0..<200
+    let seeds = environment("CAIRN_SEEDS").flatMap(Self.range) ?? 0..<400
     var totals = CrashRun.Totals()
     for seed in seeds {
       var run = CrashRun(seed: UInt64(seed))
@@ -22,8 +22,8 @@ import Testing
     }
     print("crash sequences \(seeds): \(totals)")
     // The test would prove nothing if the faults did not happen.
-    if seeds.count >= 200 {
-      #expect(totals.acknowledged > 1000 && totals.reopened > 400 && totals.torn > 3 && totals.fromCheckpoint > 50 && totals.fenced > 20)
+    if seeds.count >= 400 {
+      #expect(totals.acknowledged > 1000 && totals.reopened > 400 && totals.torn > 10 && totals.fromCheckpoint > 50 && totals.fenced > 20)
     }
   }
 
