@@ -34,6 +34,9 @@ package final class BlockIndex: Sendable {
 
   package init() { stripes = (0..<BlockIndex.stripeCount).map { _ in Stripe() } }
 
+  /// Memory that the entries take, in bytes, with what is free in their pages.
+  package var memoryBytes: Int { stripes.reduce(0) { sum, stripe in sum + stripe.entries.withLock { $0.mappedBytes } } }
+
   package var totals: Totals { counts.withLock { $0 } }
 
   /// The entry of `id`, shown or not. `body` runs under the lock that guards it, so that nothing changes the entry meanwhile.

@@ -15,7 +15,7 @@ struct IndexStripe: @unchecked Sendable {
   private static let newcomerLimit = 128
 
   private var base: UnsafeMutableRawPointer?
-  private var mappedBytes = 0
+  private(set) var mappedBytes = 0
   /// Entries in all; the first `settled` of them are the sorted array.
   private(set) var count = 0
   private var settled = 0

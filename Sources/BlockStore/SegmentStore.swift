@@ -45,6 +45,8 @@ package final class SegmentStore: BlockStoring {
     package var makeQueue: @Sendable (_ name: String, _ threads: Int, _ queueLimit: Int) -> any WorkQueue = { name, threads, limit in
       BlockingPool(name: name, threads: threads, queueLimit: limit)
     }
+    /// A scan at the start reads the next megabyte on a thread of its own, which is not one of `makeQueue`'s. A simulator says no.
+    package var scansAhead = true
     /// Draws the bits of new identifiers.
     package var randomWord: @Sendable () -> UInt64 = { .random(in: 0 ... .max) }
 

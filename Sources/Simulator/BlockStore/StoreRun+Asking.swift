@@ -31,6 +31,7 @@ extension StoreRun {
     configuration.directWriteBytes = settings.directWriteKiB << 10
     configuration.fileSystem = wrap(disk)
     configuration.time = time
+    configuration.scansAhead = false
     let (scheduler, words) = (scheduler, words)
     configuration.makeQueue = { _, threads, limit in scheduler.makeQueue(threads: threads, queueLimit: limit) }
     configuration.randomWord = { words.next() }
