@@ -19,6 +19,8 @@ struct ScannedRecord: Sendable {
 /// checksums fit; after anything else the walk goes on at the next unit of 64 bytes, so one bad record costs only itself.
 struct SegmentScanner {
   private static let windowBytes = 1 << 20
+  /// Of a window that is read ahead: two threads hand it over, and that should be rare.
+  private static let aheadBytes = 4 << 20
   /// What is kept of a window for a header that goes on in the next one.
   private static let carriedBytes = Segment.pageBytes
 
@@ -87,7 +89,7 @@ struct SegmentScanner {
     if header.recordBytes > size - position { cutRecord = cutRecord ?? position }
   }
 
-  private static func makeBuffer() -> IOBuffer { IOBuffer(capacity: carriedBytes + windowBytes) }
+  private static func makeBuffer() -> IOBuffer { IOBuffer(capacity: carriedBytes + aheadBytes) }
 
   /// Sees to it that the window reaches from the position to `end`; false when it moved on past an unreadable page.
   private mutating func load(_ end: Int) throws(FileError) -> Bool {
@@ -110,7 +112,7 @@ struct SegmentScanner {
   /// Begins to read what follows the window.
   private mutating func readAhead() {
     guard let ahead, window.upperBound < size, window.upperBound % Segment.pageBytes == 0 else { return }
-    let count = min(SegmentScanner.windowBytes, (size - window.upperBound).roundedUp(to: Segment.pageBytes))
+    let count = min(SegmentScanner.aheadBytes, (size - window.upperBound).roundedUp(to: Segment.pageBytes))
     let buffer = spare ?? SegmentScanner.makeBuffer()
     spare = nil
     coming = (window.upperBound..<(window.upperBound + count), buffer)

@@ -34,6 +34,8 @@ uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 void cairn_error_text(int number, char *text, size_t capacity);
 /// Names the calling thread; the kernel keeps 15 bytes.
 void cairn_name_thread(const char *name);
+/// Sets the calling thread's niceness, which Linux keeps for each thread; a refusal leaves it as it is.
+void cairn_set_niceness(int niceness);
 /// Ignores SIGPIPE and turns each of `count` other signals into one byte, its number, in a pipe.
 /// Answers the pipe's reading end, -1 with `errno` on failure. A handler, not a mask: children inherit masks and not handlers,
 /// and a thread that was started earlier cannot miss it. Called once in a process.

@@ -33,7 +33,7 @@ extension StoreRun {
     configuration.time = time
     configuration.scansAhead = false
     let (scheduler, words) = (scheduler, words)
-    configuration.makeQueue = { _, threads, limit in scheduler.makeQueue(threads: threads, queueLimit: limit) }
+    configuration.makeQueue = { kind in scheduler.makeQueue(threads: kind.threads, queueLimit: kind.queueLimit) }
     configuration.randomWord = { words.next() }
     return configuration
   }
