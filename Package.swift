@@ -31,6 +31,7 @@ let package = Package(
     .executable(name: "cairnd", targets: ["cairnd"]),
     .executable(name: "cairnctl", targets: ["cairnctl"]),
     .executable(name: "cairnbench", targets: ["cairnbench"]),
+    .executable(name: "cairnchaos", targets: ["cairnchaos"]),
   ],
   targets: [
     // C libraries: a module map and a shim each, imported by exactly one target.
@@ -66,6 +67,10 @@ let package = Package(
     module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"]),
     module("CairnClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
     module("CommandLineKit", ["Platform"]),
+
+    // Breaking real clusters.
+    module("Chaos", ["BlockModel", "Platform"]),
+    executable("cairnchaos", path: "Sources/Executables/cairnchaos", ["Chaos", "CommandLineKit", "Platform", "BlockModel"]),
 
     executable("cairn", path: "Sources/Executables/cairn", ["CairnClient", "CommandLineKit", "Platform", "BlockModel"]),
     executable(
@@ -113,6 +118,7 @@ let package = Package(
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
+    tests("ChaosTests", ["Chaos", "Platform", "BlockModel", "TestSupport"]),
     tests("CommandLineKitTests", ["CommandLineKit", "Platform"]),
     tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
   ]

@@ -26,7 +26,7 @@ extension CommitLedger {
       guard move(record, entry, &builder) else { return false }
     case .restate(let local, let body, let slot):
       guard let restated = restatement(of: local, body, slot, index) else { return refuse(operation, &builder) }
-      guard control(local.kind, restated.body, epoch: restated.epoch, &builder) else { return false }
+      guard control(restated.kind, restated.body, epoch: restated.epoch, &builder) else { return false }
       builder.batch.restatedBytes += Int64(RecordPlacement.controlBytes)
       builder.batch.deletes = true
     case .append, .raiseEpoch, .delete, .setAside: preconditionFailure("decided elsewhere")
@@ -75,7 +75,7 @@ extension CommitLedger {
   /// also said elsewhere.
   private func restatement(
     of local: LocalHeader, _ body: ControlBody, _ slot: UInt32, _ index: BlockIndex
-  ) -> (body: ControlBody, epoch: UInt64)? {
+  ) -> (kind: LocalHeader.Kind, body: ControlBody, epoch: UInt64)? {
     let entry = current(body.block, index)
     // A copy in the segment itself is moved, and the moved copy says it all.
     let elsewhere = entry.flatMap { $0.location.slot == slot ? nil : $0 }
@@ -83,15 +83,18 @@ extension CommitLedger {
     case .tombstone:
       var restated = body
       if restated.segmentNumber == 0 { restated.segmentNumber = segmentNumbers[Int(slot)] }
-      return entry == nil ? (restated, local.gcEpoch) : nil
-    case .epochRaise: return elsewhere?.gcEpoch == local.gcEpoch ? (body, local.gcEpoch) : nil
+      return entry == nil ? (.tombstone, restated, local.gcEpoch) : nil
+    case .epochRaise: return elsewhere?.gcEpoch == local.gcEpoch ? (.epochRaise, body, local.gcEpoch) : nil
     case .quarantine:
-      return elsewhere?.quarantine == Quarantine(epoch: local.gcEpoch, minute: body.minute) ? (body, local.gcEpoch) : nil
+      return elsewhere?.quarantine == Quarantine(epoch: local.gcEpoch, minute: body.minute)
+        ? (.quarantine, body, local.gcEpoch) : nil
     case .restore:
+      guard let elsewhere else { return nil }
       // An older quarantine record may lie in an older segment.
-      guard let elsewhere, elsewhere.quarantine == nil else { return nil }
-      return (body, elsewhere.gcEpoch)
-    case .setAside: return (body, 0)
+      if elsewhere.quarantine == nil { return (.restore, body, elsewhere.gcEpoch) }
+      // It was quarantined again since, and the epoch that it was taken back under still holds.
+      return elsewhere.gcEpoch == local.gcEpoch ? (.epochRaise, body, local.gcEpoch) : nil
+    case .setAside: return (.setAside, body, 0)
     case .block, .segment: preconditionFailure("a control record is restated")
     }
   }

@@ -21,6 +21,8 @@ private let allowedImports: [String: Set<String>] = [
   "Gateway": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"],
   "CairnClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
   "CommandLineKit": ["Platform"],
+  "Chaos": ["BlockModel", "Platform"],
+  "cairnchaos": ["Chaos", "CommandLineKit", "Platform", "BlockModel"],
   "cairn": ["CairnClient", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",

@@ -14,7 +14,9 @@ struct StoreToolTests {
       try await user.cairn("put", file, "/file")
       let node = cluster.folder.path("cluster/node-2")
       let keys = ["--data-keys", node + "/data-keys", "--master-key-file", cluster.folder.path("cluster/keys/node-2.master")]
-      func store(_ verb: String, _ more: [String] = [], on disk: String? = nil) async throws -> (status: Int32, output: String, error: String) {
+      func store(_ verb: String, _ more: [String] = [], on disk: String? = nil) async throws -> (
+        status: Int32, output: String, error: String
+      ) {
         let outcome = try await cluster.attempt("cairnd", ["store", verb, disk ?? node + "/disk-1"] + more, as: nil)
         guard case .exited(let status) = outcome.ending else { return (-1, outcome.output, outcome.error) }
         return (status, outcome.output, outcome.error)
@@ -25,10 +27,12 @@ struct StoreToolTests {
 
       let good = try await store("check", keys + ["--json"])
       #expect(good.status == 0, "\(good)")
-      let blocks = try #require(good.output.firstMatch(of: try Regex("\"blocks\" ?: ?([0-9]+)", as: (Substring, Substring).self)).flatMap { Int($0.1) })
+      let blocks = try #require(
+        good.output.firstMatch(of: try Regex("\"blocks\" ?: ?([0-9]+)", as: (Substring, Substring).self)).flatMap { Int($0.1) })
       #expect(blocks >= 6)
       let listed = try await store("dump", ["--json"])
-      #expect(listed.status == 0 && listed.output.split(separator: "\n").filter { $0.contains("\"live\"") }.count == blocks, "\(listed.output)")
+      #expect(
+        listed.status == 0 && listed.output.split(separator: "\n").filter { $0.contains("\"live\"") }.count == blocks, "\(listed.output)")
       #expect(try await store("check", ["--data-keys", keys[1]]).status == 2)
       #expect(try await store("check", on: node + "/nowhere").status == 4)
 

@@ -1,0 +1,3 @@
+import CommandLineKit
+
+await ChaosCommands.tool.main()
