@@ -180,7 +180,8 @@ struct IndexStripe: @unchecked Sendable {
   }
 }
 
-/// Which ids may be among the newcomers: most that are not are told from one word of memory. Ids are uniform, so bits of theirs are the hash.
+/// Which ids may be among the newcomers: most that are not are told from one word of memory. Ids are uniform, so bits of theirs are the
+/// hash.
 private struct NewcomerFilter {
   private var words: [16 of UInt64] = .init(repeating: 0)
 

@@ -21,9 +21,11 @@ package enum ChaosReport {
     ]
     return """
       <!doctype html><html lang=en><meta charset=utf-8><title>\(escaped(outcome.scenario.name)), seed \(outcome.seed)</title>
-      <style>body{font:15px/1.5 sans-serif;max-width:1160px;margin:2em auto;color:#222}table{border-collapse:collapse}td,th{padding:2px 14px 2px 0;text-align:left}
+      <style>body{font:15px/1.5 sans-serif;max-width:1160px;margin:2em auto;color:#222}
+      table{border-collapse:collapse}td,th{padding:2px 14px 2px 0;text-align:left}
       .bad{color:#b00020}svg text{font:12px sans-serif;fill:#444}</style>
-      <h1>\(escaped(outcome.scenario.name))</h1><p>\(escaped(outcome.scenario.title))</p><p class="\(outcome.succeeded ? "" : "bad")"><b>\(verdict)</b></p>
+      <h1>\(escaped(outcome.scenario.name))</h1><p>\(escaped(outcome.scenario.title))</p>
+      <p class="\(outcome.succeeded ? "" : "bad")"><b>\(verdict)</b></p>
       <ul>\(rows.joined())</ul>
       <table>\(figures.map { "<tr><td>\($0.0)</td><td>\(escaped($0.1))</td></tr>" }.joined())</table>
       <h2>What happened when</h2>\(picture(timeline))
@@ -35,7 +37,8 @@ package enum ChaosReport {
 
   private static func processes(_ timeline: Timeline) -> String {
     timeline.processes.map {
-      "<tr><td>\($0.name)</td><td>\($0.firstBytes >> 20) MiB</td><td>\($0.lastBytes >> 20) MiB</td><td>\($0.firstFiles), \($0.lastFiles)</td></tr>"
+      "<tr><td>\($0.name)</td><td>\($0.firstBytes >> 20) MiB</td><td>\($0.lastBytes >> 20) MiB</td>"
+        + "<td>\($0.firstFiles), \($0.lastFiles)</td></tr>"
     }.joined()
   }
 
@@ -47,8 +50,9 @@ package enum ChaosReport {
     for fault in timeline.faults {
       let stop = max(x(fault.end ?? end), x(fault.start) + 3)
       parts.append(
-        "<rect x=\(number(x(fault.start))) y=\(number(y)) width=\(number(stop - x(fault.start))) height=10 fill=#c62828 opacity=.7><title>"
-          + "\(escaped(fault.kind)) \(escaped(fault.target)), \(seconds(fault.start)) to \(fault.end.map(seconds) ?? "the end")</title></rect>"
+        "<rect x=\(number(x(fault.start))) y=\(number(y)) width=\(number(stop - x(fault.start))) height=10 fill=#c62828 "
+          + "opacity=.7><title>\(escaped(fault.kind)) \(escaped(fault.target)), \(seconds(fault.start)) to "
+          + "\(fault.end.map(seconds) ?? "the end")</title></rect>"
           + "<text x=0 y=\(number(y + 10))>\(escaped(fault.kind))</text>")
       y += 14
     }

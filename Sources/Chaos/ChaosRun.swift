@@ -2,8 +2,8 @@ internal import BlockModel
 internal import Platform
 internal import Synchronization
 
-/// One telling of a scenario on a private cluster of real processes: clients at work, faults by seed, then everything is healed, the cluster
-/// is waited for and audited, and every file is read and compared with what its user was told.
+/// One telling of a scenario on a private cluster of real processes: clients at work, faults by seed, then everything is healed, the
+/// cluster is waited for and audited, and every file is read and compared with what its user was told.
 package struct ChaosRun: Sendable {
   package struct Settings: Sendable {
     /// The repository, built in release mode.

@@ -8,14 +8,16 @@ enum ChaosCommands {
   static let tool = CommandLineTool(
     root: Command(
       "cairnchaos", summary: "break real clusters, heal them, and see that nothing acknowledged was lost",
-      options: [CommandOption("root", value: "FOLDER", help: "the repository", isRequired: true)], subcommands: [run, list]),
+      options: [CommandOption("root", value: "FOLDER", help: "the repository", isRequired: true)], flags: [.quiet],
+      subcommands: [run, list]),
     version: CairnVersion.text)
 
   private static let run = Command(
     "run", summary: "tell scenarios to private clusters of real processes",
     discussion: """
-      Clients put, read and remove files and write down what they were told, while faults happen by seed. Then everything is healed, waited for \
-      in bounded time, audited, and read again. Exit status 0 only when every acknowledged write is there, byte for byte, and every invariant holds.
+      Clients put, read and remove files and write down what they were told, while faults happen by seed. Then everything is healed, \
+      waited for in bounded time, audited, and read again. Exit status 0 only when every acknowledged write is there, byte for byte, and every \
+      invariant holds.
       """,
     options: [
       CommandOption("scenario", value: "NAME", help: "one of chaos/list, or “all”", default: "all"),
