@@ -16,8 +16,8 @@ enum ChaosCommands {
     "run", summary: "tell scenarios to private clusters of real processes",
     discussion: """
       Clients put, read and remove files and write down what they were told, while faults happen by seed. Then everything is healed, \
-      waited for in bounded time, audited, and read again. Exit status 0 only when every acknowledged write is there, byte for byte, and every \
-      invariant holds.
+      waited for in bounded time, audited, and read again. Exit status 0 only when every acknowledged write is there, byte for byte, \
+      and every invariant holds.
       """,
     options: [
       CommandOption("scenario", value: "NAME", help: "one of chaos/list, or “all”", default: "all"),
