@@ -35,9 +35,8 @@ package struct ReceiptTally: Sendable, Equatable {
   package enum Outcome: Sendable, Equatable {
     /// Nothing is to be noted.
     case nothing
-    /// Its repair and stray rows go: it has all its copies now.
-    case healed
-    /// It lacks copies on the layout: a repair row with at least so many zones, and a row for each stray.
+    /// It lacks copies on the layout, or did: a repair row with at least so many zones, and a row for each stray. A row that is there
+    /// stays until repair has asked the nodes, because a receipt is older than what has become of the copy since.
     case lacking(zones: Int, strays: [NodeID])
   }
 
@@ -79,8 +78,7 @@ package struct ReceiptTally: Sendable, Equatable {
     let hasRepair = standing?.hasRepair ?? false
     // A block that others refer to and that has no repair row has all its copies already.
     guard hasRepair || standing?.namespaces ?? 0 == 0 else { return .nothing }
-    if onLayout >= layout.targetCopies { return hasRepair ? .healed : .nothing }
-    return .lacking(zones: zones, strays: strays)
+    return !hasRepair && onLayout >= layout.targetCopies ? .nothing : .lacking(zones: zones, strays: strays)
   }
 }
 
@@ -107,6 +105,7 @@ package struct BlockStanding: Sendable, Equatable {
 }
 
 extension Layout {
-  /// Zones in which a block has to be durable before a version refers to it. Never none: a cluster without nodes commits nothing.
-  package var zonesForCommit: Int { max(1, requiredZones) }
+  /// Zones in which a block has to be durable before a version refers to it. Never none: a cluster without nodes commits nothing, and one
+  /// without a layout only what is where any layout could want it.
+  package var zonesForCommit: Int { version == 0 ? writeQuorum : max(1, requiredZones) }
 }

@@ -55,7 +55,7 @@ struct ControlCommands: Sendable {
       try check(partitions.count <= 4096, "at most 4,096 partitions")
       for partition in partitions { try checkPartition(partition, bits) }
       let digests = partitions.map { disks.digest(ofPartition: $0, bits: bits) }
-      return .digest(counts: digests.map(\.count), words: digests.map(\.words))
+      return .digest(counts: digests.map(\.count), words: digests.map(\.words), disks: disks.soundDisks)
     case .list(let partition, let bits, let after, let limit):
       try checkPartition(partition, bits)
       try check(limit > 0, "a limit above 0")

@@ -17,7 +17,10 @@ enum SimulateCommand {
         CommandOption("failures", value: "N", help: "go on until so many seeds have failed", kind: .integer(1...1_000_000), default: "1"),
         CommandOption("commit", value: "HASH", help: "what was built, for the report", default: "unknown"),
       ],
-      flags: [CommandFlag("no-shrink", help: "report failures as they are")],
+      flags: [
+        CommandFlag("no-shrink", help: "report failures as they are"),
+        CommandFlag("trace", help: "play the first seed only and say what happens in it"),
+      ],
       examples: ["cairnsim --seeds 1..100000", "cairnsim --seeds 4711"],
       run: run),
     version: CairnVersion.text)
@@ -32,6 +35,7 @@ enum SimulateCommand {
     let threads = invocation.option("threads").flatMap { Int($0) } ?? Machine.processorCount
     let console = invocation.console
     let change: @Sendable (inout ClusterScenario) -> Void = { if let ticks { $0.settings.faultSeconds = ticks } }
+    if invocation.flag("trace") { return try await trace(seeds.lowerBound, bug, change, console) }
     let outcome = try await ClusterPlayer.play(
       seeds, bug: bug, threads: threads, enough: invocation.option("failures").flatMap { Int($0) } ?? 1, change: change
     ) { done, outcome in
@@ -46,6 +50,19 @@ enum SimulateCommand {
       "seeds \(seeds.lowerBound)..\(seeds.upperBound - 1), commit \(invocation.option("commit") ?? ""): \(outcome.totals.runs) runs, "
         + "\(tenths(hours)) simulated hours, faults: \(faults); failures: \(outcome.failures.count)")
     if !outcome.failures.isEmpty { throw CommandFailure(.failed, "An invariant broke.") }
+  }
+
+  private static func trace(
+    _ seed: UInt64, _ bug: ClusterBug?, _ change: @escaping @Sendable (inout ClusterScenario) -> Void, _ console: Console
+  ) async throws {
+    try await BlockingPool(name: "tracing", threads: 1).run {
+      var scenario = ClusterScenario(seed: seed)
+      change(&scenario)
+      console.print(scenario.description)
+      let simulation = ClusterSimulation(scenario, bug: bug)
+      simulation.trace = { console.print($0) }
+      console.print(simulation.run().map { "breaks \($0)" } ?? "nothing broke")
+    }
   }
 
   private static func report(

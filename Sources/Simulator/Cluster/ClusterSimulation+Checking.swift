@@ -47,6 +47,7 @@ extension ClusterSimulation {
 
   func checkCommit(_ upload: SimulatedMetadata.Upload, _ arrivals: [(block: BlockID, tally: ReceiptTally?)]) {
     totals.commits += 1
+    note("commit \(upload.id.low % 1000) of \(upload.namespace)/\(upload.name): \(arrivals.map { "\($0.block.hex) \(String(describing: $0.tally))" })")
     truth.commits[upload.id, default: 0] += 1
     if truth.commits[upload.id]! > 1 { fail(.linearizable, "upload \(upload.id) was committed twice") }
     let needed = metadata.layout.zonesForCommit
@@ -100,8 +101,8 @@ extension ClusterSimulation {
 
   func checkCopies(_ items: [RepairCopy], to target: NodeID) {
     guard let node = node(target) else { return }
-    // Between the answer and the copy the block may come from elsewhere.
-    for item in items where node.isSafe(item.block) && node.saidMissing[item.block].map({ now - $0 > .seconds(30) }) ?? true {
+    // Between the answer and the copy the block may come from elsewhere; another node's answer is waited for up to a minute.
+    for item in items where node.isSafe(item.block) && node.saidMissing[item.block].map({ now - $0 > .seconds(100) }) ?? true {
       fail(.unreachableIsNotMissing, "block \(name(item.block)) is copied to \(target), which has it and did not say otherwise")
     }
   }
@@ -126,6 +127,7 @@ extension ClusterSimulation {
 
   func checkRetirement(of block: BlockID, by node: SimulatedNode, under version: UInt64) {
     totals.retired += 1
+    guard metadata.isReferenced(block) || metadata.isLeased(block) else { return }
     guard let layout = metadata.layouts.first(where: { $0.version == version }) else { return }
     for replica in layout.replicas(of: block) {
       if replica == node.id { fail(.copiesNeverDecrease, "\(replica) gave up block \(name(block)), and it is a replica") }

@@ -18,6 +18,8 @@ package final class ClusterSimulation {
   let bug: ClusterBug?
   package private(set) var violation: Violation?
   package var totals = ClusterTotals()
+  /// Told what happens, a sentence each, for whoever looks into a failure.
+  package var trace: ((String) -> Void)?
 
   private let begin = MonotonicTime(nanoseconds: 3_600_000_000_000)
   private(set) var now: MonotonicTime
@@ -105,7 +107,10 @@ package final class ClusterSimulation {
     for node in nodes { node.start() }
     for gateway in gateways { gateway.refresh() }
     for client in clients { client.follow() }
-    for step in scenario.steps { queue.add(at: begin + .milliseconds(step.at)) { [unowned self] in perform(step.action) } }
+    for step in scenario.steps { queue.add(at: begin + .milliseconds(step.at)) { [unowned self] in
+        note("\(step.action)")
+        perform(step.action)
+      } }
     lookAround()
     let faultEnd = begin + .seconds(settings.faultSeconds)
     play(until: faultEnd)
@@ -158,6 +163,10 @@ package final class ClusterSimulation {
     coordinator.process.stalledUntil = min(coordinator.process.stalledUntil, now)
     if !coordinator.process.isUp { coordinator.start() }
     metadata.isPaused = false
+  }
+
+  func note(_ sentence: @autoclosure () -> String) {
+    if let trace { trace("\(elapsed.components.seconds).\(String(1000 + elapsed.components.attoseconds / 1_000_000_000_000_000).dropFirst()) \(sentence())") }
   }
 
   func fail(_ invariant: Invariant, _ sentence: @autoclosure () -> String) {

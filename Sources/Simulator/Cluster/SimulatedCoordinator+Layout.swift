@@ -28,6 +28,7 @@ extension SimulatedCoordinator {
     let origin = rows.isEmpty ? nil : filling.isEmpty ? layout.version : metadata.rebalanceOrigin ?? layout.version
     guard metadata.commit(next, expected: layout.version, filling: rows, origin: origin) else { return false }
     simulation.totals.layouts += 1
+    simulation.note("layout \(next.version) over \(next.nodes.map(\.id)), table \(next.table), out \(out); to do: \(rows)")
     let coming = next.nodes.map(\.id).filter { layout.node($0) == nil }
     layout = next
     filling = rows
@@ -47,6 +48,7 @@ extension SimulatedCoordinator {
     let changed = body()
     guard !changed.isEmpty else { return true }
     guard metadata.updateFilling(changed, layoutVersion: layoutVersion) else { return false }
+    simulation.note("rows under \(layoutVersion): \(changed)")
     filling = metadata.filling
     if filling.isEmpty { metadata.rebalanceOrigin = nil }
     touch()
@@ -55,6 +57,8 @@ extension SimulatedCoordinator {
 
   func refillLostDisks() {
     guard let node = refills.first else { return }
+    losses[node, default: 0] += 1
+    feed(.diskLost(node))
     guard changeRows(layoutVersion: layout.version, { LayoutTransition.refilling(node, in: layout, filling: filling) }) else { return }
     refills.removeFirst()
     update(node) { member in
@@ -95,7 +99,7 @@ extension SimulatedCoordinator {
     isSweeping = true
     ask(node, .digest(Array(0..<layout.partitionCount))) { [unowned self] reply in
       isSweeping = false
-      guard case .digests(let digests)? = reply else { return }
+      guard case .digests(let digests, _)? = reply else { return }
       let held = digests.indices.filter { !digests[$0].isEmpty }
       _ = changeRows(layoutVersion: version) { LayoutTransition.leftovers(node, of: held, in: layout, filling: filling) }
     }

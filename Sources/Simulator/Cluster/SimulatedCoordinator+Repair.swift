@@ -4,7 +4,11 @@ internal import ClusterLogic
 /// Does what `RepairScheduler` decides, as `RepairDriver` does: each request is answered once, with nothing where nothing came back.
 extension SimulatedCoordinator {
   func feed(_ event: RepairScheduler.Event) {
-    for effect in scheduler.step(event, now: now) { begin(effect) }
+    if simulation.trace != nil, event != .timer, event != .repairsWaiting { simulation.note("repair hears \(event)") }
+    for effect in scheduler.step(event, now: now) {
+      simulation.note("repair wants \(effect)")
+      begin(effect)
+    }
   }
 
   /// Asks a node; nil when no answer came in time, or it refused.
@@ -61,8 +65,9 @@ extension SimulatedCoordinator {
     case .markRetired(let request, let partition, let source, let version):
       soon { [unowned self] in feed(.settled(request, mark(partition, layoutVersion: version) { $0.retire(source) })) }
     case .markFilled(let request, let partition, let target, let version):
+      let known = losses[target]
       soon { [unowned self] in
-        let isDone = mark(partition, layoutVersion: version) { $0.fill(target) }
+        let isDone = known == losses[target] && mark(partition, layoutVersion: version) { $0.fill(target) }
         if isDone { simulation.checkFilled(partition, target, under: version) }
         feed(.settled(request, isDone))
       }
@@ -102,7 +107,11 @@ extension SimulatedCoordinator {
     var answers: [[BlockID]?] = []
     for node in [target, reference] {
       ask(node, .digest([partition])) { [unowned self] reply in
-        if case .digests(let digests)? = reply { answers.append(digests.first) } else { answers.append(nil) }
+        if case .digests(let digests, let disks)? = reply, member(node)?.record.disks.allSatisfy(disks.contains) ?? false {
+          answers.append(digests.first)
+        } else {
+          answers.append(nil)
+        }
         guard answers.count == 2 else { return }
         guard let first = answers[0], let second = answers[1] else { return feed(.compared(request, nil)) }
         feed(.compared(request, first == second))

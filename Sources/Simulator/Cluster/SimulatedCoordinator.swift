@@ -37,6 +37,8 @@ final class SimulatedCoordinator {
   /// Questions to nodes under way, by number, so that those to a silent node can be given up.
   var questions: [(number: Int, node: NodeID, giveUp: () -> Void)] = []
   var nextQuestion = 0
+  /// Disks that nodes lost, as far as repair was told.
+  var losses: [NodeID: Int] = [:]
   var collection = SimulatedCollection()
 
   static let tick: Duration = .milliseconds(200)
@@ -62,6 +64,7 @@ final class SimulatedCoordinator {
   // MARK: Life
 
   func start() {
+    simulation.note("the coordinator starts")
     process.isUp = true
     metadata.generation += 1
     generation = metadata.generation
@@ -70,7 +73,7 @@ final class SimulatedCoordinator {
     detector = FailureDetector(configuration: SimulatedCoordinator.failure(settings))
     members = metadata.nodes.map { Member(record: $0) }
     for member in members { _ = detector.step(.known(member.record.id, member.record.zone, isOut: member.record.isOut), now: now) }
-    (refills, unrestored, admitted, questions) = ([], [], [], [])
+    (refills, unrestored, admitted, questions, losses) = ([], [], [], [], [:])
     (isSweeping, rowsAskedAt) = (false, now)
     collection = SimulatedCollection()
     revision = generation << 32
@@ -194,6 +197,7 @@ final class SimulatedCoordinator {
   }
 
   private func declareOut(_ node: NodeID) {
+    simulation.note("\(node) is declared out")
     simulation.checkDeclaredOut(node)
     simulation.totals.declaredOut += 1
     update(node) { $0.sweepAt = nil }

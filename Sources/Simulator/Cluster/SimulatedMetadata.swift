@@ -180,7 +180,7 @@ final class SimulatedMetadata {
   }
 
   func addRepairs(_ found: [BlockID]) {
-    for block in found where isReferenced(block) { noteRepair(block, zones: nil) }
+    for block in found where isReferenced(block) || isPinned(block) { noteRepair(block, zones: nil) }
   }
 
   private func noteRepair(_ block: BlockID, zones: Int?) {
@@ -198,7 +198,7 @@ final class SimulatedMetadata {
     return true
   }
 
-  private func dropRows(_ block: BlockID) {
+  func dropRows(_ block: BlockID) {
     repairs.removeAll { $0.block == block }
     strays[block] = nil
   }
@@ -214,7 +214,6 @@ final class SimulatedMetadata {
   func apply(_ outcome: ReceiptTally.Outcome, to block: BlockID) {
     switch outcome {
     case .nothing: break
-    case .healed: dropRows(block)
     case .lacking(let zones, let found):
       guard bug != .forgetsRepairRows else { return }
       noteRepair(block, zones: zones)

@@ -23,7 +23,7 @@ extension SimulatedNode {
 
   enum Reply {
     case checks([RepairCheck])
-    case digests([[BlockID]])
+    case digests([[BlockID]], disks: [DiskID])
     case list([BlockID])
     case copies([RepairCopyOutcome])
     case done
@@ -42,11 +42,15 @@ extension SimulatedNode {
     }
   }
 
-  private func obey(_ command: Command, _ signature: Signature, _ answer: @escaping (Reply) -> Void) {
+  private func obey(_ command: Command, _ signature: Signature, _ reply: @escaping (Reply) -> Void) {
+    let answer: (Reply) -> Void = { [unowned self] outcome in
+      simulation.note("\(id) under \(signature.layoutVersion)/\(signature.gcEpoch): \(command) → \(outcome)")
+      reply(outcome)
+    }
     switch command {
     case .exist(let blocks): answer(.checks(blocks.map { say(holds($0) ? .present : .missing, of: $0) }))
     case .verify(let blocks): answer(.checks(blocks.map(verify)))
-    case .digest(let partitions): answer(.digests(partitions.map { blocks(inPartition: $0) }))
+    case .digest(let partitions): answer(.digests(partitions.map { blocks(inPartition: $0) }, disks: stores.map(\.disk)))
     case .list(let partition, let after, let limit):
       answer(.list(Array(blocks(inPartition: partition).filter { block in after.map { block > $0 } ?? true }.prefix(limit))))
     case .copy(let items): copy(items, signature, [], answer)

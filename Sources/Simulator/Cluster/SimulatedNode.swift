@@ -85,6 +85,7 @@ final class SimulatedNode {
   // MARK: Life
 
   func start() {
+    simulation.note("\(id) starts")
     process.isUp = true
     knowledge = kept
     seals = SealLedger(layoutVersion: keptSeals.layoutVersion, allBelow: 0, rows: keptSeals.rows)
@@ -95,6 +96,7 @@ final class SimulatedNode {
   }
 
   func end(losingPower: Bool) {
+    simulation.note("\(id) ends\(losingPower ? ", without power" : "")")
     process.end()
     for store in stores { store.crash(losingPower: losingPower, &simulation.diskRandom) }
   }
@@ -169,6 +171,7 @@ final class SimulatedNode {
     simulation.queue.add(at: at) { [unowned self] in
       guard process.incarnation == life else { return }
       store.sync(through: number)
+      simulation.note("\(id) has on disk: \(change)")
       simulation.after(.zero, process, then)
     }
   }
