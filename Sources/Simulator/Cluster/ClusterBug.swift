@@ -28,6 +28,8 @@ package enum ClusterBug: String, CaseIterable, Sendable {
   case marksFilledUnseen
   /// A change of layout takes old replicas for whole and forgets who else holds copies.
   case forgetsSources
+  /// A node that restarts has forgotten which bad copies it set aside.
+  case forgetsRot
   /// A lost disk is taken off the record and nothing more.
   case forgetsLostDisks
   /// Copies off the layout are not noted at commit.

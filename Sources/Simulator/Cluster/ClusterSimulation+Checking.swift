@@ -55,8 +55,8 @@ extension ClusterSimulation {
       var excused = truth.nodesThatLost(block)
       if tally != nil {
         // A disk that the coordinator knows to be gone excuses nothing.
-        let counted = (upload.receipts[block] ?? []).filter { metadata.node($0.node)?.disks.contains($0.disk) ?? false }.map(\.node)
-        excused = excused.filter(counted.contains)
+        let gone = (upload.receipts[block] ?? []).filter { !(metadata.node($0.node)?.disks.contains($0.disk) ?? false) }.map(\.node)
+        excused = excused.filter { !gone.contains($0) }
       }
       let found = zones(block, excusing: excused)
       guard found < needed else { continue }

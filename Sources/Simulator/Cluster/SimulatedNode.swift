@@ -90,7 +90,8 @@ final class SimulatedNode {
     knowledge = kept
     seals = SealLedger(layoutVersion: keptSeals.layoutVersion, allBelow: 0, rows: keptSeals.rows)
     (sealChange, keptChange, rumouredLayout) = (0, 0, 0)
-    rot = []
+    // Whether what was set aside had been reported before, nobody knows any more.
+    rot = bug == .forgetsRot ? [] : stores.flatMap(\.setAside).sorted()
     beat()
     scrub()
   }
@@ -188,7 +189,7 @@ final class SimulatedNode {
 
   /// A copy that does not check out is set aside and reported.
   func setAside(_ block: BlockID) {
-    for store in stores where store.copies[block]?.isRotten == true { change(store, .remove(block)) {} }
+    for store in stores where store.copies[block]?.isRotten == true { change(store, .setAside(block)) {} }
     if !rot.contains(block) { rot.append(block) }
   }
 

@@ -17,6 +17,8 @@ final class SimulatedStore {
     /// Only a copy of an epoch below this one.
     case quarantine(BlockID, below: UInt64, at: MonotonicTime)
     case remove(BlockID)
+    /// A bad copy is not served any more, and the disk remembers it.
+    case setAside(BlockID)
   }
 
   private struct Pending {
@@ -27,6 +29,8 @@ final class SimulatedStore {
   let disk: DiskID
   /// What is on the disk, which is all that the process shows: a block is served and acknowledged after its sync.
   private(set) var copies: [BlockID: StoredCopy] = [:]
+  /// Blocks whose bad copy was set aside and not replaced since.
+  private(set) var setAside: Set<BlockID> = []
   private var pending: [Pending] = []
   private var nextNumber = 0
   private var syncedAt = MonotonicTime.zero
@@ -78,11 +82,15 @@ final class SimulatedStore {
       copy.gcEpoch = max(copy.gcEpoch, epoch)
       copy.quarantinedAt = nil
       copies[block] = copy
+      setAside.remove(block)
     case .quarantine(let block, let epoch, let time):
       // The epoch is looked at once more with the change: a newer upload may have come in between.
       guard let copy = copies[block], copy.gcEpoch < epoch, copy.quarantinedAt == nil else { return }
       copies[block]?.quarantinedAt = time
     case .remove(let block): copies[block] = nil
+    case .setAside(let block):
+      copies[block] = nil
+      setAside.insert(block)
     }
   }
 
