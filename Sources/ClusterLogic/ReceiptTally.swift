@@ -35,8 +35,9 @@ package struct ReceiptTally: Sendable, Equatable {
   package enum Outcome: Sendable, Equatable {
     /// Nothing is to be noted.
     case nothing
-    /// It lacks copies on the layout, or did: a repair row with at least so many zones, and a row for each stray. A row that is there
-    /// stays until repair has asked the nodes, because a receipt is older than what has become of the copy since.
+    /// Its repair and stray rows go: it has all its copies now.
+    case healed
+    /// It lacks copies on the layout: a repair row with at least so many zones, and a row for each stray.
     case lacking(zones: Int, strays: [NodeID])
   }
 
@@ -78,7 +79,8 @@ package struct ReceiptTally: Sendable, Equatable {
     let hasRepair = standing?.hasRepair ?? false
     // A block that others refer to and that has no repair row has all its copies already.
     guard hasRepair || standing?.namespaces ?? 0 == 0 else { return .nothing }
-    return !hasRepair && onLayout >= layout.targetCopies ? .nothing : .lacking(zones: zones, strays: strays)
+    if onLayout >= layout.targetCopies { return hasRepair ? .healed : .nothing }
+    return .lacking(zones: zones, strays: strays)
   }
 }
 

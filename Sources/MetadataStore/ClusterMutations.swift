@@ -73,14 +73,12 @@ extension WriteTransaction {
     context.forget()
   }
 
-  /// Blocks that nothing refers to and no upload pins are left out: repair copies only what is live. How many copies are left is not known
-  /// here.
+  /// Blocks that nothing refers to are left out: repair copies only what is live. How many copies are left is not known here.
   func addRepairs(_ blocks: [BlockID]) throws {
     for block in blocks {
       try db.run(
         """
-        INSERT INTO repairs (block, zones) SELECT id, NULL FROM blocks WHERE id = ?
-        AND (namespaces > 0 OR EXISTS (SELECT 1 FROM upload_blocks u WHERE u.block = blocks.id AND u.is_pinned = 1))
+        INSERT INTO repairs (block, zones) SELECT id, NULL FROM blocks WHERE id = ? AND namespaces > 0
         ON CONFLICT (block) DO UPDATE SET zones = NULL
         """, .block(block))
     }

@@ -165,14 +165,20 @@ extension NamespaceEditor {
     try db.run("UPDATE upload_blocks SET is_had = 0 WHERE upload = ? AND block = ?", .integer(upload.number), .block(block))
   }
 
-  /// Writes the repair and stray rows that a newly arrived block calls for.
+  /// Writes the repair and stray rows that a newly arrived block calls for, or takes away those that its arrival made good.
   private func settle(_ arrival: Arrival) throws {
     let block = arrival.block.id
-    guard case .lacking(let zones, let strays) = arrival.tally.outcome(arrival.standing, try context.layout(transaction)) else { return }
-    try db.run(
-      "INSERT INTO repairs (block, zones) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET zones = max(coalesce(zones, 0), excluded.zones)",
-      .block(block), .int(zones))
-    for node in strays { try db.run("INSERT OR IGNORE INTO strays (block, node) VALUES (?, ?)", .block(block), .text(node.text)) }
+    switch arrival.tally.outcome(arrival.standing, try context.layout(transaction)) {
+    case .nothing: return
+    case .healed:
+      try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
+      try db.run("DELETE FROM strays WHERE block = ?", .block(block))
+    case .lacking(let zones, let strays):
+      try db.run(
+        "INSERT INTO repairs (block, zones) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET zones = max(coalesce(zones, 0), excluded.zones)",
+        .block(block), .int(zones))
+      for node in strays { try db.run("INSERT OR IGNORE INTO strays (block, node) VALUES (?, ?)", .block(block), .text(node.text)) }
+    }
   }
 }
 

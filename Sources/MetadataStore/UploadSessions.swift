@@ -181,20 +181,9 @@ extension NamespaceEditor {
     try db.run(
       "UPDATE uploads SET status = ?, reserved = 0, expires_at = ?, entry = ?, version = ? WHERE number = ?", .int(status.number),
       .time(now + context.options.memory), entry.map { .id($0) } ?? .null, .integer(version), .integer(upload.number))
-    if status != .uploaded { try dropRepairs(of: upload) }
     try db.run("DELETE FROM upload_positions WHERE upload = ?", .integer(upload.number))
     try db.run("DELETE FROM upload_blocks WHERE upload = ?", .integer(upload.number))
     try db.run("DELETE FROM upload_receipts WHERE upload = ?", .integer(upload.number))
-  }
-
-  /// What only this upload needed is not to be repaired any more.
-  private func dropRepairs(of upload: UploadRow) throws {
-    try db.run(
-      """
-      DELETE FROM repairs WHERE block IN (SELECT u.block FROM upload_blocks u JOIN blocks b ON b.id = u.block
-        WHERE u.upload = ?1 AND u.is_pinned = 1 AND b.namespaces = 0
-        AND NOT EXISTS (SELECT 1 FROM upload_blocks o WHERE o.block = u.block AND o.is_pinned = 1 AND o.upload <> ?1))
-      """, .integer(upload.number))
   }
 }
 

@@ -86,8 +86,6 @@ package final class StorageNode: Sendable {
   package init(_ parts: Parts) {
     let (stopping, rot) = (Flag(), RotReports())
     let (disks, pools) = (DiskSet(parts.disks), BufferPools(parts.limits))
-    // Whether a bad copy that lies set aside was reported, a node that restarts does not know: it says so again.
-    for disk in disks.disks { for block in disk.setAsideBlocks(limit: RotReports.bound) { rot.add(block) } }
     let (knowledge, metrics, log) = (parts.knowledge, parts.metrics, parts.log)
     let (dataKeys, keys) = (parts.dataKeys, parts.keys)
     if let epoch = knowledge.dataKeyEpoch { dataKeys?.use(epoch) }

@@ -143,9 +143,6 @@ extension SimulatedMetadata {
     uploads[id]?.status = status
     uploads[id]?.reserved = 0
     uploads[id]?.pinned = []
-    // What only this upload needed is not to be repaired any more.
-    guard status != .committed else { return }
-    for block in upload.pinned.sorted() where !isReferenced(block) && !isPinned(block) { dropRows(block) }
   }
 
   func expireUploads(_ now: MonotonicTime) {

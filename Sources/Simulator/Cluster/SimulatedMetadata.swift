@@ -180,7 +180,7 @@ final class SimulatedMetadata {
   }
 
   func addRepairs(_ found: [BlockID]) {
-    for block in found where isReferenced(block) || isPinned(block) { noteRepair(block, zones: nil) }
+    for block in found where isReferenced(block) { noteRepair(block, zones: nil) }
   }
 
   private func noteRepair(_ block: BlockID, zones: Int?) {
@@ -214,6 +214,7 @@ final class SimulatedMetadata {
   func apply(_ outcome: ReceiptTally.Outcome, to block: BlockID) {
     switch outcome {
     case .nothing: break
+    case .healed: dropRows(block)
     case .lacking(let zones, let found):
       guard bug != .forgetsRepairRows else { return }
       noteRepair(block, zones: zones)

@@ -90,8 +90,8 @@ final class SimulatedNode {
     knowledge = kept
     seals = SealLedger(layoutVersion: keptSeals.layoutVersion, allBelow: 0, rows: keptSeals.rows)
     (sealChange, keptChange, rumouredLayout) = (0, 0, 0)
-    // Whether what was set aside had been reported before, nobody knows any more.
-    rot = bug == .forgetsRot ? [] : stores.flatMap(\.setAside).sorted()
+    rot = []
+    reportRot()
     beat()
     scrub()
   }
@@ -150,6 +150,14 @@ final class SimulatedNode {
       knowledge = next
       then()
     }
+  }
+
+  /// What lies set aside is reported again and again, until another copy takes its place: nobody may have noted it, because a restart came
+  /// in between or only an upload under way needed it.
+  private func reportRot() {
+    guard bug != .forgetsRot else { return }
+    for block in stores.flatMap(\.setAside).sorted() where !rot.contains(block) { rot.append(block) }
+    simulation.after(.seconds(60), process) { [unowned self] in reportRot() }
   }
 
   // MARK: Stores
