@@ -10,8 +10,6 @@ package enum ClusterBug: String, CaseIterable, Sendable {
   case ignoresSeals
   /// A node answers that a partition is sealed before that is on its disk.
   case forgetsSeals
-  /// A node gives up copies under a command of another layout than its own.
-  case ignoresLayoutOfRetirement
   /// Collection deletes a copy that a newer upload made new.
   case deletesWithoutEpochTest
   /// No answer to a question about blocks counts as “missing”.
@@ -26,18 +24,14 @@ package enum ClusterBug: String, CaseIterable, Sendable {
   case acknowledgesBeforeSync
   /// A replica counts as filled without being asked.
   case marksFilledUnseen
-  /// A change of layout takes old replicas for whole and forgets who else holds copies.
-  case forgetsSources
-  /// A node that restarts has forgotten which bad copies it set aside.
-  case forgetsRot
+  /// A change of layout leaves nothing to be done.
+  case forgetsTransitions
+  /// A node tells nobody which bad copies it set aside.
+  case hidesRot
   /// A lost disk is taken off the record and nothing more.
   case forgetsLostDisks
   /// Copies off the layout are not noted at commit.
   case forgetsRepairRows
-  /// Repair rows are cleared although the layout has changed.
-  case clearsRowsOfOldLayouts
-  /// A node takes the view of an older coordinator.
-  case takesOldViews
   /// A repeated completion commits once more.
   case ignoresIdempotency
   /// Have or need is answered over everybody's blocks.

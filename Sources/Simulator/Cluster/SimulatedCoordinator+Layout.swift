@@ -22,9 +22,7 @@ extension SimulatedCoordinator {
   func commit(_ next: Layout, removed: [NodeID] = []) -> Bool {
     let out = members.map(\.record.id).filter { liveness($0) == .out }
     var rows = LayoutTransition.filling(from: layout, filling: filling, to: next, unreliable: out)
-    if bug == .forgetsSources {
-      rows = rows.map { PlanFilling(partition: $0.partition, targets: $0.targets, sources: []) }.filter { !$0.isDone }
-    }
+    if bug == .forgetsTransitions { rows = [] }
     let origin = rows.isEmpty ? nil : filling.isEmpty ? layout.version : metadata.rebalanceOrigin ?? layout.version
     guard metadata.commit(next, expected: layout.version, filling: rows, origin: origin) else { return false }
     simulation.totals.layouts += 1

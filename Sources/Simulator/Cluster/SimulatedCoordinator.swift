@@ -131,7 +131,7 @@ final class SimulatedCoordinator {
 
   func hear(_ heartbeat: SimulatedNode.Heartbeat, _ answer: @escaping (HeartbeatReply) -> Void) {
     // A newer coordinator has spoken: this one is of the past.
-    guard heartbeat.generation <= generation || bug == .takesOldViews else { return }
+    guard heartbeat.generation <= generation else { return }
     let known = member(heartbeat.node)
     var member =
       known

@@ -193,7 +193,7 @@ final class SimulatedMetadata {
 
   /// A block that is being deleted may yet lose copies that were seen.
   func clearRepairs(_ done: [BlockID], layoutVersion: UInt64) -> Bool {
-    guard layout.version == layoutVersion || bug == .clearsRowsOfOldLayouts else { return false }
+    guard layout.version == layoutVersion else { return false }
     for block in done where blocks[block]?.deletingEpoch == nil { dropRows(block) }
     return true
   }

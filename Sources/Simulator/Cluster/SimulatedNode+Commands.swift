@@ -147,18 +147,16 @@ extension SimulatedNode {
     do throws(LayoutFence.Refusal) {
       try LayoutFence.checkRetirement(
         by: id, of: partition, bits: bits, layoutVersion: signature.layoutVersion, knowing: knowledge.view?.layout)
-    } catch { guard bug == .ignoresLayoutOfRetirement else { return answer(.refused) } }
+    } catch { return answer(.refused) }
     let life = process.incarnation
-    if bug != .ignoresSeals && bug != .ignoresLayoutOfRetirement {
+    if bug != .ignoresSeals {
       do throws(SealLedger.Refusal) { try seals.beginRetiring(partition, layoutVersion: signature.layoutVersion) } catch {
         return answer(.refused)
       }
     }
     var left = 0
     let finish: () -> Void = { [unowned self] in
-      if process.incarnation == life, bug != .ignoresSeals, bug != .ignoresLayoutOfRetirement {
-        seals.endRetiring(layoutVersion: signature.layoutVersion)
-      }
+      if process.incarnation == life, bug != .ignoresSeals { seals.endRetiring(layoutVersion: signature.layoutVersion) }
       answer(.done)
     }
     let held = blocks.filter { store(of: $0) != nil }

@@ -142,8 +142,8 @@ final class SimulatedNode {
   /// Takes what a coordinator says, durably before anything acts on it.
   private func take(generation: UInt64, view: SimulatedView?, then: @escaping () -> Void) {
     let isOld = generation < knowledge.generation || view.map { $0.generation < knowledge.generation } ?? false
-    guard !isOld || bug == .takesOldViews else { return then() }
-    let next = Kept(generation: bug == .takesOldViews ? generation : max(generation, view?.generation ?? 0), view: view ?? knowledge.view)
+    guard !isOld else { return then() }
+    let next = Kept(generation: max(generation, view?.generation ?? 0), view: view ?? knowledge.view)
     simulation.after(.milliseconds(Int64(1 + simulation.diskRandom.below(10))), process) { [unowned self] in
       simulation.checkGrowth(of: self, to: next)
       kept = next
@@ -155,8 +155,7 @@ final class SimulatedNode {
   /// What lies set aside is reported again and again, until another copy takes its place: nobody may have noted it, because a restart came
   /// in between or only an upload under way needed it.
   private func reportRot() {
-    guard bug != .forgetsRot else { return }
-    for block in stores.flatMap(\.setAside).sorted() where !rot.contains(block) { rot.append(block) }
+    for block in stores.flatMap(\.setAside).sorted() { report(block) }
     simulation.after(.seconds(60), process) { [unowned self] in reportRot() }
   }
 
@@ -198,7 +197,11 @@ final class SimulatedNode {
   /// A copy that does not check out is set aside and reported.
   func setAside(_ block: BlockID) {
     for store in stores where store.copies[block]?.isRotten == true { change(store, .setAside(block)) {} }
-    if !rot.contains(block) { rot.append(block) }
+    report(block)
+  }
+
+  private func report(_ block: BlockID) {
+    if !rot.contains(block), bug != .hidesRot { rot.append(block) }
   }
 
   /// Looks at a few copies every now and then, round and round.
