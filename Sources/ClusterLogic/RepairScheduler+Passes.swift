@@ -45,7 +45,9 @@ extension RepairScheduler {
 
   /// A live replica that has all of the partition; the partition decides which, so that many fills ask many nodes.
   private func wholeReplica(of partition: Int, but target: NodeID) -> NodeID? {
-    let whole = view.layout.replicas(ofPartition: partition).filter { $0 != target && isWhole($0, partition) && view.liveness($0) == .alive }
+    let whole = view.layout.replicas(ofPartition: partition).filter {
+      $0 != target && isWhole($0, partition) && view.liveness($0) == .alive
+    }
     return whole.isEmpty ? nil : whole[partition % whole.count]
   }
 

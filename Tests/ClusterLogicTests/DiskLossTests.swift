@@ -4,7 +4,7 @@ import Testing
 
 /// What a node said counts no more once it lost a disk. Both mistakes were found by the simulated cluster.
 @Suite struct DiskLossTests {
-  private let target = node(2)
+  private let filled = node(2)
 
   /// A scheduler that was told to fill one node in one partition, and the comparison that it asks for first.
   private func filling(
@@ -16,7 +16,7 @@ import Testing
     ).layout
     let members = nodes.map { PlanMember(node: $0.id, zone: $0.zone, liveness: .alive, isWritable: true) }
     let view = RepairView(
-      layout: layout, filling: [PlanFilling(partition: 0, targets: [target], sources: [])], members: members, isBraked: false)
+      layout: layout, filling: [PlanFilling(partition: 0, targets: [filled], sources: [])], members: members, isBraked: false)
     var scheduler = RepairScheduler(view: view)
     for effect in scheduler.step(.timer, now: now) {
       if case .compare(let request, target, let reference, 0) = effect { return (scheduler, view, request, reference) }
@@ -45,7 +45,7 @@ import Testing
   func target() throws {
     let now = MonotonicTime.seconds(1)
     var (scheduler, _, request, _) = try filling(now)
-    let effects = scheduler.step(.diskLost(target), now: now)
+    let effects = scheduler.step(.diskLost(filled), now: now)
     #expect(effects.contains { if case .compare(_, target, _, 0) = $0 { true } else { false } }, "it begins again")
     #expect(!marksFilled(scheduler.step(.compared(request, true), now: now)), "an answer from before says nothing")
   }

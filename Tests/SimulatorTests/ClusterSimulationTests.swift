@@ -1,4 +1,6 @@
+import BlockModel
 import ClusterLogic
+import Platform
 import Simulator
 import TestSupport
 import Testing

@@ -11,9 +11,11 @@ enum SimulateCommand {
       discussion: "The last line says seeds, simulated hours, faults by kind and failures. Ends with 1 when an invariant broke.",
       options: [
         CommandOption("seeds", value: "A..B", help: "the first seed and the last one; a single number plays that one", default: "1..1000"),
-        CommandOption("ticks", value: "N", help: "seconds with faults in each run, in place of what the seed says", kind: .integer(10...86_400)),
+        CommandOption(
+          "ticks", value: "N", help: "seconds with faults in each run, in place of what the seed says", kind: .integer(10...86_400)),
         CommandOption("threads", value: "N", help: "runs at once", kind: .integer(1...256)),
-        CommandOption("bug", value: "NAME", help: "a deliberate bug, to see it found: \(ClusterBug.allCases.map(\.rawValue).joined(separator: ", "))"),
+        CommandOption(
+          "bug", value: "NAME", help: "a deliberate bug, to see it found: \(ClusterBug.allCases.map(\.rawValue).joined(separator: ", "))"),
         CommandOption("failures", value: "N", help: "go on until so many seeds have failed", kind: .integer(1...1_000_000), default: "1"),
         CommandOption("commit", value: "HASH", help: "what was built, for the report", default: "unknown"),
       ],

@@ -47,7 +47,9 @@ extension ClusterSimulation {
 
   func checkCommit(_ upload: SimulatedMetadata.Upload, _ arrivals: [(block: BlockID, tally: ReceiptTally?)]) {
     totals.commits += 1
-    note("commit \(upload.id.low % 1000) of \(upload.namespace)/\(upload.name): \(arrivals.map { "\($0.block.hex) \(String(describing: $0.tally))" })")
+    note(
+      "commit \(upload.id.low % 1000) of \(upload.namespace)/\(upload.name): \(arrivals.map { "\($0.block.hex) \(String(describing: $0.tally))" })"
+    )
     truth.commits[upload.id, default: 0] += 1
     if truth.commits[upload.id]! > 1 { fail(.linearizable, "upload \(upload.id) was committed twice") }
     let needed = metadata.layout.zonesForCommit

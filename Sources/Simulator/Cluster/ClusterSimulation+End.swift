@@ -16,7 +16,9 @@ extension ClusterSimulation {
       let namespace = metadata.namespaces[index]
       var references: [BlockID: Int] = [:]
       for file in namespace.files { for block in file.blocks { references[block, default: 0] += 1 } }
-      if references != namespace.references { fail(.countsEqualRecount, "the references of namespace \(index) are not what its files have") }
+      if references != namespace.references {
+        fail(.countsEqualRecount, "the references of namespace \(index) are not what its files have")
+      }
       let used = references.keys.reduce(0) { $0 + size(of: $1) }
       let reserved = metadata.uploadOrder.compactMap { metadata.uploads[$0] }.filter { $0.status == .open && $0.namespace == index }
         .reduce(0) { $0 + $1.reserved }
@@ -50,7 +52,9 @@ extension ClusterSimulation {
     }
     for node in nodes where !node.isDestroyed {
       for block in node.stores.flatMap(\.copies.keys).sorted() {
-        if layout.node(node.id) == nil, node.holds(block) { return (.copiesNeverDecrease, "\(node.id), off the layout, holds \(name(block))") }
+        if layout.node(node.id) == nil, node.holds(block) {
+          return (.copiesNeverDecrease, "\(node.id), off the layout, holds \(name(block))")
+        }
         if !metadata.isReferenced(block), node.holds(block) { return (.authorizedDeletes, "\(node.id) holds garbage: \(name(block))") }
       }
     }

@@ -107,10 +107,12 @@ package final class ClusterSimulation {
     for node in nodes { node.start() }
     for gateway in gateways { gateway.refresh() }
     for client in clients { client.follow() }
-    for step in scenario.steps { queue.add(at: begin + .milliseconds(step.at)) { [unowned self] in
+    for step in scenario.steps {
+      queue.add(at: begin + .milliseconds(step.at)) { [unowned self] in
         note("\(step.action)")
         perform(step.action)
-      } }
+      }
+    }
     lookAround()
     let faultEnd = begin + .seconds(settings.faultSeconds)
     play(until: faultEnd)
@@ -166,7 +168,10 @@ package final class ClusterSimulation {
   }
 
   func note(_ sentence: @autoclosure () -> String) {
-    if let trace { trace("\(elapsed.components.seconds).\(String(1000 + elapsed.components.attoseconds / 1_000_000_000_000_000).dropFirst()) \(sentence())") }
+    if let trace {
+      trace(
+        "\(elapsed.components.seconds).\(String(1000 + elapsed.components.attoseconds / 1_000_000_000_000_000).dropFirst()) \(sentence())")
+    }
   }
 
   func fail(_ invariant: Invariant, _ sentence: @autoclosure () -> String) {

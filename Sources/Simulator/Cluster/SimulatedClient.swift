@@ -55,7 +55,11 @@ final class SimulatedClient {
     _ body: @escaping (SimulatedMetadata) -> Reply, _ make: @escaping (Reply) -> Answer, _ then: @escaping (Answer?) -> Void
   ) {
     let gateway = gateway
-    simulation.call(process, gateway.process, within: .seconds(6)) { gateway.ask(body, $0, make) } then: { then($0) }
+    simulation.call(process, gateway.process, within: .seconds(6)) {
+      gateway.ask(body, $0, make)
+    } then: {
+      then($0)
+    }
   }
 
   // MARK: Uploads
@@ -69,14 +73,16 @@ final class SimulatedClient {
   private func open(_ file: Int, _ blocks: [BlockID], _ base: Int?, abandons: Bool, tries: Int) {
     let (simulation, namespace, gateway) = (simulation, namespace, gateway)
     let id = UploadID(using: &simulation.clientRandom)
-    ask({ metadata -> SimulatedMetadata.Opened in
-      // Sent twice, it opens two sessions.
-      let id = metadata.uploads[id] == nil ? id : UploadID(high: id.high, low: id.low &+ UInt64(metadata.uploadOrder.count))
-      let opened = metadata.open(
-        id, namespace: namespace, name: file, base: base, blocks: blocks, sizes: { simulation.size(of: $0) }, now: simulation.now)
-      simulation.checkOpened(opened, blocks, namespace)
-      return opened
-    }, { opened in SimulatedGateway.Opened(id: opened.id, puts: gateway.puts(opened.missing, for: opened.id)) }) { [unowned self] answer in
+    ask(
+      { metadata -> SimulatedMetadata.Opened in
+        // Sent twice, it opens two sessions.
+        let id = metadata.uploads[id] == nil ? id : UploadID(high: id.high, low: id.low &+ UInt64(metadata.uploadOrder.count))
+        let opened = metadata.open(
+          id, namespace: namespace, name: file, base: base, blocks: blocks, sizes: { simulation.size(of: $0) }, now: simulation.now)
+        simulation.checkOpened(opened, blocks, namespace)
+        return opened
+      }, { opened in SimulatedGateway.Opened(id: opened.id, puts: gateway.puts(opened.missing, for: opened.id)) }
+    ) { [unowned self] answer in
       guard let answer else {
         guard tries > 1 else { return end() }
         return retry { self.open(file, blocks, base, abandons: abandons, tries: tries - 1) }
@@ -144,11 +150,13 @@ final class SimulatedClient {
   private func complete(_ session: SimulatedSession, rounds: Int) {
     guard rounds > 0 else { return end() }
     let (simulation, id, receipts) = (simulation, session.id, session.receipts)
-    ask({ metadata in
-      metadata.complete(id, receipts: receipts, sizes: { simulation.size(of: $0) }, now: simulation.now) { upload, arrivals in
-        simulation.checkCommit(upload, arrivals)
-      }
-    }, { $0 }) { [unowned self] (answer: SimulatedMetadata.Completion?) in
+    ask(
+      { metadata in
+        metadata.complete(id, receipts: receipts, sizes: { simulation.size(of: $0) }, now: simulation.now) { upload, arrivals in
+          simulation.checkCommit(upload, arrivals)
+        }
+      }, { $0 }
+    ) { [unowned self] (answer: SimulatedMetadata.Completion?) in
       switch answer {
       case .committed(let version)?:
         simulation.acknowledge(id, version: version)
@@ -175,10 +183,12 @@ final class SimulatedClient {
 
   private func download(_ file: Int, tries: Int) {
     let (gateway, namespace) = (gateway, namespace)
-    ask({ metadata -> ([BlockID], [BlockID: [NodeID]]) in
-      let blocks = metadata.namespaces[namespace].file(file)?.blocks ?? []
-      return (blocks, metadata.strays)
-    }, { gateway.gets($0.0, strays: $0.1) }) { [unowned self] targets in
+    ask(
+      { metadata -> ([BlockID], [BlockID: [NodeID]]) in
+        let blocks = metadata.namespaces[namespace].file(file)?.blocks ?? []
+        return (blocks, metadata.strays)
+      }, { gateway.gets($0.0, strays: $0.1) }
+    ) { [unowned self] targets in
       guard let targets else {
         guard tries > 1 else { return end() }
         return retry { self.download(file, tries: tries - 1) }
@@ -213,11 +223,13 @@ final class SimulatedClient {
   /// Reads the feed on from the cursor, which moves when the page was applied.
   func follow() {
     let (namespace, cursor, bug) = (namespace, cursor, bug)
-    ask({ metadata -> [SimulatedMetadata.Change] in
-      var page = Array(metadata.namespaces[namespace].changes.filter { $0.sequence > cursor }.prefix(5))
-      if bug == .skipsChanges, page.count == 5, let last = page.popLast(), !page.isEmpty { page[page.count - 1].sequence = last.sequence }
-      return page
-    }, { $0 }) { [unowned self] (page: [SimulatedMetadata.Change]?) in
+    ask(
+      { metadata -> [SimulatedMetadata.Change] in
+        var page = Array(metadata.namespaces[namespace].changes.filter { $0.sequence > cursor }.prefix(5))
+        if bug == .skipsChanges, page.count == 5, let last = page.popLast(), !page.isEmpty { page[page.count - 1].sequence = last.sequence }
+        return page
+      }, { $0 }
+    ) { [unowned self] (page: [SimulatedMetadata.Change]?) in
       if let page, self.cursor == cursor { apply(page) }
       simulation.after(.milliseconds(Int64(1000 + simulation.clientRandom.below(2000))), process) { [unowned self] in follow() }
     }

@@ -31,7 +31,11 @@ extension SimulatedCoordinator {
       then(reply)
     }
     questions.append((number, node, { [unowned self] in soon { finish(nil) } }))
-    simulation.call(process, target.process, within: deadline) { target.perform(command, signature, $0) } then: { finish($0) }
+    simulation.call(process, target.process, within: deadline) {
+      target.perform(command, signature, $0)
+    } then: {
+      finish($0)
+    }
   }
 
   private func soon(_ body: @escaping () -> Void) {

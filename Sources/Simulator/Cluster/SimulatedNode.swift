@@ -127,7 +127,9 @@ final class SimulatedNode {
       blockCount: stores.reduce(0) { $0 + $1.copies.count }, revision: knowledge.view?.revision ?? 0,
       generation: knowledge.generation, rotten: rotten)
     let coordinator = simulation.coordinator
-    simulation.call(process, coordinator.process, within: .seconds(5)) { coordinator.hear(heartbeat, $0) } then: { [unowned self] reply in
+    simulation.call(process, coordinator.process, within: .seconds(5)) {
+      coordinator.hear(heartbeat, $0)
+    } then: { [unowned self] reply in
       // The next one is sent after this one was answered and taken in.
       let rest: () -> Void = { [unowned self] in
         let isBehind = rumouredLayout > knowledge.view?.layout.version ?? .max
