@@ -19,7 +19,7 @@ import Testing
       layout: layout, filling: [PlanFilling(partition: 0, targets: [filled], sources: [])], members: members, isBraked: false)
     var scheduler = RepairScheduler(view: view)
     for effect in scheduler.step(.timer, now: now) {
-      if case .compare(let request, target, let reference, 0) = effect { return (scheduler, view, request, reference) }
+      if case .compare(let request, filled, let reference, 0) = effect { return (scheduler, view, request, reference) }
     }
     throw NothingAsked()
   }
@@ -31,7 +31,7 @@ import Testing
   }
 
   @Test("a replica whose disk was found to be lost meanwhile vouches for nobody", arguments: [false, true])
-  func reference(isLost: Bool) throws {
+  func lostReference(isLost: Bool) throws {
     let now = MonotonicTime.seconds(1)
     var (scheduler, view, request, reference) = try filling(now)
     if isLost {
@@ -42,11 +42,11 @@ import Testing
   }
 
   @Test("a target that loses a disk while it is filled is filled from the first block on")
-  func target() throws {
+  func lostTarget() throws {
     let now = MonotonicTime.seconds(1)
     var (scheduler, _, request, _) = try filling(now)
     let effects = scheduler.step(.diskLost(filled), now: now)
-    #expect(effects.contains { if case .compare(_, target, _, 0) = $0 { true } else { false } }, "it begins again")
+    #expect(effects.contains { if case .compare(_, filled, _, 0) = $0 { true } else { false } }, "it begins again")
     #expect(!marksFilled(scheduler.step(.compared(request, true), now: now)), "an answer from before says nothing")
   }
 
