@@ -32,6 +32,7 @@ let package = Package(
     .executable(name: "cairnctl", targets: ["cairnctl"]),
     .executable(name: "cairnbench", targets: ["cairnbench"]),
     .executable(name: "cairnchaos", targets: ["cairnchaos"]),
+    .executable(name: "cairnsim", targets: ["cairnsim"]),
   ],
   targets: [
     // C libraries: a module map and a shim each, imported by exactly one target.
@@ -89,6 +90,8 @@ let package = Package(
         "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
         "Platform", "BlockModel",
       ]),
+
+    executable("cairnsim", path: "Sources/Executables/cairnsim", ["Simulator", "CommandLineKit", "Platform", "BlockModel"]),
 
     // Tests.
     .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),

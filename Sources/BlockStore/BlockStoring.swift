@@ -100,6 +100,8 @@ package protocol BlockStoring: Sendable {
   func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock]
   /// An order-independent digest of one partition's block ids (sum of the ids' words, and the count): equal sets give equal digests.
   func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest
+  /// Blocks whose bad copy was set aside and that have no other one here: a restart must not forget them. At most `limit`, sorted.
+  func setAsideBlocks(limit: Int) -> [BlockID]
 
   func space() -> DiskSpace
   func health() -> DiskHealth

@@ -44,6 +44,7 @@ package struct FailedDisk: BlockStoring {
   package func purge(quarantinedBefore time: WallTime, limit: Int) async throws(BlockStoreError) -> Int { 0 }
   package func compact(limitBytes: Int) async throws(BlockStoreError) -> CompactionReport? { nil }
   package func blocks(inPartition partition: Int, bits: Int, after: BlockID?, limit: Int) -> [StoredBlock] { [] }
+  package func setAsideBlocks(limit: Int) -> [BlockID] { [] }
   package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest { .empty }
   package func space() -> DiskSpace { DiskSpace(capacityBytes: 0, usedBytes: 0, freeBytes: 0, blockCount: 0) }
   package func health() -> DiskHealth { .failed(reason: reason) }

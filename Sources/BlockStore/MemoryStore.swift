@@ -214,6 +214,11 @@ package final class MemoryStore: BlockStoring {
     return Array(here.sorted { $0.id < $1.id }.drop { block in after.map { block.id <= $0 } ?? false }.prefix(limit))
   }
 
+  package func setAsideBlocks(limit: Int) -> [BlockID] {
+    let aside = state.withLock { state in state.copies.values.filter(\.isSetAside).map(\.block.id) }
+    return Array(aside.sorted().prefix(limit))
+  }
+
   package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest {
     var digest = PartitionDigest.empty
     for block in blocks(inPartition: partition, bits: bits, after: nil, limit: .max) { digest.add(block.id) }

@@ -151,6 +151,16 @@ extension SegmentStore {
 }
 
 extension BlockIndex {
+  /// Blocks whose only copy was set aside. Walks all entries where there are any.
+  func setAsideBlocks(limit: Int) -> [BlockID] {
+    guard totals.setAside > 0 else { return [] }
+    var found: [BlockID] = []
+    for stripe in 0..<BlockIndex.stripeCount {
+      visit(stripe: stripe) { entry in if entry.isSetAside, found.count < limit { found.append(entry.id) } }
+    }
+    return found.sorted()
+  }
+
   /// The next copies that count, in the order of their places.
   ///
   /// Walks all entries, under one stripe's lock after the other, and keeps no more than `limit`.

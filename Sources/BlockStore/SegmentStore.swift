@@ -181,6 +181,8 @@ package final class SegmentStore: BlockStoring {
     return found
   }
 
+  package func setAsideBlocks(limit: Int) -> [BlockID] { index.setAsideBlocks(limit: limit) }
+
   package func digest(ofPartition partition: Int, bits: Int) -> PartitionDigest {
     isDead.load(ordering: .relaxed) ? .empty : index.digest(partition: partition, bits: bits)
   }

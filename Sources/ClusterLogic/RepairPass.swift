@@ -67,6 +67,12 @@ struct Pass: Sendable {
     stage = .starting
   }
 
+  /// Begins with the first block, and with the digest.
+  mutating func forgetProgress() {
+    after = nil
+    isCompared = false
+  }
+
   init(number: UInt64, kind: Kind, partition: Int) {
     self.number = number
     self.kind = kind
@@ -104,7 +110,7 @@ struct RequestOwner: Sendable {
     case copy(target: NodeID, source: NodeID?, entries: [Int])
     case settle
     case seal
-    case compare
+    case compare(reference: NodeID)
     case retire
   }
   var pass: UInt64

@@ -37,7 +37,7 @@ extension RepairScheduler {
       guard let reference = wholeReplica(of: pass.partition, but: target) else { return list(index, now, &effects) }
       active[index].stage = .comparing
       active[index].layoutVersion = view.layout.version
-      let request = open(index, .compare)
+      let request = open(index, .compare(reference: reference))
       effects.append(.compare(request, target: target, reference: reference, partition: pass.partition))
     default: list(index, now, &effects)
     }
@@ -45,19 +45,25 @@ extension RepairScheduler {
 
   /// A live replica that has all of the partition; the partition decides which, so that many fills ask many nodes.
   private func wholeReplica(of partition: Int, but target: NodeID) -> NodeID? {
-    let row = view.fillingRow(partition)
-    let whole = view.layout.replicas(ofPartition: partition).filter { node in
-      node != target && !(row?.targets.contains(node) ?? false) && view.liveness(node) == .alive
+    let whole = view.layout.replicas(ofPartition: partition).filter {
+      $0 != target && isWhole($0, partition) && view.liveness($0) == .alive
     }
     return whole.isEmpty ? nil : whole[partition % whole.count]
+  }
+
+  private func isWhole(_ node: NodeID, _ partition: Int) -> Bool {
+    view.layout.replicas(ofPartition: partition).contains(node) && !(view.fillingRow(partition)?.targets.contains(node) ?? false)
   }
 
   /// A node that comes back mostly has what it had: equal digests spare listing and asking. What a whole replica lacks has a repair row,
   /// which looks at every replica.
   mutating func compared(_ request: RepairRequest, _ isEqual: Bool?, _ now: MonotonicTime, _ effects: inout [Effect]) {
-    guard let (index, _) = close(request), case .fill(let target) = active[index].kind else { return }
+    guard let (index, detail) = close(request), case .fill(let target) = active[index].kind else { return }
     active[index].isCompared = true
-    guard isEqual == true else { return list(index, now, &effects) }
+    // A replica that turned out to have lost a disk meanwhile vouches for nobody.
+    guard isEqual == true, case .compare(let reference) = detail, isWhole(reference, active[index].partition) else {
+      return list(index, now, &effects)
+    }
     fillsByDigest += 1
     active[index].stage = .settling
     let request = open(index, .settle)

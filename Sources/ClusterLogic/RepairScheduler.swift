@@ -72,6 +72,7 @@ package struct RepairScheduler: Sendable {
     case .sealed(let request, let isDone): sealed(request, isDone, now, &effects)
     case .compared(let request, let isEqual): compared(request, isEqual, now, &effects)
     case .retired(let request, let isDone): retired(request, isDone, now, &effects)
+    case .diskLost(let node): forget(node)
     case .rebalance(let isPaused, let bytesPerSecond): pace(isPaused, bytesPerSecond)
     case .timer: break
     }
@@ -102,10 +103,14 @@ package struct RepairScheduler: Sendable {
     guard isPaused != self.isPaused else { return }
     self.isPaused = isPaused
     guard isPaused else { return }
-    // What is under way is answered to nobody; when it goes on, pages are begun again.
-    let moves = active.filter(isMove)
-    active = active.filter { !isMove($0) }
-    for pass in moves {
+    beginAgain(isMove)
+  }
+
+  /// Pages under way are begun again; what was asked for them is answered to nobody.
+  private mutating func beginAgain(_ isMeant: (Pass) -> Bool) {
+    let passes = active.filter(isMeant)
+    active = active.filter { !isMeant($0) }
+    for pass in passes {
       var pass = pass
       pass.restart()
       // Under another number, so that answers to the old one find nobody.
@@ -113,6 +118,20 @@ package struct RepairScheduler: Sendable {
       pending.append(pass)
     }
     sortPending()
+  }
+
+  /// What the node confirmed may have been on the lost disk: its fills begin from the first block on, and so does each page that rests on
+  /// its word.
+  private mutating func forget(_ node: NodeID) {
+    let layout = view.layout
+    beginAgain { pass in
+      switch pass.kind {
+      case .fill, .retire, .recheck: layout.replicas(ofPartition: pass.partition).contains(node)
+      case .rows: true
+      }
+    }
+    for index in pending.indices where pending[index].kind == .fill(target: node) { pending[index].forgetProgress() }
+    for index in waiting.indices where waiting[index].kind == .fill(target: node) { waiting[index].forgetProgress() }
   }
 
   // MARK: View

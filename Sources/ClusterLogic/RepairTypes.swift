@@ -157,6 +157,8 @@ extension RepairScheduler {
     case compared(RepairRequest, Bool?)
     /// The answer to `retire`: true when none of the blocks is there any more.
     case retired(RepairRequest, Bool)
+    /// The node lost a disk: what it said so far counts no more. To be given before the loss is noted.
+    case diskLost(NodeID)
     /// How fast data may move that nothing is missing of; paused, none moves. Repair goes on.
     case rebalance(isPaused: Bool, bytesPerSecond: Int64)
     /// Time has passed; to be given at least every 200 ms.

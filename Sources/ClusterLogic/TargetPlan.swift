@@ -105,6 +105,10 @@ package struct TargetPlanner: Sendable {
   /// Whom a client may send this block to. Replicas that take blocks come first, those of the caller's zone at the head, the others
   /// rotated by the block so that being first is spread evenly; then the spares; then replicas that seem down, in case they are not.
   package func put(_ block: BlockID, callerZone: ZoneID? = nil) -> PutPlan {
+    // Before the first layout nobody knows how many copies in how many zones a write needs.
+    guard layout.version > 0 else {
+      return PutPlan(candidates: [], layoutVersion: 0, writeQuorum: layout.writeQuorum)
+    }
     let replicas = layout.replicas(of: block).compactMap(member)
     let spares = spares(forPartition: block.partition(bits: layout.partitionBits), replicas: replicas)
     let takers = near(callerZone, rotated(replicas.filter(\.isWritable), by: block))

@@ -139,15 +139,8 @@ extension ClusterService {
 
   /// The table that an earlier layout over the same nodes had, so that a node that comes back finds what it holds; else a planned one.
   private func nextLayout(_ current: Layout, _ desired: [LayoutNode]) async throws(MetadataError) -> Layout {
-    if current.version > 0 {
-      let history = try await metadata.layoutHistory(limit: ClusterService.historyLimit)
-      if let earlier = history.first(where: { $0.nodes == desired && $0.partitionBits == current.partitionBits }) {
-        var next = earlier
-        next.version = current.version + 1
-        return next
-      }
-    }
-    do { return try LayoutPlanner.plan(previous: current, nodes: desired).layout } catch {
+    let history = current.version > 0 ? try await metadata.layoutHistory(limit: ClusterService.historyLimit) : []
+    do { return try DesiredLayout.next(after: current, over: desired, history: history) } catch {
       throw MetadataError(.refused, "No layout can be made of these nodes: \(error).")
     }
   }

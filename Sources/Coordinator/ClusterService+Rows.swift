@@ -20,6 +20,12 @@ extension ClusterService {
       }
     }
 
+    var node: NodeID {
+      switch self {
+      case .filled(_, let node), .retired(_, let node): node
+      }
+    }
+
     func apply(to row: inout PlanFilling) {
       switch self {
       case .filled(_, let target): row.fill(target)
@@ -29,8 +35,10 @@ extension ClusterService {
   }
 
   /// Takes done steps off their rows. Answers whether it was done.
-  func mark(_ marks: [RowMark], layoutVersion: UInt64) async -> Bool {
+  /// - Parameter isCurrent: whether what the marks rest on still holds; asked while nobody else changes rows.
+  func mark(_ marks: [RowMark], layoutVersion: UInt64, ifCurrent isCurrent: @escaping @Sendable () -> Bool) async -> Bool {
     await changeRows(layoutVersion: layoutVersion) { state in
+      guard isCurrent() else { return nil }
       var rows: [PlanFilling] = []
       for mark in marks {
         let place = rows.firstIndex { $0.partition == mark.partition }
@@ -43,16 +51,16 @@ extension ClusterService {
   }
 
   /// Changes rows, in the database and then here, as long as the layout is this one.
-  /// - Parameter body: the rows as they shall be; those that are done go.
+  /// - Parameter body: the rows as they shall be; those that are done go. Nil changes nothing and is not done.
   /// - Returns: whether it was done; false is logged.
-  func changeRows(layoutVersion: UInt64, _ body: @Sendable (ClusterState) -> [PlanFilling]) async -> Bool {
+  func changeRows(layoutVersion: UInt64, _ body: @Sendable (ClusterState) -> [PlanFilling]?) async -> Bool {
     await rows.enter()
     let isDone = await changeRowsAlone(layoutVersion, body)
     await rows.leave()
     return isDone
   }
 
-  private func changeRowsAlone(_ layoutVersion: UInt64, _ body: @Sendable (ClusterState) -> [PlanFilling]) async -> Bool {
+  private func changeRowsAlone(_ layoutVersion: UInt64, _ body: @Sendable (ClusterState) -> [PlanFilling]?) async -> Bool {
     let found = (try? withState { state in state.layout.version == layoutVersion ? body(state) : nil }) ?? nil
     guard let changed = found else { return false }
     guard !changed.isEmpty else { return true }
@@ -96,6 +104,8 @@ extension ClusterService {
   /// Notes all partitions of nodes that lost a disk as to be filled.
   func refillLostDisks() async {
     guard let (node, version) = try? withState({ state in state.refills.first.map { ($0, state.layout.version) } }) ?? nil else { return }
+    // First, so that nothing that is confirmed from here on rests on what was on the disk.
+    shared.withLock { $0.repair }?.feed(.diskLost(node))
     let isDone = await changeRows(layoutVersion: version) { state in
       LayoutTransition.refilling(node, in: state.layout, filling: state.filling)
     }
@@ -169,7 +179,7 @@ extension ClusterService {
     var start = 0
     while start < partitions {
       let part = Array(start..<min(partitions, start + ClusterService.digestsAtOnce))
-      guard case .digest(let counts, _)? = await ask(node, .digest(partitions: part, bits: bits)), counts.count == part.count else {
+      guard case .digest(let counts, _, _)? = await ask(node, .digest(partitions: part, bits: bits)), counts.count == part.count else {
         return
       }
       for (partition, count) in zip(part, counts) where count > 0 { held.append(partition) }

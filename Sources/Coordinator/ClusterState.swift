@@ -8,8 +8,7 @@ struct ClusterState: Sendable {
   struct Node: Sendable {
     var record: NodeRecord
     var disks: [DiskReport] = []
-    /// Disks that the node says are fenced or missing, and since when: a while later they count as lost.
-    var ailing: [(disk: DiskID, since: MonotonicTime)] = []
+    var attendance = DiskAttendance()
     var processID: UInt64 = 0
     var keys: [DataKeyStatement] = []
     /// Whether this process has had a heartbeat of it.
@@ -21,19 +20,11 @@ struct ClusterState: Sendable {
 
     var blockCount: Int { disks.reduce(0) { $0 + $1.blockCount } }
 
-    /// A node that was not heard yet gets the benefit of the doubt, so that a restart of the coordinator stops no writes.
-    /// Disks whose copies count: those that serve, and those that went wrong only a moment ago.
     func countedDisks(outAfter: Duration, now: MonotonicTime) -> [DiskID] {
-      let counted = disks.filter { report in
-        switch report.state {
-        case .healthy, .readOnly: true
-        case .fenced, .missing:
-          record.disks.contains(report.id) && ailing.contains { $0.disk == report.id && now - $0.since < outAfter }
-        }
-      }
-      return counted.map(\.id).sorted()
+      attendance.counted(recorded: record.disks, outAfter: outAfter, now: now)
     }
 
+    /// A node that was not heard yet gets the benefit of the doubt, so that a restart of the coordinator stops no writes.
     var hasRoom: Bool { !wasHeard || disks.contains { $0.state == .healthy } }
   }
 
@@ -165,18 +156,12 @@ struct ClusterState: Sendable {
 
   /// The nodes that the layout should have; nil when it should stay.
   func desiredNodes(initialNodes: Int) -> [LayoutNode]? {
-    if layout.version == 0 {
-      let alive = nodes.filter { $0.wasHeard && liveness($0.record.id) == .alive }
-      return alive.isEmpty || alive.count < initialNodes ? nil : alive.map { LayoutNode($0.record) }
+    let candidates = nodes.map { node in
+      DesiredLayout.Candidate(
+        node: LayoutNode(node.record), liveness: liveness(node.record.id), wasHeard: node.wasHeard,
+        isComing: node.record.isOut || admitted.contains(node.record.id))
     }
-    guard !detector.isBraked else { return nil }
-    let staying = layout.nodes.filter { liveness($0.id) != .out }
-    let returning = nodes.filter { node in
-      let id = node.record.id
-      return (node.record.isOut || admitted.contains(id)) && liveness(id) == .alive && layout.node(id) == nil
-    }
-    let desired = (staying + returning.map { LayoutNode($0.record) }).sorted { $0.id < $1.id }
-    return desired.isEmpty || desired == layout.nodes ? nil : desired
+    return DesiredLayout.nodes(for: layout, candidates: candidates, isBraked: detector.isBraked, initialNodes: initialNodes)
   }
 }
 

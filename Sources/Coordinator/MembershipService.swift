@@ -136,26 +136,19 @@ extension ClusterService {
     }
   }
 
-  /// A disk that is not reported any more was taken away or wiped: what it held is lost. One that is fenced or missing may come back, as a
-  /// silent node may, and has as long to do so.
   private func adoptDisks(_ heartbeat: ClusterOperations.Heartbeat, into node: inout ClusterState.Node, _ state: inout ClusterState) {
-    let now = time.monotonic()
-    let before = node.ailing
     node.disks = heartbeat.disks
-    node.ailing = heartbeat.disks.filter { $0.state == .fenced || $0.state == .missing }.map { report in
-      before.first { $0.disk == report.id } ?? (report.id, now)
+    let reports = heartbeat.disks.map { report in
+      DiskAttendance.Report(
+        disk: report.id, isServing: report.state == .healthy || report.state == .readOnly, isHealthy: report.state == .healthy)
     }
-    let counted = node.countedDisks(outAfter: configuration.failure.outAfter, now: now)
-    let lost = node.record.disks.filter { !counted.contains($0) }
-    // With no disk left there is nowhere to put copies: the node's own silence is what others are to go by.
-    if !lost.isEmpty, node.disks.contains(where: { $0.state == .healthy }), !state.refills.contains(heartbeat.node) {
-      log.warning(
-        "a disk is lost; what the node should hold is checked",
-        ["node": .string(heartbeat.node.text), "disks": .string(lost.map(\.hex).joined(separator: ","))])
+    let (recorded, isDiskLost) = node.attendance.observe(
+      reports, recorded: node.record.disks, outAfter: configuration.failure.outAfter, now: time.monotonic())
+    if isDiskLost, !state.refills.contains(heartbeat.node) {
+      log.warning("a disk is lost; what the node should hold is checked", ["node": .string(heartbeat.node.text)])
       state.refills.append(heartbeat.node)
     }
-    // A lost disk stays on record until its loss is noted durably, so that a crash of this process does not forget it.
-    node.record.disks = lost.isEmpty ? counted : (node.record.disks + counted.filter { !node.record.disks.contains($0) }).sorted()
+    node.record.disks = recorded
   }
 
   private func noteRot(_ heartbeat: ClusterOperations.Heartbeat) async throws(Problem) {

@@ -14,7 +14,10 @@ final class RepairDriver: Sendable {
     var tasks: [UInt64: (node: NodeID?, task: Task<Void, Never>)] = [:]
     var nextTask: UInt64 = 0
     var isStopped = false
-    var marks: [(request: RepairRequest, mark: ClusterService.RowMark, version: UInt64)] = []
+    /// `losses`: of the mark's node when its repair was done.
+    var marks: [(request: RepairRequest, mark: ClusterService.RowMark, version: UInt64, losses: Int)] = []
+    /// Disks that nodes lost, as far as the scheduler was told.
+    var losses: [NodeID: Int] = [:]
     var isMarking = false
     /// Seals that wait to be asked for together, by node.
     var seals: [NodeID: [(request: RepairRequest, partition: Int, version: UInt64)]] = [:]
@@ -41,6 +44,7 @@ final class RepairDriver: Sendable {
     let now = service.time.monotonic()
     state.withLock { state in
       guard !state.isStopped else { return }
+      if case .diskLost(let node) = event { state.losses[node, default: 0] += 1 }
       for effect in state.scheduler.step(event, now: now) { begin(effect, &state) }
     }
   }
@@ -89,7 +93,7 @@ final class RepairDriver: Sendable {
   }
 
   private func note(_ request: RepairRequest, _ mark: ClusterService.RowMark, _ version: UInt64, _ state: inout State) {
-    state.marks.append((request, mark, version))
+    state.marks.append((request, mark, version, state.losses[mark.node] ?? 0))
     guard !state.isMarking else { return }
     state.isMarking = true
     spawn(nil, &state) { await self.mark() }
@@ -174,7 +178,10 @@ final class RepairDriver: Sendable {
     while let version = rest.first?.version {
       let batch = rest.filter { $0.version == version }
       rest.removeAll { $0.version == version }
-      let isDone = await service.mark(batch.map(\.mark), layoutVersion: version)
+      let isDone = await service.mark(batch.map(\.mark), layoutVersion: version) { [self] in
+        // What was confirmed before a disk was lost says nothing any more.
+        state.withLock { state in batch.allSatisfy { $0.losses == state.losses[$0.mark.node] ?? 0 } }
+      }
       for mark in batch { feed(.settled(mark.request, isDone)) }
     }
   }
@@ -218,10 +225,12 @@ final class RepairDriver: Sendable {
     return ours == theirs
   }
 
+  /// Nil also when a disk that counts is not among those that the node has: then the digest is over what is left.
   private func digest(_ node: NodeID, _ partition: Int) async -> [UInt64]? {
     let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
-    guard case .digest(let counts, let words)? = await service.ask(node, .digest(partitions: [partition], bits: bits)), counts.count == 1,
-      words.count == 1
+    guard case .digest(let counts, let words, let disks)? = await service.ask(node, .digest(partitions: [partition], bits: bits)),
+      counts.count == 1, words.count == 1,
+      (try? service.withState({ state in state.node(node)?.record.disks.allSatisfy(disks.contains) ?? false })) == true
     else { return nil }
     return [UInt64(clamping: counts[0])] + words[0]
   }

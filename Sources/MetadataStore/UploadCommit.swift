@@ -167,23 +167,17 @@ extension NamespaceEditor {
 
   /// Writes the repair and stray rows that a newly arrived block calls for, or takes away those that its arrival made good.
   private func settle(_ arrival: Arrival) throws {
-    let layout = try context.layout(transaction)
     let block = arrival.block.id
-    let isComplete = arrival.tally.onLayout >= layout.targetCopies
-    let hasRepair = arrival.standing?.hasRepair ?? false
-    // A block that others refer to and that has no repair row has all its copies already.
-    guard hasRepair || arrival.standing?.namespaces ?? 0 == 0 else { return }
-    if isComplete {
-      guard hasRepair else { return }
+    switch arrival.tally.outcome(arrival.standing, try context.layout(transaction)) {
+    case .nothing: return
+    case .healed:
       try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
       try db.run("DELETE FROM strays WHERE block = ?", .block(block))
-      return
-    }
-    try db.run(
-      "INSERT INTO repairs (block, zones) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET zones = max(coalesce(zones, 0), excluded.zones)",
-      .block(block), .int(arrival.tally.zones))
-    for node in arrival.tally.strays {
-      try db.run("INSERT OR IGNORE INTO strays (block, node) VALUES (?, ?)", .block(block), .text(node.text))
+    case .lacking(let zones, let strays):
+      try db.run(
+        "INSERT INTO repairs (block, zones) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET zones = max(coalesce(zones, 0), excluded.zones)",
+        .block(block), .int(zones))
+      for node in strays { try db.run("INSERT OR IGNORE INTO strays (block, node) VALUES (?, ?)", .block(block), .text(node.text)) }
     }
   }
 }

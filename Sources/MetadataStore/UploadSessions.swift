@@ -3,21 +3,6 @@ internal import ClusterLogic
 internal import SQLiteDatabase
 internal import ServiceAPI
 
-/// How one block stands, for one namespace and for all.
-struct BlockStanding {
-  var size: Int
-  /// Namespaces that refer to it.
-  var namespaces: Int64
-  /// This namespace refers to it.
-  var isMine: Bool
-  var hasRepair: Bool
-  /// Zones known to hold a copy, where a repair is due.
-  var zones: Int?
-
-  /// Whether a version may refer to the block without new receipts: the caller has it, and it is not known to be below the write quorum.
-  func isHad(_ layout: Layout) -> Bool { isMine && (!hasRepair || (zones ?? 0) >= layout.zonesForCommit) }
-}
-
 extension NamespaceEditor {
   /// Positions that a file's block list may have.
   static let positionLimit = 1 << 24

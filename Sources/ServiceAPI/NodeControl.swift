@@ -41,7 +41,8 @@ package struct CopyItem: Sendable, Codable, Equatable {
 package enum NodeCommandReply: Sendable, Codable, Equatable {
   /// As many letters as blocks were asked for: `1` here, `0` not.
   case exist(present: String)
-  case digest(counts: [Int], words: [[UInt64]])
+  /// `disks`: over which the digests are; a disk that is missing among them took its blocks with it.
+  case digest(counts: [Int], words: [[UInt64]], disks: [DiskID])
   case list(blocks: [BlockRef], next: BlockID?)
   /// One outcome per item.
   case copy(outcomes: [CopyOutcome])

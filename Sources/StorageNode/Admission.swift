@@ -1,5 +1,6 @@
 internal import BlockModel
 internal import BlockStore
+internal import ClusterLogic
 internal import Credentials
 internal import HTTPTransport
 internal import Platform
@@ -115,22 +116,12 @@ struct Admission: Sendable {
     }
   }
 
-  /// A URL of an older layout is good as long as this node still has a part in the block; a newer one than this node knows is good too.
-  /// Records from other nodes are good too, a copy off the layout being a stray, which the commit writes down and repair clears up: but for
-  /// a partition that was sealed against the URL's layout.
   private func checkLayout(_ capability: Capability) throws(Problem) {
-    if let partition = partition(of: capability.block) {
-      let seal = seals.seal(of: partition)
-      guard capability.layoutVersion >= seal else { throw Problem.sealed(layoutVersion: capability.layoutVersion, seal: seal) }
-    }
-    guard capability.operation == .put, case .stranger(let version) = knowledge.standing(of: node, towards: capability.block),
-      capability.layoutVersion < version
-    else {
-      return
-    }
-    throw Problem(
-      .staleLayout,
-      "This node no longer holds this block's partition (layout \(version), URL of \(capability.layoutVersion)): ask for a fresh URL.")
+    do throws(LayoutFence.Refusal) {
+      try LayoutFence.checkWrite(
+        layoutVersion: capability.layoutVersion, isFromClient: capability.operation == .put,
+        seal: partition(of: capability.block).map { seals.seal(of: $0) }, standing: knowledge.standing(of: node, towards: capability.block))
+    } catch { throw Problem(error, layoutVersion: capability.layoutVersion) }
   }
 
   /// The block's partition; nil before the first view, when nothing is stored either.

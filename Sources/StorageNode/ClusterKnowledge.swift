@@ -1,5 +1,5 @@
 package import BlockModel
-internal import ClusterLogic
+package import ClusterLogic
 package import Platform
 package import ServiceAPI
 internal import Synchronization
@@ -82,16 +82,8 @@ package final class ClusterKnowledge: Sendable {
 
   package func member(_ node: NodeID) -> Member? { state.withLock { $0.members[node] } }
 
-  /// How a node stands to a block under the present layout.
-  package enum Standing: Sendable, Equatable {
-    /// The layout names it, or it is an old holder of a partition that is still being filled.
-    case holder
-    /// It is not, as of this layout version.
-    case stranger(layoutVersion: UInt64)
-  }
-
   /// Nil before the first view.
-  package func standing(of node: NodeID, towards block: BlockID) -> Standing? {
+  package func standing(of node: NodeID, towards block: BlockID) -> LayoutFence.Standing? {
     state.withLock { state in
       guard let layout = state.view?.layout else { return nil }
       let partition = block.partition(bits: layout.partitionBits)

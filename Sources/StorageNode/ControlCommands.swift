@@ -55,7 +55,7 @@ struct ControlCommands: Sendable {
       try check(partitions.count <= 4096, "at most 4,096 partitions")
       for partition in partitions { try checkPartition(partition, bits) }
       let digests = partitions.map { disks.digest(ofPartition: $0, bits: bits) }
-      return .digest(counts: digests.map(\.count), words: digests.map(\.words))
+      return .digest(counts: digests.map(\.count), words: digests.map(\.words), disks: disks.soundDisks)
     case .list(let partition, let bits, let after, let limit):
       try checkPartition(partition, bits)
       try check(limit > 0, "a limit above 0")
@@ -124,8 +124,11 @@ struct ControlCommands: Sendable {
 
   /// A coordinator that acts on an older layout than this node's is a past one: it deletes nothing here.
   private func delete(_ blocks: [BlockID], _ capability: Capability) async throws(Problem) -> Int {
-    if let view = knowledge.view, capability.layoutVersion < view.layout.version || capability.gcEpoch < view.gcEpoch {
-      throw Problem(.fenced, "The command is of layout \(capability.layoutVersion); this node has seen \(view.layout.version).")
+    if let view = knowledge.view {
+      do throws(LayoutFence.Refusal) {
+        try LayoutFence.checkDeletion(
+          layoutVersion: capability.layoutVersion, gcEpoch: capability.gcEpoch, knownLayout: view.layout.version, knownEpoch: view.gcEpoch)
+      } catch { throw Problem(error, layoutVersion: capability.layoutVersion) }
     }
     var deleted = 0
     for block in blocks {
@@ -139,12 +142,10 @@ struct ControlCommands: Sendable {
   /// Gives up copies that every replica has, whatever their epoch. This node checks for itself that it is no replica: with another layout
   /// than the command's it knows nothing about that, and does nothing.
   private func retire(_ blocks: [BlockID], of partition: Int, _ bits: Int, _ layoutVersion: UInt64) async throws(Problem) -> Int {
-    guard let layout = knowledge.view?.layout, layout.version == layoutVersion, layout.partitionBits == bits else {
-      throw Problem(.staleLayout, "This node has another layout than \(layoutVersion).", retryAfter: 1)
-    }
-    guard !layout.replicas(ofPartition: partition).contains(node) else {
-      throw Problem(.fenced, "This node is a replica of partition \(partition) in layout \(layoutVersion).")
-    }
+    do throws(LayoutFence.Refusal) {
+      try LayoutFence.checkRetirement(
+        by: node, of: partition, bits: bits, layoutVersion: layoutVersion, knowing: knowledge.view?.layout)
+    } catch { throw Problem(error, layoutVersion: layoutVersion) }
     try seals.beginRetiring(partition, layoutVersion: layoutVersion)
     defer { seals.endRetiring(layoutVersion: layoutVersion) }
     // All at once, so that they share a sync.

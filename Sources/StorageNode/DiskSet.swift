@@ -36,6 +36,9 @@ package struct DiskSet: Sendable {
 
   private var sound: [any BlockStoring] { disks.filter { $0.health().isSound } }
 
+  /// Those whose blocks `digest`, `blocks` and `holds` speak of.
+  package var soundDisks: [DiskID] { sound.map(\.disk) }
+
   /// Whether a bad copy of the block is here, and no good one.
   package func isSetAside(_ block: BlockID) -> Bool { status(of: block) == nil && disks.contains { $0.isSetAside(block) } }
 

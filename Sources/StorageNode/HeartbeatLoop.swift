@@ -3,6 +3,7 @@ internal import BlockStore
 internal import HTTPTransport
 internal import Platform
 internal import ServiceAPI
+internal import Synchronization
 
 /// Tells the coordinator each second that the node lives and how its disks do, and takes what the coordinator answers.
 ///
@@ -13,6 +14,7 @@ final class HeartbeatLoop: Sendable {
   private static let firstInterval: Duration = .seconds(1)
   private static let lookInterval: Duration = .milliseconds(100)
   private static let intervals: ClosedRange<Int> = 50...60_000
+  private static let rotInterval: Duration = .seconds(600)
 
   private let identity: NodeIdentity
   private let coordinators: CoordinatorTurn
@@ -29,6 +31,7 @@ final class HeartbeatLoop: Sendable {
   private let log: Logger
   private let processID: UInt64
   private let silent = Flag()
+  private let rotRepeated = Mutex<ContinuousClock.Instant?>(nil)
   private let isStopping: @Sendable () -> Bool
 
   init(
@@ -93,6 +96,7 @@ final class HeartbeatLoop: Sendable {
 
   /// One heartbeat; answers how long to wait for the next.
   func beat() async throws -> Duration {
+    repeatRot()
     let rotten = rot.next
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
@@ -106,6 +110,19 @@ final class HeartbeatLoop: Sendable {
     rot.acknowledge(rotten)
     await obey(reply.dataKeys)
     return .milliseconds(min(max(reply.intervalMilliseconds, HeartbeatLoop.intervals.lowerBound), HeartbeatLoop.intervals.upperBound))
+  }
+
+  /// What lies set aside is reported when the process starts and now and then, until another copy takes its place: nobody may have noted it,
+  /// because a restart came in between, or because only an upload under way needed the block.
+  private func repeatRot() {
+    let now = ContinuousClock.now
+    let isDue = rotRepeated.withLock { last in
+      guard last.map({ now - $0 >= HeartbeatLoop.rotInterval }) ?? true else { return false }
+      last = now
+      return true
+    }
+    guard isDue else { return }
+    for disk in disks.disks { for block in disk.setAsideBlocks(limit: RotReports.bound) { rot.add(block) } }
   }
 
   private func reports() -> [DiskReport] {

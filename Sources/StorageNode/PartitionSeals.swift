@@ -164,4 +164,17 @@ extension Problem {
     case .notSealed: self.init(.conflict, "The partition is not sealed under layout \(layoutVersion).")
     }
   }
+
+  init(_ refusal: LayoutFence.Refusal, layoutVersion: UInt64) {
+    switch refusal {
+    case .sealed(let seal): self = .sealed(layoutVersion: layoutVersion, seal: seal)
+    case .stranger(let version):
+      self.init(
+        .staleLayout,
+        "This node no longer holds this block's partition (layout \(version), URL of \(layoutVersion)): ask for a fresh URL.")
+    case .otherLayout: self.init(.staleLayout, "This node has another layout than \(layoutVersion).", retryAfter: 1)
+    case .replica: self.init(.fenced, "This node is a replica of the partition in layout \(layoutVersion).")
+    case .stale: self.init(.fenced, "The command is of layout \(layoutVersion); this node has seen a newer layout or epoch.")
+    }
+  }
 }

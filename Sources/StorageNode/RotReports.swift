@@ -5,7 +5,7 @@ internal import Synchronization
 final class RotReports: Sendable {
   /// As many as a heartbeat may carry.
   static let perHeartbeat = 1000
-  private static let bound = 10_000
+  static let bound = 10_000
   private let blocks = Mutex<[BlockID]>([])
 
   func add(_ block: BlockID) {

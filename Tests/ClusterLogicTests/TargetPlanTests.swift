@@ -98,3 +98,12 @@ import Testing
     #expect(Set(first).count > 1000)
   }
 }
+
+extension TargetPlanTests {
+  @Test("before the first layout nobody is named: how many copies in how many zones a write needs is not known yet")
+  func noLayout() {
+    let members = (0..<3).map { PlanMember(node: node($0), zone: zone($0), liveness: .alive, isWritable: true) }
+    let empty = Layout.empty(partitionBits: 1, replicationFactor: 3, writeQuorum: 2)
+    #expect(TargetPlanner(layout: empty, members: members, filling: []).put(block(partition: 0, bits: 1, tail: 0)).candidates.isEmpty)
+  }
+}

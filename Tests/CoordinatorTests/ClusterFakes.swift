@@ -198,6 +198,9 @@ final class FakeNodes: HTTPRequesting {
     wall = time
   }
 
+  /// Every disk that a test gives to a node: digests here are over all of them.
+  static let disks = [7, 8, 99].flatMap { high in (0..<100).map { DiskID(high: high, low: $0) } }
+
   static func address(_ node: NodeID) -> String { "http://\(node.text).test:7000" }
 
   func send(_ request: HTTPClientRequest) async throws(HTTPClientError) -> HTTPClientResponse {
@@ -264,7 +267,7 @@ final class FakeNodes: HTTPRequesting {
         let words = partitions.map { partition in
           [nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition }.reduce(0) { $0 &+ $1.words.1 }]
         }
-        return .digest(counts: counts, words: words)
+        return .digest(counts: counts, words: words, disks: FakeNodes.disks)
       case .list(let partition, let bits, let after, let limit):
         let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
         return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil)

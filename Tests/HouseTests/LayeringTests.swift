@@ -32,6 +32,7 @@ private let allowedImports: [String: Set<String>] = [
     "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
     "Platform", "BlockModel",
   ],
+  "cairnsim": ["Simulator", "CommandLineKit", "Platform", "BlockModel"],
   "cairnctl": [
     "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],

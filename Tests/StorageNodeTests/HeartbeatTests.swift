@@ -221,6 +221,10 @@ private final class FakeCoordinator: ControlPlane {
     #expect(coordinator.last?.rottenBlocks == [name])
     try await node.beat()
     #expect(coordinator.last?.rottenBlocks == [])
+    // Whether the report was noted, a process that starts anew does not know.
+    let restarted = try self.node([coordinator], keys: nil, disk: disk)
+    try await restarted.beat()
+    #expect(coordinator.last?.rottenBlocks == [name])
     await server.shutdown(grace: .zero)
   }
 

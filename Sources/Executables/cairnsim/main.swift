@@ -1,0 +1,3 @@
+import CommandLineKit
+
+await SimulateCommand.tool.main()

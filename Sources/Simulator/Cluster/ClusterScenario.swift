@@ -1,0 +1,204 @@
+internal import BlockModel
+
+/// One run of a simulated cluster: how it is built, and what clients, operators and bad luck do to it while. Everything follows from a seed.
+///
+/// Steps name nodes, clients and files by numbers that are taken modulo what is there, so that a scenario with steps left out still plays.
+package struct ClusterScenario: Sendable, Equatable {
+  package struct Settings: Sendable, Equatable {
+    package var nodes = 5
+    package var zones = 3
+    package var disksPerNode = 1
+    package var replicationFactor = 3
+    package var writeQuorum = 2
+    package var partitionBits = 3
+    package var clients = 3
+    package var namespaces = 2
+    /// Different blocks that there are, so that files share some.
+    package var blocks = 48
+    package var files = 8
+    /// Faults of the network while there are faults.
+    package var lossPerMille = 0
+    package var duplicatePerMille = 0
+    package var delayPerMille = 0
+    package var isNetworkSlow = false
+    /// How far nodes' clocks are from the gateway's, at most.
+    package var skewMilliseconds = 0
+    package var outAfterSeconds = 12
+    package var urlSeconds = 20
+    package var leaseSeconds = 40
+    package var collectSeconds = 25
+    /// When the faults end.
+    package var faultSeconds = 90
+  }
+
+  package struct Step: Sendable, Equatable {
+    /// Milliseconds from the start.
+    package var at: Int
+    package var action: Action
+  }
+
+  package enum Action: Sendable, Equatable {
+    // What clients do.
+    case upload(client: Int, file: Int, blocks: [Int], overwrites: Bool)
+    case download(client: Int, file: Int)
+    case delete(client: Int, file: Int)
+    case abandonUpload(client: Int, file: Int, blocks: [Int])
+    // What operators do.
+    case addNode(zone: Int)
+    case weigh(node: Int, tenths: Int)
+    case drain(node: Int)
+    case abortRebalance
+    case pauseRebalance(seconds: Int)
+    case recheck
+    // What goes wrong.
+    case killNode(node: Int, seconds: Int)
+    case failPower(node: Int, seconds: Int)
+    case failZone(zone: Int, seconds: Int)
+    case stallNode(node: Int, seconds: Int)
+    case loseDisk(node: Int, disk: Int)
+    case destroyNode(node: Int)
+    case rot(node: Int, copy: Int)
+    case fillDisk(node: Int, seconds: Int)
+    case slowDisk(node: Int, seconds: Int)
+    case cutOff(node: Int, incoming: Bool, outgoing: Bool, seconds: Int)
+    case splitZone(zone: Int, seconds: Int)
+    case killCoordinator(seconds: Int)
+    case stallCoordinator(seconds: Int)
+    case cutGateway(gateway: Int, seconds: Int)
+  }
+
+  package var seed: UInt64
+  package var settings = Settings()
+  /// Sorted by time.
+  package var steps: [Step] = []
+
+  package init(seed: UInt64) {
+    self.seed = seed
+    var random = SeededRandom(seed: seed)
+    settings = ClusterScenario.settings(&random)
+    let faults = 4 + random.below(14)
+    let operations = 20 + random.below(50)
+    let changes = random.below(5)
+    for _ in 0..<operations { add(operation(&random), &random) }
+    for _ in 0..<faults { add(fault(&random), &random) }
+    for _ in 0..<changes { add(change(&random), &random) }
+    steps.sort { $0.at < $1.at }
+  }
+
+  private mutating func add(_ action: Action, _ random: inout SeededRandom) {
+    steps.append(Step(at: 4000 + random.below(settings.faultSeconds * 1000 - 4000), action: action))
+  }
+
+  private static func settings(_ random: inout SeededRandom) -> Settings {
+    var settings = Settings()
+    settings.zones = [1, 2, 3, 3, 3, 4][random.below(6)]
+    settings.nodes = max(settings.zones, 3) + random.below(4)
+    settings.disksPerNode = 1 + random.below(2)
+    settings.replicationFactor = random.below(4) == 0 ? 2 : 3
+    settings.writeQuorum = random.below(6) == 0 ? 1 : 2
+    settings.partitionBits = 2 + random.below(3)
+    settings.clients = 2 + random.below(3)
+    settings.files = 4 + random.below(8)
+    settings.blocks = 24 + random.below(40)
+    if random.below(3) > 0 {
+      settings.lossPerMille = [0, 5, 30, 100][random.below(4)]
+      settings.duplicatePerMille = [0, 5, 50][random.below(3)]
+      settings.delayPerMille = [0, 2, 10, 40][random.below(4)]
+      settings.isNetworkSlow = random.below(5) == 0
+    }
+    settings.skewMilliseconds = [0, 500, 3000][random.below(3)]
+    settings.outAfterSeconds = 8 + random.below(15)
+    settings.collectSeconds = 8 + random.below(25)
+    settings.leaseSeconds = 25 + random.below(30)
+    settings.faultSeconds = 60 + random.below(80)
+    return settings
+  }
+
+  private func blocks(_ random: inout SeededRandom) -> [Int] { (0..<(1 + random.below(5))).map { _ in random.below(settings.blocks) } }
+
+  private func operation(_ random: inout SeededRandom) -> Action {
+    let (client, file) = (random.below(settings.clients), random.below(settings.files))
+    switch random.below(12) {
+    case 0..<6: return .upload(client: client, file: file, blocks: blocks(&random), overwrites: random.below(2) == 0)
+    case 6..<8: return .download(client: client, file: file)
+    case 8..<11: return .delete(client: client, file: file)
+    default: return .abandonUpload(client: client, file: file, blocks: blocks(&random))
+    }
+  }
+
+  private func change(_ random: inout SeededRandom) -> Action {
+    switch random.below(9) {
+    case 0, 1: return .addNode(zone: random.below(settings.zones))
+    case 2, 3: return .weigh(node: random.below(16), tenths: 1 + random.below(30))
+    case 4, 5: return .drain(node: random.below(16))
+    case 6: return .abortRebalance
+    case 7: return .pauseRebalance(seconds: 1 + random.below(20))
+    default: return .recheck
+    }
+  }
+
+  private func fault(_ random: inout SeededRandom) -> Action {
+    let node = random.below(16)
+    let seconds = random.below(3) == 0 ? 1 + random.below(40) : 1 + random.below(6)
+    switch random.below(24) {
+    case 0, 1: return .killNode(node: node, seconds: seconds)
+    case 2..<5: return .failPower(node: node, seconds: seconds)
+    case 5: return .failZone(zone: random.below(settings.zones), seconds: seconds)
+    case 6, 7: return .stallNode(node: node, seconds: seconds)
+    case 8..<11: return .loseDisk(node: node, disk: random.below(2))
+    case 11: return .destroyNode(node: node)
+    case 12..<15: return .rot(node: node, copy: random.below(1000))
+    case 15: return .fillDisk(node: node, seconds: seconds)
+    case 16: return .slowDisk(node: node, seconds: seconds)
+    case 17, 18:
+      let direction = random.below(3)
+      return .cutOff(node: node, incoming: direction != 1, outgoing: direction != 0, seconds: seconds)
+    case 19: return .splitZone(zone: random.below(settings.zones), seconds: seconds)
+    case 20, 21: return .killCoordinator(seconds: 1 + random.below(8))
+    case 22: return .stallCoordinator(seconds: 1 + random.below(20))
+    default: return .cutGateway(gateway: random.below(2), seconds: seconds)
+    }
+  }
+}
+
+extension ClusterScenario.Action {
+  /// The kind of fault, by which faults are counted; nil for what clients and operators do.
+  package var fault: String? {
+    switch self {
+    case .upload, .download, .delete, .abandonUpload, .addNode, .weigh, .drain, .abortRebalance, .pauseRebalance, .recheck: nil
+    case .killNode: "kill"
+    case .failPower: "power"
+    case .failZone: "zone"
+    case .stallNode: "stall"
+    case .loseDisk: "disk"
+    case .destroyNode: "node"
+    case .rot: "rot"
+    case .fillDisk: "full"
+    case .slowDisk: "slow"
+    case .cutOff: "cut"
+    case .splitZone: "split"
+    case .killCoordinator: "coordinator"
+    case .stallCoordinator: "coordinator-stall"
+    case .cutGateway: "gateway"
+    }
+  }
+
+  /// What an operator does to the layout.
+  package var isLayoutChange: Bool {
+    switch self {
+    case .addNode, .weigh, .drain, .abortRebalance: true
+    default: false
+    }
+  }
+}
+
+extension ClusterScenario: CustomStringConvertible {
+  package var description: String {
+    (["seed \(seed), \(settings)"] + steps.map { "  \($0.at) ms: \($0.action)" }).joined(separator: "\n")
+  }
+}
+
+extension SeededRandom {
+  /// 0 to one less than `count`.
+  mutating func below(_ count: Int) -> Int { Int(next() % UInt64(max(1, count))) }
+}
