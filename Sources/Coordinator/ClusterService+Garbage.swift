@@ -22,7 +22,7 @@ extension ClusterService {
   }
 
   /// Between two looks at whether a run is due.
-  private static let lookInterval: Duration = .seconds(1)
+  private static let lookInterval: Duration = .seconds(5)
   private static let undoPage = 1000
 
   func registerGarbage(on dispatcher: ControlDispatcher) {
@@ -89,17 +89,17 @@ extension ClusterService {
         return shared.withLock { $0.garbage.hasAdopted = true }
       }
       guard let interval = configuration.garbageInterval else { return }
-      let record = try await garbage.garbageRecord()
-      guard record.hold == nil, record.newest.map({ time.wall() - $0.startedAt >= interval }) ?? true else { return }
+      let newest = try await garbage.garbageRuns(limit: 1).first
+      guard newest.map({ time.wall() - $0.startedAt >= interval }) ?? true, try await garbage.garbageRecord().hold == nil else { return }
       try await begin("interval", acceptsUnlogged: false, garbage)
     } catch { log.warning("garbage could not be looked after", ["reason": .string(error.message)]) }
   }
 
-  /// Nodes that answer, and whether none that may hold blocks is missing.
+  /// Nodes that answer, and whether all that the layout names are among them.
   private func garbageMembers() -> (nodes: [NodeID], areAll: Bool)? {
     try? withState { state in
       let nodes = state.nodes.filter { $0.wasHeard && state.liveness($0.record.id) == .alive }.map(\.record.id)
-      return (nodes, nodes.count == state.nodes.count)
+      return (nodes, state.layout.nodes.allSatisfy { nodes.contains($0.id) })
     }
   }
 
@@ -136,17 +136,22 @@ extension ClusterService {
 
   func garbageEnded(_ run: GarbageRun, _ purpose: GarbageCollector.Purpose) {
     shared.withLock { shared in
-      guard purpose == .collect else { return shared.garbage.plan = run }
+      guard purpose == .collect else {
+        shared.garbage.plan = run
+        return
+      }
       shared.garbage.deletedBlocks += run.deleted.blocks
       shared.garbage.deletedBytes += run.deleted.bytes
       if run.outcome == .stopped { shared.garbage.stoppedRuns += 1 }
     }
-    let fields: [String: LogField] = [
+    let fields: LogFields = [
       "run": .string(String(run.number)), "deleted": .int(run.deleted.blocks), "copies": .int(run.deleted.copies),
       "reason": .string(run.reason ?? ""),
     ]
     guard purpose == .collect else { return }
-    if run.outcome == .finished { log.info("a run of the garbage collector is done", fields) } else {
+    if run.outcome == .finished {
+      log.info("a run of the garbage collector is done", fields)
+    } else {
       log.warning("a run of the garbage collector was stopped", fields)
     }
   }
@@ -219,8 +224,10 @@ extension ClusterService {
       after = next
     }
     shared.withLock { shared in
-      shared.garbage.undo?.nodesDone += 1
-      if !isDone { shared.garbage.undo?.skipped = ((shared.garbage.undo?.skipped ?? []) + [node]).sorted() }
+      guard var undo = shared.garbage.undo else { return }
+      undo.nodesDone += 1
+      if !isDone { undo.skipped = (undo.skipped + [node]).sorted() }
+      shared.garbage.undo = undo
     }
   }
 

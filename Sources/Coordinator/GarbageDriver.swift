@@ -98,7 +98,8 @@ final class GarbageDriver: Sendable {
     case .list(let request, let node, let partition, let after, let limit):
       return .listed(request, await list(node, epoch, partition, after, limit))
     case .judge(let request, let blocks):
-      return .judged(request, await ask("judge") { () throws(MetadataError) in try await metadata.garbageVerdicts(on: blocks, below: epoch) })
+      return .judged(
+        request, await ask("judge") { () throws(MetadataError) in try await metadata.garbageVerdicts(on: blocks, below: epoch) })
     case .authorize(let request, let blocks):
       let generation = generation
       return .authorized(
@@ -144,7 +145,8 @@ final class GarbageDriver: Sendable {
     return reply.map { reply in if case .digest(let counts, _) = reply { counts } else { nil } }
   }
 
-  private func list(_ node: NodeID, _ epoch: UInt64, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> GarbageAnswer<GarbagePage> {
+  private func list(_ node: NodeID, _ epoch: UInt64, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> GarbageAnswer<GarbagePage>
+  {
     let command = NodeCommand.listBelow(epoch: epoch, partition: partition, bits: service.partitionBits, after: after, limit: limit)
     return await service.request(node, command, deadline: GarbageDriver.deadline).map { reply in
       guard case .listBelow(let blocks, let bytes, let next) = reply, blocks.count == bytes.count else { return nil }

@@ -117,7 +117,8 @@ import Testing
     while simulation.collector.run.phase != .marking || simulation.collector.run.partition < 3 { simulation.step(&random) }
     simulation.feed(.nodes(Self.names, areAll: true))
     simulation.run(&random)
-    #expect(simulation.ended?.outcome == .finished && simulation.held(Self.names[0]).count == 10 && simulation.held(Self.names[2]).count == 60)
+    #expect(
+      simulation.ended?.outcome == .finished && simulation.held(Self.names[0]).count == 10 && simulation.held(Self.names[2]).count == 60)
     #expect(simulation.rows == 3)
   }
 
@@ -137,7 +138,9 @@ import Testing
     var simulation = GarbageSimulation(nodes: world.nodes, causes: world.causes)
     while simulation.collector.run.phase != .deleting { simulation.step(&random) }
     // All of it for one request: nothing else is asked of that node meanwhile.
-    while !simulation.pending.contains(where: { if case .count(_, Self.names[2], _) = $0 { true } else { false } }) { simulation.step(&random) }
+    while !simulation.pending.contains(where: { if case .count(_, Self.names[2], _) = $0 { true } else { false } }) {
+      simulation.step(&random)
+    }
     simulation.refusing[Self.names[2]] = times
     simulation.run(&random)
     #expect(simulation.ended?.outcome == (isFine ? .finished : .stopped))

@@ -1,6 +1,7 @@
 import BlockModel
 import ClusterLogic
 import Coordinator
+import MetadataStore
 import ServiceAPI
 import Synchronization
 import Testing

@@ -5,7 +5,9 @@ import Testing
 
 @Suite("Collecting garbage on real processes", .serialized)
 struct GarbageTests {
-  @Test("runs race uploads, deletes, uploads of the same again and a coordinator that dies; nothing is lost, and in the end all garbage is gone")
+  @Test(
+    "runs race uploads, deletes, uploads of the same again and a coordinator that dies; nothing is lost, and in the end all garbage is gone"
+  )
   func race() async throws {
     try await LocalCluster.with(["--nodes", "3"]) { cluster in
       try await cluster.reconfigure("coordinator-1", ["upload-lease-seconds = 20"])

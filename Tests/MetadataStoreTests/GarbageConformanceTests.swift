@@ -110,8 +110,11 @@ struct GarbageConformanceTests {
     #expect(try await verdicts(epoch + 1).keys.sorted() == [0, 1, 2, 3, 4, 5, 7])
     let run = try await fixture.store.beginGarbageRun(Self.request())
     #expect(try await fixture.store.authorizeDeletes(of: blocks.map(\.id), run: run.number, generation: 1).count == 7)
-    #expect(try await verdicts(epoch + 1) == [0: .deletedBefore, 1: .deletedBefore, 2: .deletedBefore, 3: .deletedBefore,
-      4: .deletedBefore, 5: .deletedBefore, 7: .deletedBefore])
+    #expect(
+      try await verdicts(epoch + 1) == [
+        0: .deletedBefore, 1: .deletedBefore, 2: .deletedBefore, 3: .deletedBefore,
+        4: .deletedBefore, 5: .deletedBefore, 7: .deletedBefore,
+      ])
     #expect(try await fixture.store.garbageRecord().unreferenced == 0)
     try await fixture.expectSound()
   }

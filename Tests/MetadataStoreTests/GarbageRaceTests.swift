@@ -13,7 +13,7 @@ struct GarbageRaceTests {
   func race(engine: Engine, round: Int) async throws {
     var random = Seeds.random("race \(engine) \(round)")
     let world = try await GarbageWorld(engine, random.fork())
-    for step in 0..<900 {
+    for step in 0..<1200 {
       try await world.step()
       if step % 10 == 0 { try await world.check() }
     }
@@ -54,8 +54,8 @@ final class GarbageWorld {
 
   init(_ engine: Engine, _ random: SeededRandom) async throws {
     var options = MetadataOptions()
-    options.uploadLease = .seconds(600)
-    options.retention = .seconds(3000)
+    options.uploadLease = .seconds(150)
+    options.retention = .seconds(200)
     fixture = try await Fixture(engine, options: options)
     store = fixture.store
     user = try await fixture.user()
@@ -72,7 +72,7 @@ final class GarbageWorld {
     case 4: try await tree()
     default: try await collect()
     }
-    if draw(60) == 0 { _ = try await store.expire() }
+    if draw(25) == 0 { _ = try await store.expire() }
   }
 
   private func tolerating(_ what: String, _ body: () async throws -> Void) async throws {
@@ -104,7 +104,7 @@ final class GarbageWorld {
   }
 
   private func open() async throws {
-    let blocks = (0...draw(3)).map { _ in UInt64(draw(10)) }
+    let blocks = (0...draw(3)).map { _ in UInt64(draw(16)) }
     let refs = Fixture.blocks(Array(Set(blocks)).sorted(), last: Limits.blockBytes)
     try await tolerating("open") {
       let state = try await store.openUpload(
@@ -160,7 +160,9 @@ final class GarbageWorld {
       }
     case 2:
       guard let item = try await store.trash(limit: 50, cursor: nil, for: user).items.randomElement(using: &random) else { return }
-      try await tolerating("restore") { _ = try await store.restoreFromTrash(.init(entry: item.entry.id, newPath: nil), for: user, once: nil) }
+      try await tolerating("restore") {
+        _ = try await store.restoreFromTrash(.init(entry: item.entry.id, newPath: nil), for: user, once: nil)
+      }
     case 3:
       try await tolerating("revert") {
         let versions = try await store.versions(of: path, limit: 20, cursor: nil, for: user).items
@@ -183,7 +185,10 @@ final class GarbageWorld {
     if draw(150) == 0 {
       // The coordinator dies; another one goes on with what was recorded.
       generation += 1
-      guard let run = try await store.adoptGarbageRun(generation: generation) else { return collector = nil }
+      guard let run = try await store.adoptGarbageRun(generation: generation) else {
+        collector = nil
+        return
+      }
       counts["takeover", default: 0] += 1
       return start(run.resumed)
     }

@@ -1,4 +1,5 @@
 import BlockModel
+import BlockStore
 import ServiceAPI
 import TestSupport
 import Testing
@@ -43,8 +44,9 @@ import Testing
         var found: [BlockID: UInt64] = [:]
         var after: BlockID?
         repeat {
-          guard case .quarantined(let page, let epochs, let next) = try await cluster.command(
-            .listQuarantined(after: after, limit: 2), at: 0)
+          guard
+            case .quarantined(let page, let epochs, let next) = try await cluster.command(
+              .listQuarantined(after: after, limit: 2), at: 0)
           else { return [:] }
           for (block, epoch) in zip(page, epochs) { found[block] = epoch }
           after = next
@@ -76,7 +78,8 @@ import Testing
   func limits() async throws {
     try await withCluster { cluster in
       for command: NodeCommand in [
-        .listBelow(epoch: 1, partition: 0, bits: 0, after: nil, limit: 0), .listBelow(epoch: 1, partition: 1, bits: 0, after: nil, limit: 1),
+        .listBelow(epoch: 1, partition: 0, bits: 0, after: nil, limit: 0),
+        .listBelow(epoch: 1, partition: 1, bits: 0, after: nil, limit: 1),
         .listQuarantined(after: nil, limit: 10_001), .restore(sinceEpoch: 0, after: nil, limit: 1001),
       ] {
         await #expect(throws: Unexpected.self) { try await cluster.command(command, at: 0) }
