@@ -160,9 +160,10 @@ extension ClusterService {
     let metadata = try collecting()
     let layout = try withState { state in state.layout }
     guard layout.version > 0 else { throw Problem(.unavailable, "There is no layout yet, so there is nothing to collect.") }
-    let isFree = shared.withLock { shared in
-      (shared.garbage.driver?.isEnded ?? true) && shared.garbage.undoing == nil && shared.garbage.hasAdopted
+    let (isFree, hasAdopted) = shared.withLock { shared in
+      ((shared.garbage.driver?.isEnded ?? true) && shared.garbage.undoing == nil, shared.garbage.hasAdopted)
     }
+    guard hasAdopted else { throw Problem(.unavailable, "The coordinator has only just started; try again in a moment.", retryAfter: 1) }
     guard isFree else { throw Problem(.conflict, "The garbage collector is at work; “cairnctl gc status” shows on what.") }
     do throws(MetadataError) {
       guard request.plan else {

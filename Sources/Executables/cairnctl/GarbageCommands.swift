@@ -67,8 +67,8 @@ enum GarbageCommands {
   private static let run = Command(
     "run", summary: "delete what nothing refers to",
     discussion: """
-      Nothing is deleted before everything was looked at. A run ends without deleting anything when more than 5 % of what the nodes hold is \
-      not accounted for by any log; look at “gc plan” before you let that go. Ends with 1 when the run was stopped.
+      Nothing is deleted before everything was looked at. A run ends without deleting anything when more than 5 % of what the nodes hold \
+      is not accounted for by any log; look at “gc plan” before you let that go. Ends with 1 when the run was stopped.
       """,
     flags: [
       CommandFlag("wait", help: "return when the run has ended"),
