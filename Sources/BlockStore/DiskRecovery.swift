@@ -9,6 +9,7 @@ struct DiskRecovery {
   private let configuration: SegmentStore.Configuration
   private let identity: DiskIdentity
   private let files: SegmentFiles
+  private let ahead: ScanReadAhead?
   private var segments: [Segment] = []
   private var report = SegmentStore.OpenReport()
   /// Bytes that the scan made nothing of. Records may be there that another scan can read.
@@ -19,6 +20,7 @@ struct DiskRecovery {
   init(_ configuration: SegmentStore.Configuration, _ identity: DiskIdentity) throws(BlockStoreError) {
     self.configuration = configuration
     self.identity = identity
+    ahead = configuration.scansAhead ? ScanReadAhead() : nil
     files = SegmentFiles(
       fileSystem: configuration.fileSystem, folder: configuration.folder + "/segments", limit: configuration.openFileLimit)
     do {
@@ -180,7 +182,7 @@ struct DiskRecovery {
     let segment = segments[slot]
     try files.file(UInt32(slot), segment).fdatasync()
     var scanner = SegmentScanner(
-      file: try files.directFile(UInt32(slot), segment), segment: segment.id, from: start, size: segment.fileBytes)
+      file: try files.directFile(UInt32(slot), segment), segment: segment.id, from: start, size: segment.fileBytes, ahead: ahead)
     while let record = try scanner.next() {
       if case .segment(let header) = record.content {
         try header.check(cluster: identity.cluster, disk: identity.disk, keys: configuration.keys)

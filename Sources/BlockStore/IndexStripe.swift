@@ -1,5 +1,6 @@
 internal import BlockModel
 internal import Glibc
+internal import Platform
 
 /// The packed entries of ids that share their first bits: one sorted array, and a short sorted one of newcomers behind it, in pages of
 /// their own from the system.
@@ -14,10 +15,11 @@ struct IndexStripe: @unchecked Sendable {
   private static let newcomerLimit = 128
 
   private var base: UnsafeMutableRawPointer?
-  private var mappedBytes = 0
+  private(set) var mappedBytes = 0
   /// Entries in all; the first `settled` of them are the sorted array.
   private(set) var count = 0
   private var settled = 0
+  private var newcomers = NewcomerFilter()
 
   private var room: Int { mappedBytes / PackedEntry.byteCount }
 
@@ -26,7 +28,7 @@ struct IndexStripe: @unchecked Sendable {
   func find(_ id: BlockID) -> PackedEntry? {
     let index = firstSettled(notBefore: id)
     if index < settled, self[index].id == id { return self[index] }
-    guard settled < count else { return nil }
+    guard settled < count, newcomers.mayHold(id) else { return nil }
     let newcomer = firstNewcomer(notBefore: id)
     return newcomer < count && self[newcomer].id == id ? self[newcomer] : nil
   }
@@ -41,13 +43,7 @@ struct IndexStripe: @unchecked Sendable {
   /// steps that double; made-up ids cost a few steps more. Each look at a far place waits for memory, and two guesses save most of them.
   private func firstSettled(notBefore id: BlockID) -> Int {
     guard settled > 0 else { return 0 }
-    let entries = UInt64(settled)
-    let first = id.words.0
-    var guess = Int(entries.multipliedFullWidth(by: first << UInt64(BlockIndex.stripeBits)).high)
-    let there = self[guess].word(0)
-    let apart = first > there ? first - there : there - first
-    let distance = Int(entries.multipliedFullWidth(by: apart << UInt64(BlockIndex.stripeBits)).high)
-    guess = first > there ? min(settled - 1, guess + distance) : max(0, guess - distance)
+    let guess = secondGuess(id)
     var (low, high) = (0, settled)
     var step = 2
     if self[guess].precedes(id) {
@@ -68,6 +64,35 @@ struct IndexStripe: @unchecked Sendable {
     return search(id, low, high)
   }
 
+  /// Where an id would be if the ids were spread evenly.
+  private func firstGuess(_ id: BlockID) -> Int {
+    Int(UInt64(settled).multipliedFullWidth(by: id.words.0 << UInt64(BlockIndex.stripeBits)).high)
+  }
+
+  /// Corrected by how far off the entry at the first guess is.
+  private func secondGuess(_ id: BlockID) -> Int {
+    let (guess, first) = (firstGuess(id), id.words.0)
+    let there = self[guess].word(0)
+    let apart = first > there ? first - there : there - first
+    let distance = Int(UInt64(settled).multipliedFullWidth(by: apart << UInt64(BlockIndex.stripeBits)).high)
+    return first > there ? min(settled - 1, guess + distance) : max(0, guess - distance)
+  }
+
+  /// Has memory bring what the first look for an id will read, and does not wait for it. Whoever asks for many ids asks for all their
+  /// first looks, then for all their second ones, and then finds each without waiting.
+  func prefetchFirst(_ id: BlockID) {
+    guard settled > 0 else { return }
+    Memory.prefetch(self[firstGuess(id)].bytes)
+  }
+
+  func prefetchSecond(_ id: BlockID) {
+    guard settled > 0 else { return }
+    // Entries are no multiple of a cache line, and the search reads the neighbours too.
+    let place = self[secondGuess(id)].bytes
+    Memory.prefetch(place)
+    Memory.prefetch(place + Memory.cacheLineBytes)
+  }
+
   private func firstNewcomer(notBefore id: BlockID) -> Int { search(id, settled, count) }
 
   private func search(_ id: BlockID, _ low: Int, _ high: Int) -> Int {
@@ -82,6 +107,7 @@ struct IndexStripe: @unchecked Sendable {
   /// Adds an entry whose id is not here.
   mutating func insert(_ entry: IndexEntry, markSlot: UInt32) {
     if count - settled >= IndexStripe.newcomerLimit { settle() }
+    newcomers.add(entry.id)
     let index = firstNewcomer(notBefore: entry.id)
     if count == room { resize(toHold: count + 1 + count / 128) }
     move(from: index, to: index + 1, count: count - index)
@@ -91,13 +117,13 @@ struct IndexStripe: @unchecked Sendable {
 
   /// Merges the newcomers into the sorted array. Each entry of it moves once, from the end on.
   mutating func settle() {
-    let newcomers = count - settled
-    guard newcomers > 0 else { return }
-    let bytes = newcomers * PackedEntry.byteCount
+    let added = count - settled
+    guard added > 0 else { return }
+    let bytes = added * PackedEntry.byteCount
     withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 8) { copy in
       copy.copyMemory(from: UnsafeRawBufferPointer(start: base! + settled * PackedEntry.byteCount, count: bytes))
       var end = settled
-      for number in (0..<newcomers).reversed() {
+      for number in (0..<added).reversed() {
         let newcomer = PackedEntry(bytes: copy.baseAddress! + number * PackedEntry.byteCount)
         let place = end == 0 || self[end - 1].precedes(newcomer.id) ? end : search(newcomer.id, 0, end)
         move(from: place, to: place + number + 1, count: end - place)
@@ -106,6 +132,7 @@ struct IndexStripe: @unchecked Sendable {
       }
     }
     settled = count
+    newcomers = NewcomerFilter()
   }
 
   /// Memory is given back when the stripe has emptied by half.
@@ -151,4 +178,15 @@ struct IndexStripe: @unchecked Sendable {
     base = new
     mappedBytes = bytes
   }
+}
+
+/// Which ids may be among the newcomers: most that are not are told from one word of memory. Ids are uniform, so bits of theirs are the hash.
+private struct NewcomerFilter {
+  private var words: [16 of UInt64] = .init(repeating: 0)
+
+  mutating func add(_ id: BlockID) { words[NewcomerFilter.word(id)] |= NewcomerFilter.bit(id) }
+  func mayHold(_ id: BlockID) -> Bool { words[NewcomerFilter.word(id)] & NewcomerFilter.bit(id) != 0 }
+
+  private static func word(_ id: BlockID) -> Int { Int(id.words.3 & 15) }
+  private static func bit(_ id: BlockID) -> UInt64 { 1 << (id.words.3 >> 4 & 63) }
 }

@@ -19,13 +19,24 @@ struct ScannedRecord: Sendable {
 /// checksums fit; after anything else the walk goes on at the next unit of 64 bytes, so one bad record costs only itself.
 struct SegmentScanner {
   private static let windowBytes = 1 << 20
+  /// Of a window that is read ahead: two threads hand it over, and that should be rare.
+  private static let aheadBytes = 4 << 20
+  /// What is kept of a window for a header that goes on in the next one.
+  private static let carriedBytes = Segment.pageBytes
 
   private let file: any OpenFile
   private let segment: SegmentID
   private let size: Int
-  private let buffer = IOBuffer(capacity: SegmentScanner.windowBytes)
+  private let ahead: ScanReadAhead?
+  /// Room for what is carried over, and then a window.
+  private var buffer = SegmentScanner.makeBuffer()
+  /// Where the buffer's first byte would be in the file; below zero when it is in front of it.
+  private var origin = 0
   /// The part of the file that the buffer holds; begins at a multiple of 4 KiB.
   private var window: Range<Int> = 0..<0
+  /// What is being read ahead, and where to.
+  private var coming: (range: Range<Int>, buffer: IOBuffer)?
+  private var spare: IOBuffer?
   private(set) var position: Int
 
   /// Where the last record that was met ends.
@@ -43,10 +54,12 @@ struct SegmentScanner {
   /// - Parameters:
   ///   - start: a multiple of 64.
   ///   - size: bytes of the file.
-  init(file: any OpenFile, segment: SegmentID, from start: Int, size: Int) {
+  ///   - ahead: reads the windows that follow one another ahead; nil reads them when they are wanted.
+  init(file: any OpenFile, segment: SegmentID, from start: Int, size: Int, ahead: ScanReadAhead? = nil) {
     self.file = file
     self.segment = segment
     self.size = size
+    self.ahead = ahead
     position = start
     recordsEnd = start
   }
@@ -76,16 +89,54 @@ struct SegmentScanner {
     if header.recordBytes > size - position { cutRecord = cutRecord ?? position }
   }
 
+  private static func makeBuffer() -> IOBuffer { IOBuffer(capacity: carriedBytes + aheadBytes) }
+
   /// Sees to it that the window reaches from the position to `end`; false when it moved on past an unreadable page.
   private mutating func load(_ end: Int) throws(FileError) -> Bool {
     guard window.lowerBound > position || window.upperBound < end else { return true }
+    if takeNext(), window.lowerBound <= position, window.upperBound >= end { return true }
     let start = position.roundedDown(to: Segment.pageBytes)
     let wanted = min(SegmentScanner.windowBytes, (size - start).roundedUp(to: Segment.pageBytes))
+    // Large records are jumped over, and then what follows the window is not what comes next.
+    let isSequential = start <= window.upperBound
+    origin = start - SegmentScanner.carriedBytes
     do { try fill(start, wanted, at: 0) } catch {
       guard error.isInputOutput else { throw error }
       return try loadPagewise(start, end)
     }
     window = start..<min(start + wanted, size)
+    if isSequential { readAhead() }
+    return true
+  }
+
+  /// Begins to read what follows the window.
+  private mutating func readAhead() {
+    guard let ahead, window.upperBound < size, window.upperBound % Segment.pageBytes == 0 else { return }
+    let count = min(SegmentScanner.aheadBytes, (size - window.upperBound).roundedUp(to: Segment.pageBytes))
+    let buffer = spare ?? SegmentScanner.makeBuffer()
+    spare = nil
+    coming = (window.upperBound..<(window.upperBound + count), buffer)
+    ahead.begin(file, window.upperBound, count, into: buffer, at: SegmentScanner.carriedBytes)
+  }
+
+  /// Goes over to what was read ahead; false when there is nothing of use. An error is met again when the window is read.
+  private mutating func takeNext() -> Bool {
+    guard let next = coming, let read = ahead?.finish() else { return false }
+    coming = nil
+    spare = next.buffer
+    let carried = max(position.roundedDown(to: Segment.pageBytes), next.range.lowerBound - SegmentScanner.carriedBytes)
+    guard case .success(let got) = read, next.range.lowerBound == window.upperBound, window.lowerBound <= carried,
+      next.range.lowerBound - SegmentScanner.carriedBytes <= position, position < next.range.upperBound
+    else { return false }
+    let place = SegmentScanner.carriedBytes
+    next.buffer.mutableBytes((place + got)..<(place + next.range.count)).initializeMemory(as: UInt8.self, repeating: 0)
+    if carried < next.range.lowerBound {
+      next.buffer.mutableBytes(0..<place).copyMemory(from: buffer.bytes((carried - origin)..<(carried - origin + place)))
+    }
+    (spare, buffer) = (buffer, next.buffer)
+    origin = next.range.lowerBound - place
+    window = min(carried, next.range.lowerBound)..<min(next.range.upperBound, size)
+    readAhead()
     return true
   }
 
@@ -108,13 +159,14 @@ struct SegmentScanner {
 
   private mutating func fill(_ offset: Int, _ count: Int, at place: Int) throws(FileError) {
     window = 0..<0
+    let place = SegmentScanner.carriedBytes + place
     let got = try file.pread(into: buffer.mutableBytes(place..<(place + count)), at: Int64(offset))
     // A file that became shorter than it was when the scan began has nothing more to say.
     buffer.mutableBytes((place + got)..<(place + count)).initializeMemory(as: UInt8.self, repeating: 0)
   }
 
   private func bytes(_ count: Int) -> UnsafeRawBufferPointer {
-    let start = position - window.lowerBound
+    let start = position - origin
     return buffer.bytes(start..<(start + min(count, window.upperBound - position)))
   }
 

@@ -11,6 +11,14 @@ internal import Synchronization
 /// The state's lock is held for planning and counting; no lock is held over a call that blocks.
 package final class SegmentStore: BlockStoring {
   /// How a disk is opened.
+  /// What a queue of the store's is for: its threads' name and number, jobs that may wait, and how urgent they are.
+  package struct QueueKind: Sendable {
+    package var name: String
+    package var threads: Int
+    package var queueLimit: Int
+    package var priority = ThreadPriority.normal
+  }
+
   package struct Configuration: Sendable {
     /// The disk's folder; made when it is not there.
     package var folder: String
@@ -40,11 +48,13 @@ package final class SegmentStore: BlockStoring {
     package var directWriteBytes = 1 << 20
     package var fileSystem: any FileSystem = LinuxFileSystem()
     package var time: any TimeSource = SystemTime()
-    /// Makes the queues that the store's blocking work runs on: name, threads, and jobs that may wait. A simulator gives its own; it sees
-    /// every call to `fileSystem` and nothing else that blocks, and no lock is held during one.
-    package var makeQueue: @Sendable (_ name: String, _ threads: Int, _ queueLimit: Int) -> any WorkQueue = { name, threads, limit in
-      BlockingPool(name: name, threads: threads, queueLimit: limit)
+    /// Makes the queues that the store's blocking work runs on. A simulator gives its own; it sees every call to `fileSystem` and nothing
+    /// else that blocks, and no lock is held during one.
+    package var makeQueue: @Sendable (QueueKind) -> any WorkQueue = { kind in
+      BlockingPool(name: kind.name, threads: kind.threads, queueLimit: kind.queueLimit, priority: kind.priority)
     }
+    /// A scan at the start reads the next megabyte on a thread of its own, which is not one of `makeQueue`'s. A simulator says no.
+    package var scansAhead = true
     /// Draws the bits of new identifiers.
     package var randomWord: @Sendable () -> UInt64 = { .random(in: 0 ... .max) }
 
@@ -137,10 +147,10 @@ package final class SegmentStore: BlockStoring {
       files: recovered.files, identity: recovered.identity, keys: configuration.keys, segmentBytes: configuration.segmentBytes,
       randomWord: configuration.randomWord)
     writer = BatchWriter(directBytes: configuration.directWriteBytes)
-    commitThreads = configuration.makeQueue("store-commit", 4, 64)
-    checkpointThread = configuration.makeQueue("store-index", 1, 4)
-    readThreads = configuration.makeQueue("store-read", configuration.readThreads, 4096)
-    scrubThread = configuration.makeQueue("store-scrub", 1, 16)
+    commitThreads = configuration.makeQueue(QueueKind(name: "store-commit", threads: 4, queueLimit: 64))
+    checkpointThread = configuration.makeQueue(QueueKind(name: "store-index", threads: 1, queueLimit: 4))
+    readThreads = configuration.makeQueue(QueueKind(name: "store-read", threads: configuration.readThreads, queueLimit: 4096))
+    scrubThread = configuration.makeQueue(QueueKind(name: "store-scrub", threads: 1, queueLimit: 16, priority: .background))
     var limits = GroupCommit<StoreOperation, CommitBatch>.Limits()
     limits.queued = configuration.queueLimit
     state = Mutex(

@@ -130,6 +130,8 @@ void cairn_name_thread(const char *name) {
   pthread_setname_np(pthread_self(), kept);
 }
 
+void cairn_set_niceness(int niceness) { setpriority(PRIO_PROCESS, (id_t)gettid(), niceness); }
+
 static int signal_pipe = -1;
 
 static void pass_signal_on(int number) {

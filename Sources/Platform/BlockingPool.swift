@@ -70,13 +70,14 @@ package final class BlockingPool: WorkQueue {
   ///   - name: of its threads.
   ///   - threads: how many; above zero.
   ///   - queueLimit: jobs that may wait; one more is refused.
-  package init(name: String, threads: Int, queueLimit: Int = 1024) {
+  ///   - priority: of its threads.
+  package init(name: String, threads: Int, queueLimit: Int = 1024, priority: ThreadPriority = .normal) {
     precondition(threads > 0 && queueLimit > 0, "a pool has a thread and a place in line")
     self.name = name
     self.threadCount = threads
     let shared = Shared(queueLimit: queueLimit)
     self.shared = shared
-    self.threads = (0..<threads).map { index in WorkerThread.start(name: "\(name)-\(index)") { shared.work() } }
+    self.threads = (0..<threads).map { index in WorkerThread.start(name: "\(name)-\(index)", priority: priority) { shared.work() } }
   }
 
   deinit { stopAccepting() }

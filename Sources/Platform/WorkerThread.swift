@@ -2,13 +2,25 @@ internal import BlockModel
 internal import CLinux
 internal import Glibc
 
+/// How much of the processor a thread gets when others want it too.
+package enum ThreadPriority: Sendable {
+  case normal
+  /// About a tenth of what a thread of normal priority gets; all that is left when nobody else works.
+  case background
+
+  /// The kernel's figure, -20 to 19; each step is a quarter more or less.
+  var niceness: Int32 { self == .normal ? 0 : 10 }
+}
+
 /// A thread of our own, for work that blocks.
 package final class WorkerThread: Sendable {
   private final class Body: Sendable {
     let name: String
+    let priority: ThreadPriority
     let run: @Sendable () -> Void
-    init(name: String, run: @escaping @Sendable () -> Void) {
+    init(name: String, priority: ThreadPriority, run: @escaping @Sendable () -> Void) {
       self.name = name
+      self.priority = priority
       self.run = run
     }
   }
@@ -17,15 +29,17 @@ package final class WorkerThread: Sendable {
   package let name: String
 
   /// Starts a thread that runs `body` and ends with it. The kernel shows the first 15 bytes of `name`.
-  package static func start(name: String, _ body: @escaping @Sendable () -> Void) -> WorkerThread {
-    WorkerThread(name: name, body)
+  package static func start(
+    name: String, priority: ThreadPriority = .normal, _ body: @escaping @Sendable () -> Void
+  ) -> WorkerThread {
+    WorkerThread(name: name, priority: priority, body)
   }
 
-  private init(name: String, _ body: @escaping @Sendable () -> Void) {
+  private init(name: String, priority: ThreadPriority, _ body: @escaping @Sendable () -> Void) {
     self.name = name
     let finished = finished
     let boxed = Unmanaged.passRetained(
-      Body(name: name) {
+      Body(name: name, priority: priority) {
         body()
         finished.signal()
       })
@@ -57,6 +71,7 @@ package final class WorkerThread: Sendable {
   fileprivate static func enter(_ argument: UnsafeMutableRawPointer) {
     let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
     cairn_name_thread(body.name)
+    if body.priority != .normal { cairn_set_niceness(body.priority.niceness) }
     body.run()
   }
 }

@@ -1,17 +1,17 @@
 internal import BlockModel
-internal import BlockStore
-internal import Platform
+package import BlockStore
+package import Platform
 internal import Synchronization
 
 /// Gives space back on every disk while the node runs: deletes what has been in quarantine for the hold time, and compacts.
 ///
 /// What must hold: each disk is worked on by one task, which stops before the disks are closed; trouble on one disk leaves the others
 /// alone.
-final class DiskMaintenance: Sendable {
+package final class DiskMaintenance: Sendable {
   /// What is purged and moved in one go, before the pace is looked at again.
   private static let purgeLimit = 10_000
   private static let pieceBytes = 8 << 20
-  private static let restAfterTrouble: Duration = .seconds(30)
+  package static let restAfterTrouble: Duration = .seconds(30)
 
   private let disks: [any BlockStoring]
   private let hold: Duration
@@ -21,7 +21,10 @@ final class DiskMaintenance: Sendable {
   private let log: Logger
   private let tasks = Mutex<[Task<Void, Never>]>([])
 
-  init(
+  /// - Parameters:
+  ///   - hold: how long a deleted block can be taken back.
+  ///   - pace: how fast compaction goes.
+  package init(
     _ disks: [any BlockStoring], hold: Duration, pace: CompactionPace = CompactionPace(), time: any TimeSource, metrics: NodeMetrics,
     log: Logger
   ) {
@@ -57,7 +60,7 @@ final class DiskMaintenance: Sendable {
   }
 
   /// One piece of work; answers how long to rest after it.
-  func step(_ disk: any BlockStoring) async -> Duration {
+  package func step(_ disk: any BlockStoring) async -> Duration {
     let began = time.monotonic()
     do throws(BlockStoreError) {
       let purged = try await disk.purge(quarantinedBefore: time.wall() - hold, limit: DiskMaintenance.purgeLimit)

@@ -80,7 +80,7 @@ struct DiskTests {
   }
 
   /// Changes a byte in every MiB that holds something.
-  private static func spoil(_ folder: String) throws {
+  static func spoil(_ folder: String) throws {
     for name in try Directory.list(folder) {
       let file = try File(folder + "/" + name, [.read, .write])
       for offset in stride(from: 300_000, to: try file.size(), by: 1 << 20) {

@@ -33,6 +33,34 @@ import Testing
     #expect(try await SequencePlayer.play(sequence) == nil)
   }
 
+  @Test("a copy that is stored when the rotten one was just set aside has an epoch of its own, whatever was asked for before")
+  func copyAfterSettingAside() async throws {
+    var settings = StoreSequence.Settings()
+    settings.checkpointRecords = 1_000_000
+    settings.isEncrypted = false
+    settings.interruptionShare = 1_000_000
+    let sequence = StoreSequence(
+      settings,
+      steps: [
+        .init(.settle),
+        .init(.append(9, epoch: 0)),
+        .init(.append(9, epoch: 9), ticks: 1000),
+        .init(.kill, ticks: 1000),
+        .init(.failSync(0)),
+        .init(.delete(9, below: 3)),
+        .init(.append(9, epoch: 12)),
+        .init(.read(9)),
+        .init(.readRange(9, 119_389, 94_452), ticks: 1),
+        .init(.delete(9, below: 2), ticks: 1),
+        .init(.rollBack),
+        .init(.read(9), ticks: 4),
+        .init(.append(9, epoch: 0)),
+        .init(.append(9, epoch: 2)),
+        .init(.raise(9, to: 8), ticks: 1000),
+      ])
+    #expect(try await SequencePlayer.play(sequence) == nil)
+  }
+
   @Test("an old deletion that could not be read for a while does not win over a copy that was stored meanwhile")
   func sequenceNumbersAreNotGivenAgain() async throws {
     let disk = SimulatedDisk(seed: 1)

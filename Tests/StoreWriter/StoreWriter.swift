@@ -34,7 +34,7 @@ enum StoreWriter {
     configuration.segmentBytes = 256 << 10
     configuration.checkpointRecords = 12
     configuration.directWriteBytes = 64 << 10
-    configuration.makeQueue = { _, _, _ in thread }
+    configuration.makeQueue = { _ in thread }
     return configuration
   }
 

@@ -34,6 +34,8 @@ uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 void cairn_error_text(int number, char *text, size_t capacity);
 /// Names the calling thread; the kernel keeps 15 bytes.
 void cairn_name_thread(const char *name);
+/// Sets the calling thread's niceness, which Linux keeps for each thread; a refusal leaves it as it is.
+void cairn_set_niceness(int niceness);
 /// Ignores SIGPIPE and turns each of `count` other signals into one byte, its number, in a pipe.
 /// Answers the pipe's reading end, -1 with `errno` on failure. A handler, not a mask: children inherit masks and not handlers,
 /// and a thread that was started earlier cannot miss it. Called once in a process.
@@ -52,6 +54,8 @@ void *cairn_terminal_hide(int descriptor);
 /// Takes `cairn_terminal_hide` back and frees what it answered.
 void cairn_terminal_restore(int descriptor, void *saved);
 
+/// Begins to bring the cache line at `place` near for reading.
+static inline void cairn_prefetch(const void *place) { __builtin_prefetch(place, 0, 3); }
 /// Overwrites memory in a way that the compiler does not remove.
 void cairn_zero(void *bytes, size_t length);
 /// `sched_getaffinity` folded to a count: the processors that this process may run on.

@@ -79,11 +79,13 @@ struct StoreModel {
     let block = blocks[content]
     // What comes before an answered operation is decided, though not everything may have been heard of it.
     let decided = block.onTheWay.lastIndex { $0.changed != nil }.map { $0 + 1 } ?? 0
-    let before = block.isDamaged ? block.possible.union(block.everBeen) : block.possible
-    var states = block.onTheWay[..<decided].reduce(before) { $1.outcomes(of: $0) }
+    var states = block.isDamaged ? block.possible.union(block.everBeen) : block.possible
+    // A reader that meets the damage sets the copy aside, between any two operations.
+    let found: Set<Presence> = block.isDamaged ? [nil] : []
+    for asked in block.onTheWay[..<decided] { states = asked.outcomes(of: states).union(found) }
     var visible = states
     for asked in block.onTheWay[decided...] {
-      states = Set(states.map { asked.mutation.applied(to: $0) })
+      states = Set(states.map { asked.mutation.applied(to: $0) }).union(found)
       visible.formUnion(states)
     }
     return visible

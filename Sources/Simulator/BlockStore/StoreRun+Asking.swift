@@ -31,8 +31,9 @@ extension StoreRun {
     configuration.directWriteBytes = settings.directWriteKiB << 10
     configuration.fileSystem = wrap(disk)
     configuration.time = time
+    configuration.scansAhead = false
     let (scheduler, words) = (scheduler, words)
-    configuration.makeQueue = { _, threads, limit in scheduler.makeQueue(threads: threads, queueLimit: limit) }
+    configuration.makeQueue = { kind in scheduler.makeQueue(threads: kind.threads, queueLimit: kind.queueLimit) }
     configuration.randomWord = { words.next() }
     return configuration
   }

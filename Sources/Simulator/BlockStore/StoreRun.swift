@@ -95,6 +95,7 @@ package struct StoreRun {
     self.scheduler = scheduler
     disk = SimulatedDisk(seed: 1) { scheduler.passPoint() }
     words = WordSource()
+    mayBeFull = sequence.settings.capacityKiB > 0
   }
 
   /// Plays the sequence to its end, or to the first violation.
