@@ -49,6 +49,28 @@ extension AuditRunner {
     sheet.record(.fenced, checked: history.count, violations: violations)
   }
 
+  private static let deletesPage = 1000
+
+  /// What nodes set aside for deletion was authorized, block by block.
+  func auditDeletes(_ sheet: inout AuditSheet) async throws(MetadataError) {
+    guard let garbage = service.garbage else { return }
+    let nodes = (try? service.withState { state in state.nodes.map(\.record.id).filter { state.liveness($0) == .alive } }) ?? []
+    sheet.record(.authorizedDeletes, checked: 0, violations: [])
+    for node in nodes {
+      var after: BlockID?
+      repeat {
+        let command = NodeCommand.listQuarantined(after: after, limit: AuditRunner.deletesPage)
+        let reply = await service.request(node, command, deadline: AuditRunner.requestDeadline)
+        guard case .done(.quarantined(let blocks, let epochs, let next)) = reply, blocks.count == epochs.count else { break }
+        let unaccounted = try await garbage.unaccountedDeletes(zip(blocks, epochs).map { (block: $0, epoch: $1) })
+        sheet.record(
+          .authorizedDeletes, checked: blocks.count,
+          violations: unaccounted.map { "Node \(node) deleted block \($0.hex), which no log accounts for." })
+        after = next
+      } while after != nil && !Task.isCancelled
+    }
+  }
+
   /// What is kept as a count, against a recount.
   func auditCounts(_ sheet: inout AuditSheet) async throws(MetadataError) {
     let findings = try await service.metadata.recount()

@@ -50,6 +50,7 @@ final class AuditRunner: Sendable {
       state.withLock { $0.progress.blocksTotal = counts.reduce(0, +) }
       sheet.merge(try await auditBlocks())
       try await auditHistory(&sheet)
+      try await auditDeletes(&sheet)
       try await auditCounts(&sheet)
     } catch {
       sheet.record(.countsEqualRecount, checked: 0, violations: ["The metadata could not be read: \(error.message)"])

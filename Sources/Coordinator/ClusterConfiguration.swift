@@ -13,6 +13,9 @@ package struct ClusterConfiguration: Sendable {
   package var capabilityLifetime: Duration
   /// Time for a node's answer to one command; copying and re-hashing commands get more.
   package var commandDeadline: Duration
+  package var garbage = GarbageCollector.Configuration()
+  /// From the start of one run of the garbage collector to the start of the next; nil leaves it to operators.
+  package var garbageInterval: Duration?
 
   package init(
     initialNodes: Int, failure: FailureDetector.Configuration = .production, heartbeatInterval: Duration = .seconds(1),

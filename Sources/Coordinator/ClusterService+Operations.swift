@@ -110,6 +110,7 @@ extension ClusterService {
           name: "recheck", state: "running", done: recheck.partitionsDone, total: recheck.partitionsTotal, unit: "partitions",
           etaSeconds: nil))
     }
+    if let job = garbageJob { jobs.append(job) }
     if let audit = shared.withLock({ $0.audit })?.progress, audit.running {
       jobs.append(
         JobStatus(name: "audit", state: "running", done: audit.blocksDone, total: audit.blocksTotal, unit: "blocks", etaSeconds: nil))

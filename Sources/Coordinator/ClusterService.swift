@@ -16,6 +16,8 @@ internal import Synchronization
 /// - a coordinator that meets a higher generation than its own changes nothing any more.
 package final class ClusterService: Sendable {
   let metadata: any ClusterMetadata
+  /// Nil when nothing is collected.
+  let garbage: (any GarbageMetadata)?
   let client: ClusterNodeClient
   let http: any HTTPRequesting
   let time: any TimeSource
@@ -54,13 +56,15 @@ package final class ClusterService: Sendable {
     /// Oldest first.
     var progress: [Progress] = []
     var isSweeping = false
+    var garbage = GarbageState()
   }
 
   package init(
     metadata: any ClusterMetadata, signer: CapabilitySigner, http: any HTTPRequesting, time: any TimeSource,
-    configuration: ClusterConfiguration, logger: Logger, metrics: Metrics
+    configuration: ClusterConfiguration, logger: Logger, metrics: Metrics, garbage: (any GarbageMetadata)? = nil
   ) {
     self.metadata = metadata
+    self.garbage = garbage
     self.http = http
     self.time = time
     self.configuration = configuration
@@ -101,6 +105,7 @@ package final class ClusterService: Sendable {
       shared.audit = AuditRunner(service: self)
     }
     registerMetrics()
+    if garbage != nil { registerGarbageMetrics() }
     log.info(
       "the cluster is being kept",
       ["generation": .string(String(generation)), "layout": .string(String(layout.version)), "nodes": .int(records.count)])
@@ -128,6 +133,7 @@ package final class ClusterService: Sendable {
     await loop?.value
     repair?.stop()
     audit?.stop()
+    stopGarbage()
     signal.notifyAll()
   }
 
@@ -184,6 +190,7 @@ package final class ClusterService: Sendable {
     paceRebalance(now)
     sweepLeftovers(now)
     shared.withLock { $0.repair }?.feed(.timer)
+    await tendGarbage(now)
   }
 
   /// Repair learns of changes of nodes at once, of the layout too.

@@ -22,6 +22,7 @@ extension ClusterService {
     registerKeyOperations(on: dispatcher)
     registerLayouts(on: dispatcher)
     registerRebalance(on: dispatcher)
+    registerGarbage(on: dispatcher)
   }
 
   // MARK: Heartbeats

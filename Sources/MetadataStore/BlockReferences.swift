@@ -104,7 +104,8 @@ extension NamespaceEditor {
     let before = try db.first(
       """
       INSERT INTO blocks (id, size, namespaces) VALUES (?, ?, 1)
-      ON CONFLICT (id) DO UPDATE SET namespaces = namespaces + 1, unreferenced_epoch = NULL RETURNING namespaces
+      ON CONFLICT (id) DO UPDATE SET namespaces = blocks.namespaces + 1, unreferenced_epoch = NULL,
+        size = CASE WHEN blocks.namespaces = 0 THEN excluded.size ELSE blocks.size END RETURNING namespaces
       """, .block(block.id), .int(block.size)
     ) { $0.int64(0) }
     if before == 1 { try transaction.countReferenced(block.id, by: 1) }
@@ -132,7 +133,9 @@ extension NamespaceEditor {
     try transaction.countReferenced(block, by: -1)
     // Nothing refers to it any more: repair leaves it alone, and collection finds it by its epoch.
     try db.run(
-      "UPDATE blocks SET unreferenced_epoch = (SELECT value FROM settings WHERE key = 'gc-epoch') WHERE id = ?", .block(block))
+      """
+      UPDATE blocks SET was_referenced = 1, unreferenced_epoch = (SELECT value FROM settings WHERE key = 'gc-epoch') WHERE id = ?
+      """, .block(block))
     try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
     try db.run("DELETE FROM strays WHERE block = ?", .block(block))
   }

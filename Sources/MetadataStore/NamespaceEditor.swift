@@ -29,6 +29,8 @@ final class NamespaceEditor: MetadataReading {
   var sharedAbove: [EntryID: [SharedRoot]] = [:]
   /// Blocks that a member may count as had beside those of their own files; nil until somebody asked.
   var readable: Set<BlockID>?
+  /// The GC epoch, once somebody asked.
+  var epoch: UInt64?
   /// Names of entries that are set aside while others take their places.
   var heldNames: [EntryID: String] = [:]
 

@@ -20,15 +20,15 @@ extension NamespaceEditor {
         throw Problem(.invalidReceipt, "A receipt is for block \(receipt.block), which this upload did not announce.")
       }
       try NamespaceEditor.check(receipt, of: upload.id, size: size)
-      guard counts(receipt) else { continue }
+      guard try counts(receipt) else { continue }
       try db.run(
         "INSERT OR REPLACE INTO upload_receipts (upload, block, node, disk, hashed) VALUES (?, ?, ?, ?, ?)", .integer(upload.number),
         .block(receipt.block), .text(receipt.node.text), .id(receipt.disk), .flag(receipt.verification == .hashed))
       try db.run(
         """
-        INSERT OR IGNORE INTO blocks (id, size, namespaces, unreferenced_epoch)
-        VALUES (?, ?, 0, (SELECT value FROM settings WHERE key = 'gc-epoch'))
-        """, .block(receipt.block), .int(size))
+        INSERT INTO blocks (id, size, namespaces, unreferenced_epoch) VALUES (?, ?, 0, ?)
+        ON CONFLICT (id) DO UPDATE SET size = excluded.size, unreferenced_epoch = excluded.unreferenced_epoch WHERE blocks.namespaces = 0
+        """, .block(receipt.block), .int(size), .integer(Int64(try knownGCEpoch())))
       if touched.last != receipt.block { touched.append(receipt.block) }
     }
     for block in touched {
@@ -49,7 +49,20 @@ extension NamespaceEditor {
     }
   }
 
-  func counts(_ receipt: Receipt) -> Bool { receipt.durability == .strict || context.options.countsRelaxedReceipts }
+  /// A receipt of an epoch that the block was deleted after says nothing: that copy may be gone, and the block has to be put again.
+  func counts(_ receipt: Receipt) throws -> Bool {
+    guard receipt.durability == .strict || context.options.countsRelaxedReceipts else { return false }
+    if receipt.gcEpoch >= (try knownGCEpoch()) { return true }
+    return try !mayBeDeleted(receipt.block, acknowledgedUnder: receipt.gcEpoch)
+  }
+
+  /// The epoch cannot change while this mutation runs.
+  private func knownGCEpoch() throws -> UInt64 {
+    if let epoch { return epoch }
+    let epoch = try gcEpoch()
+    self.epoch = epoch
+    return epoch
+  }
 
   func receiptsKept(of block: BlockID, _ upload: UploadRow) throws -> [CopyReceipt] {
     try db.all(

@@ -181,9 +181,19 @@ extension NamespaceEditor {
     try db.run(
       "UPDATE uploads SET status = ?, reserved = 0, expires_at = ?, entry = ?, version = ? WHERE number = ?", .int(status.number),
       .time(now + context.options.memory), entry.map { .id($0) } ?? .null, .integer(version), .integer(upload.number))
+    if status != .uploaded { try noteAbandoned(upload) }
     try db.run("DELETE FROM upload_positions WHERE upload = ?", .integer(upload.number))
     try db.run("DELETE FROM upload_blocks WHERE upload = ?", .integer(upload.number))
     try db.run("DELETE FROM upload_receipts WHERE upload = ?", .integer(upload.number))
+  }
+
+  /// What the session announced may be on nodes, with or without receipts: this is what accounts for it when it is collected.
+  private func noteAbandoned(_ upload: UploadRow) throws {
+    try db.run(
+      """
+      INSERT INTO blocks (id, size, namespaces, unreferenced_epoch) SELECT block, size, 0, ? FROM upload_blocks WHERE upload = ?
+      ON CONFLICT (id) DO UPDATE SET unreferenced_epoch = excluded.unreferenced_epoch WHERE blocks.namespaces = 0
+      """, .integer(Int64(try gcEpoch())), .integer(upload.number))
   }
 }
 

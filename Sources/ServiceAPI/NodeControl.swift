@@ -20,6 +20,12 @@ package enum NodeCommand: Sendable, Codable, Equatable {
   case retire(partition: Int, bits: Int, blocks: [BlockID])
   /// Drop these blocks when their epoch is below the capability's. At most 1,000.
   case delete(blocks: [BlockID])
+  /// One page of the blocks of a partition whose epoch is below this one, in id order. At most 10,000.
+  case listBelow(epoch: UInt64, partition: Int, bits: Int, after: BlockID?, limit: Int)
+  /// One page of the deleted blocks that are still held, in id order. At most 10,000.
+  case listQuarantined(after: BlockID?, limit: Int)
+  /// Take deleted blocks back: one page of those that are still held and were deleted under this epoch or a later one. At most 1,000.
+  case restore(sinceEpoch: UInt64, after: BlockID?, limit: Int)
   /// Send the data key of this epoch, sealed for the holder of this X25519 public key (hexadecimal).
   case dataKey(epoch: UInt32, requester: NodeID, publicKey: String)
   /// Start or pause the scrub of all disks.
@@ -48,6 +54,11 @@ package enum NodeCommandReply: Sendable, Codable, Equatable {
   case copy(outcomes: [CopyOutcome])
   case verify(outcomes: [VerifyOutcome])
   case delete(deleted: Int)
+  /// `bytes` are those that each block takes, in their order. `next`: everything up to here was looked at.
+  case listBelow(blocks: [BlockID], bytes: [Int], next: BlockID?)
+  /// `epochs` are those of the deletes.
+  case quarantined(blocks: [BlockID], epochs: [UInt64], next: BlockID?)
+  case restored(blocks: Int, next: BlockID?)
   case sealed
   /// How many were here and are gone.
   case retire(retired: Int)

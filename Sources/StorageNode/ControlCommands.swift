@@ -83,6 +83,16 @@ struct ControlCommands: Sendable {
     case .delete(let blocks):
       try check(blocks.count <= 1000, "at most 1,000 blocks")
       return .delete(deleted: try await delete(blocks, capability))
+    case .listBelow(let epoch, let partition, let bits, let after, let limit):
+      try checkPartition(partition, bits)
+      try check((1...10_000).contains(limit), "a limit from 1 to 10,000")
+      return garbage.list(below: epoch, partition: partition, bits: bits, after: after, limit: limit)
+    case .listQuarantined(let after, let limit):
+      try check((1...10_000).contains(limit), "a limit from 1 to 10,000")
+      return garbage.quarantined(after: after, limit: limit)
+    case .restore(let epoch, let after, let limit):
+      try check((1...1000).contains(limit), "a limit from 1 to 1,000")
+      return await garbage.restore(sinceEpoch: epoch, after: after, limit: limit)
     case .dataKey(let epoch, let requester, let publicKey):
       return try dataKey(epoch, requester, publicKey)
     case .scrub(let action):
@@ -90,6 +100,8 @@ struct ControlCommands: Sendable {
       return .done
     }
   }
+
+  private var garbage: GarbageCommands { GarbageCommands(disks: disks, time: time, log: log) }
 
   private func check(_ condition: Bool, _ words: String) throws(Problem) {
     guard condition else { throw Problem(.malformed, "The command takes \(words).") }
@@ -130,13 +142,7 @@ struct ControlCommands: Sendable {
           layoutVersion: capability.layoutVersion, gcEpoch: capability.gcEpoch, knownLayout: view.layout.version, knownEpoch: view.gcEpoch)
       } catch { throw Problem(error, layoutVersion: capability.layoutVersion) }
     }
-    var deleted = 0
-    for block in blocks {
-      do throws(BlockStoreError) {
-        if try await disks.quarantine(block, ifEpochBelow: capability.gcEpoch, at: time.wall()) { deleted += 1 }
-      } catch { throw Problem(error) }
-    }
-    return deleted
+    return await garbage.delete(blocks, below: capability.gcEpoch)
   }
 
   /// Gives up copies that every replica has, whatever their epoch. This node checks for itself that it is no replica: with another layout

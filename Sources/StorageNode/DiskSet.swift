@@ -155,6 +155,16 @@ package struct DiskSet: Sendable {
     return restored
   }
 
+  /// Deleted blocks that are still held, in id order, each once, from `after` on. Of several deletes of one block the newest.
+  package func quarantined(after: BlockID?, limit: Int) -> [QuarantinedBlock] {
+    let pages = disks.flatMap { $0.quarantined(after: after, limit: limit) }.sorted {
+      ($0.block.id, $1.epoch) < ($1.block.id, $0.epoch)
+    }
+    var merged: [QuarantinedBlock] = []
+    for block in pages where merged.last?.block.id != block.block.id { merged.append(block) }
+    return Array(merged.prefix(limit))
+  }
+
   /// Raises the epoch of every copy; false when there is none.
   package func raiseEpoch(of block: BlockID, to epoch: UInt64) async throws(BlockStoreError) -> Bool {
     var raised = false

@@ -40,8 +40,8 @@ package struct NodeConfiguration: Sendable {
   package var corsOrigins: [String] = []
   package var limits = NodeLimits()
   package var scrub = ScrubPacer.Configuration()
-  /// How long a deleted block can be taken back.
-  package var quarantineHold: Duration = .seconds(24 * 3600)
+  /// How long a deleted block can be taken back: at least as long as the longest upload lease and the longest life of a URL together.
+  package var quarantineHold: Duration = .seconds(25 * 3600)
 
   package init(
     node: NodeID, zone: ZoneID, listenAddress: String, listenPort: Int, advertisedAddress: String, dataFolder: String,
@@ -95,7 +95,7 @@ extension NodeConfiguration {
     "durability",
     "encryption", "disk-bytes", "segment-bytes", "tls-certificate", "tls-key", "tls-ca", "cors-origins", "client-buffers",
     "replica-buffers", "read-buffers", "small-buffers", "scrub-bytes-per-second", "scrub-interval-hours",
-    "quarantine-hours",
+    "quarantine-hours", "quarantine-seconds",
   ]
 
   /// Reads a configuration file. Blocks.
@@ -144,6 +144,7 @@ extension NodeConfiguration {
     segmentBytes = try file.size("segment-bytes")
     if let rate = try file.size("scrub-bytes-per-second") { scrub.fastestBytes = Double(max(64 << 10, rate)) }
     if let hours = try file.int("scrub-interval-hours", in: 1...(20 * 24)) { scrub.passInterval = .seconds(hours * 3600) }
+    if let seconds = try file.int("quarantine-seconds", in: 1...(365 * 24 * 3600)) { quarantineHold = .seconds(seconds) }
     if let hours = try file.int("quarantine-hours", in: 1...(365 * 24)) { quarantineHold = .seconds(hours * 3600) }
     corsOrigins = try file.typed("cors-origins", expected: "origins separated by commas") { NodeConfiguration.distinctList($0) } ?? []
     let (certificate, key, authority) = (file.string("tls-certificate"), file.string("tls-key"), file.string("tls-ca"))

@@ -34,7 +34,7 @@ package final class StorageNode: Sendable {
     package var log: Logger
     package var scrub = ScrubPacer.Configuration()
     /// How long a deleted block can be taken back: more than a URL and an upload's lease live together.
-    package var quarantineHold: Duration = .seconds(24 * 3600)
+    package var quarantineHold: Duration = .seconds(25 * 3600)
     /// Where each disk is, for those who look after the cluster.
     package var diskFolders: [DiskID: String] = [:]
 

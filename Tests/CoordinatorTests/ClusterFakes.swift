@@ -185,6 +185,8 @@ final class FakeNodes: HTTPRequesting {
     /// Blocks given up, and what was wrong with that.
     var retired: Set<BlockID> = []
     var faults: [String] = []
+    /// Blocks set aside, and the epochs of their deletes.
+    var deleted: [BlockID: UInt64] = [:]
   }
 
   private let verifiers: [NodeID: CapabilityVerifier]
@@ -224,7 +226,7 @@ final class FakeNodes: HTTPRequesting {
       body.withUnsafeBytes({ BlockID(words: SHA256Hasher.hash($0)) }) == capability.block,
       let command = try? JSONCoding.decode(NodeCommand.self, from: body)
     else { return HTTPClientResponse(status: 422, headers: [:], bytes: [], count: 0) }
-    let reply = answer(command, at: host, capability.layoutVersion)
+    let reply = answer(command, at: host, capability.layoutVersion, capability.gcEpoch)
     let bytes = (try? JSONCoding.encode(reply)) ?? []
     return HTTPClientResponse(status: 200, headers: [:], bytes: bytes, count: bytes.count)
   }
@@ -234,7 +236,7 @@ final class FakeNodes: HTTPRequesting {
     onBytes: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool
   ) async throws(HTTPClientError) { throw HTTPClientError(code: .cannotConnect, message: "nothing streams here") }
 
-  private func answer(_ command: NodeCommand, at host: NodeID, _ layoutVersion: UInt64) -> NodeCommandReply {
+  private func answer(_ command: NodeCommand, at host: NodeID, _ layoutVersion: UInt64, _ gcEpoch: UInt64) -> NodeCommandReply {
     state.withLock { nodes in
       switch command {
       case .exist(let blocks): return .exist(present: String(blocks.map { nodes[host]!.blocks.contains($0) ? "1" : "0" }))
@@ -284,7 +286,23 @@ final class FakeNodes: HTTPRequesting {
           nodes[host]!.retired.insert(block)
         }
         return .retire(retired: blocks.count)
-      default: return .delete(deleted: 0)
+      case .listBelow(_, let partition, let bits, let after, let limit):
+        let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
+        let page = Array(held.prefix(limit))
+        return .listBelow(blocks: page, bytes: page.map { _ in 1000 }, next: held.count > limit ? page.last : nil)
+      case .delete(let blocks):
+        let here = blocks.filter { nodes[host]!.blocks.remove($0) != nil }
+        for block in here { nodes[host]!.deleted[block] = gcEpoch }
+        return .delete(deleted: here.count)
+      case .listQuarantined:
+        let held = nodes[host]!.deleted.sorted { $0.key < $1.key }
+        return .quarantined(blocks: held.map(\.key), epochs: held.map(\.value), next: nil)
+      case .restore(let epoch, _, _):
+        let back = nodes[host]!.deleted.filter { $0.value >= epoch }.map(\.key)
+        for block in back { nodes[host]!.deleted[block] = nil }
+        nodes[host]!.blocks.formUnion(back)
+        return .restored(blocks: back.count, next: nil)
+      case .dataKey: return .done
       }
     }
   }
@@ -305,20 +323,30 @@ final class FakeCluster: Sendable {
 
   var service: ClusterService { current.withLock { $0 } }
 
-  init(nodes count: Int = 6, isEncrypted: Bool = false) {
+  let garbage: FakeGarbage?
+
+  init(
+    nodes count: Int = 6, isEncrypted: Bool = false, garbage: FakeGarbage? = nil,
+    configure: (inout ClusterConfiguration) -> Void = { _ in }
+  ) {
+    self.garbage = garbage
+    garbage?.clock.withLock { [time] in $0 = time }
     names = (1...count).map(node)
     nodes = FakeNodes(names, secret: secret, cluster: metadata.identity.cluster, time: time)
-    configuration = .dev(initialNodes: count, isEncrypted: isEncrypted)
-    current = Mutex(FakeCluster.make(metadata, secret, nodes, time, configuration))
+    var configuration = ClusterConfiguration.dev(initialNodes: count, isEncrypted: isEncrypted)
+    configure(&configuration)
+    self.configuration = configuration
+    current = Mutex(FakeCluster.make(metadata, secret, nodes, time, configuration, garbage))
     beating = Mutex(Set(names))
   }
 
   private static func make(
-    _ metadata: FakeMetadata, _ secret: ClusterSecret, _ nodes: FakeNodes, _ time: ManualTime, _ configuration: ClusterConfiguration
+    _ metadata: FakeMetadata, _ secret: ClusterSecret, _ nodes: FakeNodes, _ time: ManualTime, _ configuration: ClusterConfiguration,
+    _ garbage: FakeGarbage?
   ) -> ClusterService {
     ClusterService(
       metadata: metadata, signer: CapabilitySigner(root: secret.capabilityRoot), http: nodes, time: time, configuration: configuration,
-      logger: .none, metrics: Metrics())
+      logger: .none, metrics: Metrics(), garbage: garbage)
   }
 
   func start() async throws {
@@ -329,7 +357,7 @@ final class FakeCluster: Sendable {
   /// The coordinator dies, and another process takes its place over the same database.
   func restart() async throws {
     await service.stop()
-    let next = FakeCluster.make(metadata, secret, nodes, time, configuration)
+    let next = FakeCluster.make(metadata, secret, nodes, time, configuration, garbage)
     try await next.start(runsLoop: false)
     current.withLock { $0 = next }
   }

@@ -54,7 +54,7 @@ struct MainJobTests {
 
 extension LocalCluster {
   /// The first number after `"key":` in `cairnctl status --json`, added up over all places it stands in.
-  private func sum(_ key: String) async throws -> Int {
+  func sum(_ key: String) async throws -> Int {
     let status = try await control("status", "--json")
     return status.matches(of: try Regex("\"\(key)\" ?: ?([0-9]+)", as: (Substring, Substring).self)).compactMap { Int($0.1) }.reduce(0, +)
   }

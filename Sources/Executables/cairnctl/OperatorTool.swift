@@ -15,7 +15,7 @@ enum OperatorTool {
       flags: [.json, .quiet],
       subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
         + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [
-          ScrubCommands.command, DiskCommands.command, RotationCommands.command,
+          ScrubCommands.command, DiskCommands.command, RotationCommands.command, GarbageCommands.command,
         ]
         + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),

@@ -12,6 +12,7 @@ enum CoordinatorDaemon {
     DaemonSettings.keys + [
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
       "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
+      "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -37,7 +38,7 @@ enum CoordinatorDaemon {
     users.register(on: dispatcher)
     let service = ClusterService(
       metadata: store, signer: CapabilitySigner(root: secret.capabilityRoot), http: client, time: SystemTime(),
-      configuration: clusterConfiguration, logger: settings.logger, metrics: settings.metrics)
+      configuration: clusterConfiguration, logger: settings.logger, metrics: settings.metrics, garbage: store)
     service.register(on: dispatcher)
     try await service.start()
     let http = try serve(settings, dispatcher, ServiceTokenVerifier(root: secret.controlRoot))
@@ -82,9 +83,14 @@ enum CoordinatorDaemon {
     failure.tickInterval = beat
     var repair = RepairScheduler.Configuration()
     if let rate = try file.size("repair-bytes-per-second") { repair.bytesPerSecond = rate }
-    return ClusterConfiguration(
+    var configuration = ClusterConfiguration(
       initialNodes: nodes, failure: failure, heartbeatInterval: beat, repair: repair,
       isEncrypted: try file.choice("encryption", ["on", "off"]) != "off")
+    let hours = try file.int("gc-interval-hours", in: 0...8760) ?? 24
+    configuration.garbageInterval = hours == 0 ? nil : .seconds(hours * 3600)
+    if let grace = try file.int("gc-grace-seconds", in: 0...604_800) { configuration.garbage.grace = .seconds(grace) }
+    if let rate = try file.int("gc-blocks-per-second", in: 1...1_000_000) { configuration.garbage.blocksPerSecond = rate }
+    return configuration
   }
 
   private static func identity(_ file: ConfigurationFile, _ cluster: ClusterID) throws -> ClusterIdentity {
@@ -98,6 +104,7 @@ enum CoordinatorDaemon {
   private static func metadataOptions(_ file: ConfigurationFile) throws -> MetadataOptions {
     var options = MetadataOptions()
     options.countsRelaxedReceipts = try file.choice("durability", ["strict", "relaxed"]) == "relaxed"
+    if let lease = try file.int("upload-lease-seconds", in: 1...2_592_000) { options.uploadLease = .seconds(lease) }
     let day: Int64 = 24 * 3600
     if let days = try file.int("version-retention-days", in: 1...36_500) { options.retention = .seconds(Int64(days) * day) }
     if let days = try file.int("feed-retention-days", in: 1...36_500) { options.feedRetention = .seconds(Int64(days) * day) }
