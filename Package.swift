@@ -39,6 +39,7 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
 
     // Deciding: values without I/O.
@@ -50,8 +51,12 @@ let package = Package(
     module("Platform", ["BlockModel", "CLinux", "COpenSSL", "CZstd"]),
     module("Credentials", ["BlockModel", "Platform"]),
     module("BlockStore", ["BlockModel", "Platform"]),
-    module("SQLiteDatabase", ["CSQLite"]),
-    module("MetadataStore", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"]),
+    module("SQLSession", []),
+    module("SQLiteDatabase", ["SQLSession", "CSQLite"]),
+    module("PostgreSQLDatabase", ["SQLSession", "Platform", "BlockModel", "CPostgreSQL"]),
+    module(
+      "MetadataStore",
+      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase"]),
     module("HTTPTransport", ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"]),
     module("ControlClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
 
@@ -99,7 +104,11 @@ let package = Package(
       swiftSettings: house),
     tests("SimulatorTests", ["Simulator", "BlockStore", "Platform", "BlockModel", "TestSupport", "storewriter"]),
     tests(
-      "MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+      "MetadataStoreTests",
+      [
+        "MetadataStore", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel",
+        "TestSupport",
+      ]),
     tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "StorageNodeTests",

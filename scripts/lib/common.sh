@@ -1,7 +1,7 @@
 # Shared by the project's scripts: where things are, what must be installed, how to say what went wrong. Sourced, never run.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-PACKAGES=(libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libzstd-dev libsqlite3-dev pkg-config openssl curl ca-certificates)
+PACKAGES=(libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libzstd-dev libsqlite3-dev libpq-dev pkg-config openssl curl ca-certificates)
 # `swift test` shares the products' build only when it asks for no testable imports.
 BUILD_FLAGS=(-c release)
 TEST_FLAGS=(-c release --disable-testable-imports)
@@ -34,6 +34,17 @@ need_swift() {
   version=$(swift --version 2>/dev/null | grep -oE 'Swift version [0-9]+\.[0-9]+' | grep -oE '[0-9]+\.[0-9]+' | head -n 1)
   [ "$(printf '6.2\n%s\n' "${version:-0}" | sort -V | head -n 1)" = 6.2 ] ||
     die "Swift 6.2 or newer is needed and ${version:-an unknown one} is here; see https://www.swift.org/install/linux/"
+}
+
+# The PostgreSQL server's programs, without the cluster that Debian would make and start beside them.
+need_postgresql() {
+  dpkg-query -W -f '${Status}' postgresql-15 2>/dev/null | grep -q 'ok installed' && { need_packages "$@"; return; }
+  local sudo=()
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  "${sudo[@]}" mkdir -p /etc/postgresql-common
+  [ -e /etc/postgresql-common/createcluster.conf ] ||
+    printf "create_main_cluster = false\nstart_conf = 'manual'\n" | "${sudo[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+  need_packages postgresql-15 "$@"
 }
 
 need_build() {

@@ -28,7 +28,7 @@ enum CoordinatorDaemon {
     let signals = try ProcessSignals.stream()
     try Directory.create(folder)
     let lock = try FolderLock(folder)
-    let store = try await SQLiteMetadataStore.open(path: folder + "/metadata.db", identity: identity, options: options)
+    let store = try await SQLMetadataStore.open(path: folder + "/metadata.db", identity: identity, options: options)
 
     let client = settings.client(connectionsPerHost: 16)
     let dispatcher = ControlDispatcher()
