@@ -77,7 +77,7 @@ let package = Package(
       "cairnd", path: "Sources/Executables/cairnd",
       [
         "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport",
-        "BlockStore", "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
+        "BlockStore", "MetadataStore", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "ControlClient",
       ]),
     executable(
       "cairnctl", path: "Sources/Executables/cairnctl",

@@ -14,6 +14,8 @@ enum Settings {
   static let gcEpoch = "gc-epoch"
   /// Counts what changed among layouts and nodes, so that whoever keeps them decoded sees that it has to look anew.
   static let clusterRevision = "cluster-revision"
+  static let leaseHolder = "lease-holder"
+  static let leaseBeat = "lease-beat"
   static let rebalancePaused = "rebalance-paused"
   static let rebalanceOrigin = "rebalance-origin"
   static let rebalanceSteps = "rebalance-steps"
@@ -29,6 +31,8 @@ enum Settings {
     try db.run(add, .text(clusterHigh), .integer(Int64(bitPattern: cluster.high)))
     try db.run(add, .text(clusterLow), .integer(Int64(bitPattern: cluster.low)))
     try db.run(add, .text(clusterRevision), .int(1))
+    try db.run(add, .text(leaseHolder), .int(0))
+    try db.run(add, .text(leaseBeat), .int(0))
     try db.run(add, .text(partitionBits), .int(identity.partitionBits))
     try db.run(add, .text(replicationFactor), .int(identity.replicationFactor))
     try db.run(add, .text(writeQuorum), .int(identity.writeQuorum))

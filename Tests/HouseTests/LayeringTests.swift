@@ -28,7 +28,7 @@ private let allowedImports: [String: Set<String>] = [
   "cairn": ["CairnClient", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",
-    "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
+    "MetadataStore", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
   "cairnbench": [
     "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",

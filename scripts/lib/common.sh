@@ -36,15 +36,19 @@ need_swift() {
     die "Swift 6.2 or newer is needed and ${version:-an unknown one} is here; see https://www.swift.org/install/linux/"
 }
 
-# The PostgreSQL server's programs, without the cluster that Debian would make and start beside them.
+# The PostgreSQL server's programs and others named, without the cluster and the services that Debian would make and start beside them.
 need_postgresql() {
-  dpkg-query -W -f '${Status}' postgresql-15 2>/dev/null | grep -q 'ok installed' && { need_packages "$@"; return; }
-  local sudo=()
+  local name missing=no sudo=() policy=/usr/sbin/policy-rc.d made=no
+  for name in postgresql-15 "$@"; do
+    dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing=yes
+  done
+  [ $missing = yes ] || return 0
   [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  "${sudo[@]}" mkdir -p /etc/postgresql-common
-  [ -e /etc/postgresql-common/createcluster.conf ] ||
-    printf "create_main_cluster = false\nstart_conf = 'manual'\n" | "${sudo[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null && "${sudo[@]}" chmod 755 "$policy" && made=yes; }
+  need_packages postgresql-common
+  "${sudo[@]}" sed -i -E 's/^#? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
   need_packages postgresql-15 "$@"
+  [ $made = no ] || "${sudo[@]}" rm -f "$policy"
 }
 
 need_build() {
