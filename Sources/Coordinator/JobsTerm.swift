@@ -1,5 +1,5 @@
 internal import BlockModel
-package import ClusterLogic
+internal import ClusterLogic
 package import MetadataStore
 package import Platform
 internal import Synchronization

@@ -46,6 +46,8 @@ final class NamespaceEditor: MetadataReading {
     author = view.mount == nil ? nil : principal.userNumber
     self.principal = principal
     try transaction.hold([view.namespace])
+    // From before any block's row is locked: what nodes, layouts and the collector's epoch say stays as it is meanwhile.
+    try transaction.context.holdCluster(transaction)
     let row = try transaction.db.first(
       """
       SELECT n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, u.quota

@@ -18,14 +18,16 @@ final class PostgreSQLReader: MetadataReader {
 
   func read<T: Sendable>(_ work: @escaping @Sendable (ReadTransaction) throws -> T) async throws(MetadataError) -> T {
     do {
-      return try await threads.run { try self.readNow(work) }
+      // Time in line counts too: while the database is away nobody waits for all who came before.
+      let start = SystemTime().monotonic()
+      return try await threads.run { try self.readNow(from: start, work) }
     } catch {
       throw MetadataError(mapping: error)
     }
   }
 
-  private func readNow<T>(_ work: (ReadTransaction) throws -> T) throws -> T {
-    var attempts = PostgreSQLAttempts(from: SystemTime().monotonic(), patience: options.patience)
+  private func readNow<T>(from start: MonotonicTime, _ work: (ReadTransaction) throws -> T) throws -> T {
+    var attempts = PostgreSQLAttempts(from: start, patience: options.patience)
     while true {
       do {
         let connection = try idle.withLock { $0.popLast() } ?? PostgreSQLConnection(options)

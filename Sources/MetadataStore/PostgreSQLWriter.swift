@@ -14,6 +14,8 @@ internal import Synchronization
 final class PostgreSQLWriter: MetadataWriter {
   struct Job: Sendable {
     let isRepeatable: Bool
+    /// When it came; its patience with a database that is away counts from here.
+    let since: MonotonicTime
     /// Does the work and answers how to tell its outcome later: with nil when the commit succeeded.
     let run: @Sendable (WriteTransaction) throws -> @Sendable (MetadataError?) -> Void
     let fail: @Sendable (MetadataError) -> Void
@@ -69,7 +71,7 @@ final class PostgreSQLWriter: MetadataWriter {
     let result: Result<T, MetadataError> = await withCheckedContinuation { continuation in
       add(
         Job(
-          isRepeatable: isRepeatable,
+          isRepeatable: isRepeatable, since: SystemTime().monotonic(),
           run: { transaction in
             let value = try work(transaction)
             return { error in continuation.resume(returning: error.map { .failure($0) } ?? .success(value)) }
@@ -160,7 +162,8 @@ final class PostgreSQLWriter: MetadataWriter {
     var left = jobs
     var held: Set<Int64> = []
     if case .namespace(let namespace) = scope { held = [namespace] }
-    var attempts = PostgreSQLAttempts(from: SystemTime().monotonic(), patience: options.patience)
+    let since = jobs.map(\.since).max() ?? SystemTime().monotonic()
+    var attempts = PostgreSQLAttempts(from: since, patience: options.patience)
     while !left.isEmpty {
       do {
         let answers = try transact(&seat, scope, held, left)
