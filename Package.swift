@@ -41,6 +41,7 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
 
     // Deciding: values without I/O.
@@ -52,8 +53,12 @@ let package = Package(
     module("Platform", ["BlockModel", "CLinux", "COpenSSL", "CZstd"]),
     module("Credentials", ["BlockModel", "Platform"]),
     module("BlockStore", ["BlockModel", "Platform"]),
-    module("SQLiteDatabase", ["CSQLite"]),
-    module("MetadataStore", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"]),
+    module("SQLSession", []),
+    module("SQLiteDatabase", ["SQLSession", "CSQLite"]),
+    module("PostgreSQLDatabase", ["SQLSession", "Platform", "BlockModel", "CPostgreSQL"]),
+    module(
+      "MetadataStore",
+      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase"]),
     module("HTTPTransport", ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"]),
     module("ControlClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
 
@@ -78,7 +83,7 @@ let package = Package(
       "cairnd", path: "Sources/Executables/cairnd",
       [
         "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport",
-        "BlockStore", "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
+        "BlockStore", "MetadataStore", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "ControlClient",
       ]),
     executable(
       "cairnctl", path: "Sources/Executables/cairnctl",
@@ -107,7 +112,11 @@ let package = Package(
       swiftSettings: house),
     tests("SimulatorTests", ["Simulator", "BlockStore", "Platform", "BlockModel", "TestSupport", "storewriter"]),
     tests(
-      "MetadataStoreTests", ["MetadataStore", "SQLiteDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+      "MetadataStoreTests",
+      [
+        "MetadataStore", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel",
+        "TestSupport",
+      ]),
     tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "StorageNodeTests",

@@ -31,10 +31,17 @@ configure_node() {
     common_lines "$name" "$port"
     printf 'zone = %s\ndata = %s\ndisks = %s\nkeys = %s\nmaster-key-file = %s\n' "$zone" "$CLUSTER/$name" "$list" \
       "$CLUSTER/keys/$name.keys" "$CLUSTER/keys/$name.master"
-    printf 'coordinators = %s\ndurability = %s\nencryption = %s\n' "$(setting coordinator-1 advertise)" "$durability" "$encryption"
+    printf 'coordinators = %s\ndurability = %s\nencryption = %s\n' "$(coordinator_urls)" "$durability" "$encryption"
     [ -z "$disk_bytes" ] || printf 'disk-bytes = %s\n' "$disk_bytes"
     [ -z "$segment_bytes" ] || printf 'segment-bytes = %s\n' "$segment_bytes"
   } >"$CLUSTER/$name/$name.conf"
+}
+
+# The base URLs of all coordinators, separated by commas.
+coordinator_urls() {
+  local name urls=''
+  for name in $(process_names | grep '^coordinator-'); do urls+=${urls:+,}$(setting "$name" advertise); done
+  printf '%s' "$urls"
 }
 
 cairnctl_offline() { "$BIN/cairnctl" "$@" --keys "$CLUSTER/keys/cluster.keys" >/dev/null; }

@@ -1,6 +1,7 @@
 package import HTTPTransport
 internal import Platform
 package import ServiceAPI
+internal import Synchronization
 
 /// The coordinator behind HTTP: what gateways, nodes and operators' tools call.
 ///
@@ -12,6 +13,7 @@ package struct RemoteControlPlane: ControlPlane {
   private let token: String
   private let timeout: Duration
   private let attempts: Int
+  private let turn = Turn()
 
   /// - Parameters:
   ///   - urls: the coordinators' base URLs without a trailing slash, at least one; one that cannot be reached is followed by the next.
@@ -39,7 +41,11 @@ package struct RemoteControlPlane: ControlPlane {
     var attempt = 0
     while true {
       do {
-        return try await exchange(operation, body: body, url: urls[attempt % urls.count], context: context)
+        let url = turn.current.load(ordering: .relaxed)
+        let response = try await exchange(operation, body: body, url: urls[(url + attempt) % urls.count], context: context)
+        // The one that answered is asked first from now on: another one may be down, or keep no cluster.
+        if attempt > 0 { turn.current.store((url + attempt) % urls.count, ordering: .relaxed) }
+        return response
       } catch {
         attempt += 1
         guard error.mayRepeat(isRead: Operation.isRead), attempt < limit, !Task.isCancelled else { throw error.problem }
@@ -86,6 +92,11 @@ package struct RemoteControlPlane: ControlPlane {
     }
     let kind: Problem.Kind = response.status == 503 || response.status == 502 ? .unavailable : .internalError
     return Problem(kind, "The coordinator answered \(response.status) without saying why.")
+  }
+
+  /// Which of the coordinators is asked first; shared by the copies of this value.
+  private final class Turn: Sendable {
+    let current = Atomic(0)
   }
 
   private struct Failure: Error {

@@ -23,7 +23,7 @@ extension ClusterService {
   }
 
   private func audit() throws(Problem) -> AuditRunner {
-    guard let audit = shared.withLock({ $0.audit }) else { throw Problem(.unavailable, "The coordinator is starting.", retryAfter: 1) }
+    guard let audit = shared.withLock({ $0.audit }) else { throw ClusterService.notKeeping }
     return audit
   }
 
@@ -56,7 +56,7 @@ extension ClusterService {
     try await refreshCounts()
     let now = time.monotonic()
     let (state, repair, counts, rows, since) = shared.withLock { ($0.state, $0.repair, $0.counts, $0.repairRows, $0.fillsSince) }
-    guard let state else { throw Problem(.unavailable, "The coordinator is starting.", retryAfter: 1) }
+    guard let state else { throw ClusterService.notKeeping }
     return ClusterStatusReport(
       state: state, counts: counts, repairRows: rows, jobs: jobs(repair, rows, since, now), now: now
     ).make()
@@ -127,7 +127,7 @@ extension ClusterService {
       shared.nextJob += 1
       return (shared.repair, shared.nextJob)
     }
-    guard let repair else { throw Problem(.unavailable, "The coordinator is starting.", retryAfter: 1) }
+    guard let repair else { throw ClusterService.notKeeping }
     tellRepair(time.monotonic())
     repair.feed(.recheck(id: id, scope))
     return repairProgress()

@@ -103,6 +103,7 @@ package final class ClusterService: Sendable {
       shared.state = state
       shared.repair = driver
       shared.audit = AuditRunner(service: self)
+      shared.isFenced = false
     }
     registerMetrics()
     if garbage != nil { registerGarbageMetrics() }
@@ -137,6 +138,23 @@ package final class ClusterService: Sendable {
     signal.notifyAll()
   }
 
+  /// Another coordinator keeps the cluster from now on: ends the jobs and forgets what is known. `start` may follow.
+  package func standDown() async {
+    // Nothing new begins from here on, also while what is under way still ends.
+    shared.withLock { $0.isFenced = true }
+    await stop()
+    shared.withLock { shared in
+      shared.state = nil
+      shared.countedAt = nil
+      shared.toldRevision = 0
+    }
+  }
+
+  /// What is answered while this coordinator does not keep the cluster. `busy` says that nothing was done, so callers may ask the next one.
+  static var notKeeping: Problem {
+    Problem(.busy, "This coordinator does not keep the cluster now: it is starting, or another one does.", retryAfter: 1)
+  }
+
   /// What gateways and nodes are told of the cluster. Nil before `start`.
   package var view: ClusterView? { shared.withLock { $0.state?.view() } }
 
@@ -144,7 +162,7 @@ package final class ClusterService: Sendable {
   func withState<T: Sendable>(_ body: (inout ClusterState) throws(Problem) -> T) throws(Problem) -> T {
     // A closure's typed error does not pass through `withLock` together with an optional state, hence the result.
     let result: Result<T, Problem> = shared.withLock { shared in
-      guard var state = shared.state else { return .failure(Problem(.unavailable, "The coordinator is starting.", retryAfter: 1)) }
+      guard var state = shared.state else { return .failure(ClusterService.notKeeping) }
       shared.state = nil
       let result: Result<T, Problem>
       do throws(Problem) { result = .success(try body(&state)) } catch { result = .failure(error) }
@@ -168,7 +186,9 @@ package final class ClusterService: Sendable {
     await ticking.enter()
     let result: Result<T, Problem>
     do throws(Problem) {
-      guard !shared.withLock({ $0.isFenced }) else { throw Problem(.fenced, "A newer coordinator has started; ask that one.") }
+      let (isFenced, hasState) = shared.withLock { ($0.isFenced, $0.state != nil) }
+      guard hasState else { throw ClusterService.notKeeping }
+      guard !isFenced else { throw Problem(.fenced, "A newer coordinator has started; ask that one.") }
       result = .success(try await body())
     } catch { result = .failure(error) }
     await ticking.leave()

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension WriteTransaction {
@@ -9,27 +9,29 @@ extension WriteTransaction {
       throw Problem(.alreadyExists, "The name \(name) is taken.")
     }
     let id: UserID = .random()
-    try db.run(
-      "INSERT INTO users (id, name, name_key, password, created_at, quota) VALUES (?, ?, ?, ?, ?, ?)", .id(id), .text(name), .text(key),
-      .text(password), .time(now), .integer(quota))
-    let number = db.lastInsertedRow
+    let number = try db.first(
+      "INSERT INTO users (id, name, name_key, password, created_at, quota) VALUES (?, ?, ?, ?, ?, ?) RETURNING number", .id(id),
+      .text(name), .text(key), .text(password), .time(now), .integer(quota)
+    ) { $0.int64(0) }
     let root: EntryID = context.orderedID(now)
     let namespace: NamespaceID = .random()
-    try db.run(
+    let tree = try db.first(
       """
       INSERT INTO namespaces (id, owner, root, sequence, trimmed, last_time, used, reserved, files) VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0)
-      """, .id(namespace), .integer(number), .id(root))
-    try db.run(
+      RETURNING number
+      """, .id(namespace), .integer(number), .id(root)
+    ) { $0.int64(0) }
+    try db.send(
       "INSERT INTO entries (ns, id, parent, name, kind, version, size, modified_at, executable) VALUES (?, ?, x'', '', 1, 1, 0, ?, 0)",
-      .integer(db.lastInsertedRow), .id(root), .time(FileTime(now)))
+      .integer(tree), .id(root), .time(FileTime(now)))
     try log(actor: name, action: "sign-up", subject: id.hex)
     return UserInfo(id: id, name: name, device: nil)
   }
 
   func setPassword(_ password: String, of user: UserID, revokingAllBut keeping: DeviceID?) throws {
     let (number, name) = try numberAndName(of: user)
-    try db.run("UPDATE users SET password = ? WHERE number = ?", .text(password), .integer(number))
-    if let keeping { try db.run("DELETE FROM devices WHERE user = ? AND id != ?", .integer(number), .id(keeping)) }
+    try db.send("UPDATE users SET password = ? WHERE number = ?", .text(password), .integer(number))
+    if let keeping { try db.send("DELETE FROM devices WHERE user = ? AND id != ?", .integer(number), .id(keeping)) }
     try log(actor: name, action: "set-password", subject: user.hex)
   }
 
@@ -55,7 +57,7 @@ extension WriteTransaction {
   }
 
   private func insert(_ device: NewDevice, user number: Int64, _ name: String) throws {
-    try db.run(
+    try db.send(
       "INSERT INTO devices (id, user, name, token_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)", .id(device.id),
       .integer(number), .text(device.name), .blob(device.tokenHash), .time(now), .time(device.expiresAt))
     try log(actor: name, action: "log-in", subject: device.id.hex)
@@ -68,11 +70,11 @@ extension WriteTransaction {
   }
 
   func noteSeen(_ device: DeviceID) throws {
-    try db.run("UPDATE devices SET last_seen_at = ? WHERE id = ?", .time(now), .id(device))
+    try db.send("UPDATE devices SET last_seen_at = ? WHERE id = ?", .time(now), .id(device))
   }
 
   func log(actor: String, action: String, subject: String) throws {
-    try db.run(
+    try db.send(
       "INSERT INTO audit_log (at, actor, action, subject) VALUES (?, ?, ?, ?)", .time(now), .text(actor), .text(action), .text(subject))
   }
 }

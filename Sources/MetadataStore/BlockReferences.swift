@@ -1,6 +1,6 @@
 internal import BlockModel
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// References from lists of blocks to blocks: counted per namespace, and per block as the number of namespaces that refer to it.
@@ -29,7 +29,7 @@ extension NamespaceEditor {
     let packed = BlockList.pack(blocks)
     let hash = SHA256Hasher.hash(packed)
     if try addPageReference(hash) == 0 {
-      try db.run("INSERT INTO block_pages (ns, hash, refs, blocks) VALUES (?, ?, 1, ?)", .integer(namespace), .blob(hash), .blob(packed))
+      try db.send("INSERT INTO block_pages (ns, hash, refs, blocks) VALUES (?, ?, 1, ?)", .integer(namespace), .blob(hash), .blob(packed))
       try addReferences(blocks)
     }
     return hash
@@ -59,20 +59,20 @@ extension NamespaceEditor {
 
   private func releasePage(_ hash: [UInt8]) throws {
     let page = try db.first(
-      "SELECT rowid, refs, blocks FROM block_pages WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash)
-    ) { ($0.int64(0), $0.int64(1), $0.blob(2)) }
-    guard let (row, refs, packed) = page else { throw MetadataError(.unusable, "The database lacks a page of a version's blocks.") }
+      "SELECT refs, blocks FROM block_pages WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash)
+    ) { ($0.int64(0), $0.blob(1)) }
+    guard let (refs, packed) = page else { throw MetadataError(.unusable, "The database lacks a page of a version's blocks.") }
     if refs > 1 {
-      try db.run("UPDATE block_pages SET refs = refs - 1 WHERE rowid = ?", .integer(row))
+      try db.send("UPDATE block_pages SET refs = refs - 1 WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash))
     } else {
-      try db.run("DELETE FROM block_pages WHERE rowid = ?", .integer(row))
+      try db.send("DELETE FROM block_pages WHERE ns = ? AND hash = ?", .integer(namespace), .blob(hash))
       try dropReferences(BlockList.unpack(packed))
     }
   }
 
   // MARK: - Blocks
 
-  /// Each block once, with its number of places, in the order of the first.
+  /// Each block once, with its number of places, by id: transactions that share blocks lock them in the same order.
   private func counted(_ blocks: [BlockRef]) -> [(block: BlockRef, places: Int)] {
     if blocks.count == 1 { return [(blocks[0], 1)] }
     var index: [BlockID: Int] = [:]
@@ -85,7 +85,7 @@ extension NamespaceEditor {
         list.append((block, 1))
       }
     }
-    return list
+    return list.sorted { $0.block.id < $1.block.id }
   }
 
   private func addReferences(_ blocks: [BlockRef]) throws {
@@ -93,7 +93,7 @@ extension NamespaceEditor {
       let changed = try db.run(
         "UPDATE namespace_blocks SET refs = refs + ? WHERE ns = ? AND block = ?", .int(places), .integer(namespace), .block(block.id))
       guard changed == 0 else { continue }
-      try db.run(
+      try db.send(
         "INSERT INTO namespace_blocks (ns, block, refs) VALUES (?, ?, ?)", .integer(namespace), .block(block.id), .int(places))
       state.used += Int64(block.size)
       try addNamespace(block)
@@ -108,7 +108,7 @@ extension NamespaceEditor {
         size = CASE WHEN blocks.namespaces = 0 THEN excluded.size ELSE blocks.size END RETURNING namespaces
       """, .block(block.id), .int(block.size)
     ) { $0.int64(0) }
-    if before == 1 { try transaction.countReferenced(block.id, by: 1) }
+    if before == 1 { transaction.countReferenced(block.id, by: 1) }
   }
 
   private func dropReferences(_ blocks: [BlockRef]) throws {
@@ -119,7 +119,7 @@ extension NamespaceEditor {
       ) { $0.int64(0) }
       guard let left, left >= 0 else { throw MetadataError(.unusable, "The database counts fewer references to a block than it has.") }
       guard left == 0 else { continue }
-      try db.run("DELETE FROM namespace_blocks WHERE ns = ? AND block = ?", .integer(namespace), .block(block.id))
+      try db.send("DELETE FROM namespace_blocks WHERE ns = ? AND block = ?", .integer(namespace), .block(block.id))
       state.used -= Int64(block.size)
       try dropNamespace(block.id)
     }
@@ -130,24 +130,35 @@ extension NamespaceEditor {
       "UPDATE blocks SET namespaces = namespaces - 1 WHERE id = ? RETURNING namespaces", .block(block)
     ) { $0.int64(0) }
     guard left == 0 else { return }
-    try transaction.countReferenced(block, by: -1)
+    transaction.countReferenced(block, by: -1)
     // Nothing refers to it any more: repair leaves it alone, and collection finds it by its epoch.
-    try db.run(
+    try db.send(
       """
       UPDATE blocks SET was_referenced = 1, unreferenced_epoch = (SELECT value FROM settings WHERE key = 'gc-epoch') WHERE id = ?
       """, .block(block))
-    try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
-    try db.run("DELETE FROM strays WHERE block = ?", .block(block))
+    try db.send("DELETE FROM repairs WHERE block = ?", .block(block))
+    try db.send("DELETE FROM strays WHERE block = ?", .block(block))
   }
 }
 
 extension WriteTransaction {
-  func countReferenced(_ block: BlockID, by difference: Int) throws {
-    try db.run(
-      """
-      INSERT INTO partition_blocks (partition, referenced) VALUES (?, ?)
-      ON CONFLICT (partition) DO UPDATE SET referenced = referenced + excluded.referenced
-      """, .int(block.partition(bits: context.settings.partitionBits)), .int(difference))
+  func countReferenced(_ block: BlockID, by difference: Int) {
+    context.partitionCounts[block.partition(bits: context.settings.partitionBits), default: 0] += difference
+  }
+
+  /// Writes what was counted, at the end of the transaction and in the order of the partitions: few rows that all commits share, so that no
+  /// two transactions wait for each other here, and nobody waits for long.
+  func writePartitionCounts() throws {
+    let counts = context.partitionCounts
+    context.partitionCounts = [:]
+    for partition in counts.keys.sorted() {
+      guard let difference = counts[partition], difference != 0 else { continue }
+      try db.send(
+        """
+        INSERT INTO partition_blocks (partition, referenced) VALUES (?, ?)
+        ON CONFLICT (partition) DO UPDATE SET referenced = partition_blocks.referenced + excluded.referenced
+        """, .int(partition), .int(difference))
+    }
   }
 }
 

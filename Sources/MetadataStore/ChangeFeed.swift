@@ -1,6 +1,6 @@
 internal import BlockModel
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// A place in a user's feed: the last change applied of the own namespace and of each that something is shared from. Opaque to clients.
@@ -161,7 +161,7 @@ extension ReadTransaction {
   }
 
   /// A change of the own feed: of the own tree, or that something came into sight or went out of it by a share.
-  func ownChange(from row: SQLiteStatement, _ principal: Principal) throws -> Change {
+  func ownChange(from row: any SQLRow, _ principal: Principal) throws -> Change {
     var change = change(from: row, owner: principal.userName)
     guard change.entry.path.hasPrefix(SharedFolder.path + "/") else { return change }
     let share = try db.first(
@@ -186,7 +186,7 @@ extension ReadTransaction {
       """
       SELECT max(sequence), count(*) FROM (SELECT DISTINCT sc.sequence FROM shares s
         JOIN share_changes sc ON sc.ns = s.ns AND sc.root = s.entry AND sc.sequence > max(?3, s.since)
-        WHERE s.member = ?1 AND s.ns = ?2 ORDER BY sc.sequence LIMIT ?4)
+        WHERE s.member = ?1 AND s.ns = ?2 ORDER BY sc.sequence LIMIT ?4) AS seen
       """, .integer(principal.userNumber), .integer(bounds.number), .integer(sequence), .int(limit)
     ) { $0.isNull(0) ? nil : (last: $0.int64(0), isFull: $0.int(1) == limit) }
     guard let end, let end else { return ([], false) }
@@ -200,7 +200,7 @@ extension ReadTransaction {
     return (changes, end.isFull && end.last < bounds.last)
   }
 
-  func sharedChange(from row: SQLiteStatement, _ namespace: Int64, owner: String) throws -> Change {
+  func sharedChange(from row: any SQLRow, _ namespace: Int64, owner: String) throws -> Change {
     let top: EntryID = row.id(18)
     let mount = SharedFolder.path(of: row.text(19))
     let side = ShareSide(rawValue: row.int(15)) ?? .inside
@@ -237,7 +237,7 @@ extension ReadTransaction {
 
   private static func rest(_ path: String, _ cut: Int) -> String { String(decoding: path.utf8.dropFirst(cut), as: UTF8.self) }
 
-  func change(from row: SQLiteStatement, owner: String) -> Change {
+  func change(from row: any SQLRow, owner: String) -> Change {
     let path = row.text(4)
     let entry = FileEntry(
       id: row.id(3), path: path, name: path.split(separator: "/").last.map(String.init) ?? "", kind: EntryType(number: row.int(6)),

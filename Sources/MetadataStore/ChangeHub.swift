@@ -57,6 +57,19 @@ package final class ChangeHub: Sendable {
     for waiter in waiters.values { waiter.resume() }
   }
 
+  /// Says that changes of others may have been missed: whoever asks next hears so.
+  func noteMissed() {
+    let waiters = state.withLock { state in
+      // The next hint is the first of a new round of the ring, so that positions stay in step with places in it.
+      let bound = UInt64(ChangeHub.bound)
+      state.position = (state.position / bound + 1) * bound
+      state.ring = []
+      defer { state.waiters = [:] }
+      return state.waiters
+    }
+    for waiter in waiters.values { waiter.resume() }
+  }
+
   /// Lets all who wait go.
   func close() {
     let waiters = state.withLock { state in

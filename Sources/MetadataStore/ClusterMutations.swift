@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import ClusterLogic
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension WriteTransaction {
@@ -23,7 +23,7 @@ extension WriteTransaction {
     if note.clearsStaged { try db.run("DELETE FROM staged_roles") }
     if let rebalance = note.rebalance { try saveRebalance(rebalance) }
     try log(actor: "coordinator", action: "commit-layout", subject: "\(layout.version)")
-    context.forget()
+    try noteClusterChange()
   }
 
   func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) throws {
@@ -37,7 +37,10 @@ extension WriteTransaction {
       return
     }
     try db.run(
-      "INSERT OR REPLACE INTO filling (partition, targets, sources, arrivals) VALUES (?, ?, ?, ?)", .int(row.partition),
+      """
+      INSERT INTO filling (partition, targets, sources, arrivals) VALUES (?, ?, ?, ?) ON CONFLICT (partition) DO UPDATE SET
+        targets = excluded.targets, sources = excluded.sources, arrivals = excluded.arrivals
+      """, .int(row.partition),
       .text(NodeList.encode(row.targets)), .text(NodeList.encode(row.sources)), .text(NodeList.encode(row.arrivals)))
   }
 
@@ -55,10 +58,11 @@ extension WriteTransaction {
       (Settings.rebalancePaused, record.isPaused ? 1 : 0), (Settings.rebalanceOrigin, record.origin.map { Int64($0) } ?? -1),
       (Settings.rebalanceSteps, Int64(record.steps)),
     ]
-    for (key, value) in values { try db.run("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", .text(key), .integer(value)) }
+    for (key, value) in values { try Settings.set(db, key, value) }
   }
 
   private func checkLayoutVersion(_ expected: UInt64) throws {
+    try context.holdCluster(self)
     let newest = try newestLayoutVersion()
     guard newest == expected else {
       throw MetadataError(.conflict, "The newest layout is version \(newest) and not \(expected).")
@@ -67,9 +71,19 @@ extension WriteTransaction {
 
   func saveNode(_ node: NodeRecord) throws {
     try db.run(
-      "INSERT OR REPLACE INTO nodes (id, zone, weight, address, disks, is_out, region) VALUES (?, ?, ?, ?, ?, ?, ?)", .text(node.id.text),
+      """
+      INSERT INTO nodes (id, zone, weight, address, disks, is_out, region) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+        zone = excluded.zone, weight = excluded.weight, address = excluded.address, disks = excluded.disks, is_out = excluded.is_out,
+        region = excluded.region
+      """, .text(node.id.text),
       .text(node.zone.text), .real(node.weight), .text(node.address), .blob(node.disks.flatMap(\.bytes)), .flag(node.isOut),
       .text(node.region?.text))
+    try noteClusterChange()
+  }
+
+  /// Layouts or nodes changed: what anybody keeps of them decoded is of no use any more.
+  private func noteClusterChange() throws {
+    try db.run("UPDATE settings SET value = value + 1 WHERE key = ?", .text(Settings.clusterRevision))
     context.forget()
   }
 

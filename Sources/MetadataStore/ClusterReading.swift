@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import ClusterLogic
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension MetadataReading {

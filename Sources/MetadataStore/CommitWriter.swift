@@ -1,5 +1,6 @@
 internal import BlockModel
 internal import Platform
+internal import SQLSession
 internal import SQLiteDatabase
 internal import ServiceAPI
 internal import Synchronization
@@ -9,7 +10,7 @@ internal import Synchronization
 ///
 /// What must hold: each mutation is in a savepoint of its own, so a refused one leaves nothing; nobody is answered, not even with a refusal
 /// (which may rest on a neighbour's change), before COMMIT has returned; after a failed sync nothing is written any more.
-final class CommitWriter: Sendable {
+final class CommitWriter: MetadataWriter {
   private struct Job: Sendable {
     /// Does the work and answers how to tell its outcome later: with nil when the commit succeeded.
     let run: @Sendable (WriteTransaction) throws -> @Sendable (MetadataError?) -> Void
@@ -42,8 +43,9 @@ final class CommitWriter: Sendable {
     thread = BlockingPool(name: "metadata-writer", threads: 1, queueLimit: 2)
   }
 
-  /// Runs `work` in a transaction and answers its result when that is durable.
-  func write<T: Sendable>(_ work: @escaping @Sendable (WriteTransaction) throws -> T) async throws(MetadataError) -> T {
+  func write<T: Sendable>(
+    _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
+  ) async throws(MetadataError) -> T {
     let result: Result<T, MetadataError> = await withCheckedContinuation { continuation in
       add(
         Job(
@@ -109,10 +111,12 @@ final class CommitWriter: Sendable {
     do {
       try connection.run("BEGIN IMMEDIATE")
       for job in batch { answers.append(try perform(job)) }
+      try WriteTransaction(db: SQLiteSession(connection), now: time.wall(), context: context).writePartitionCounts()
       try connection.run("COMMIT")
     } catch {
       connection.rollBack()
       context.forget()
+      context.partitionCounts = [:]
       let mapped = MetadataError(mapping: error)
       if (error as? SQLiteError)?.code == .inputOutput { stopWriting(error) }
       for answer in answers { answer(mapped) }
@@ -127,12 +131,14 @@ final class CommitWriter: Sendable {
   /// Runs one mutation in its savepoint.
   /// - Throws: when the transaction as a whole cannot go on.
   private func perform(_ job: Job) throws -> @Sendable (MetadataError?) -> Void {
+    let counts = context.partitionCounts
     do {
       return try connection.savepoint {
-        try job.run(WriteTransaction(db: connection, now: time.wall(), context: context))
+        try job.run(WriteTransaction(db: SQLiteSession(connection), now: time.wall(), context: context))
       }
     } catch {
       context.forget()
+      context.partitionCounts = counts
       if let error = error as? SQLiteError, error.code != .constraint, error.code != .other { throw error }
       guard connection.isInTransaction else { throw error }
       let refusal = MetadataError(mapping: error)

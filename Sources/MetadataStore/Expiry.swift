@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension WriteTransaction {
@@ -30,11 +30,12 @@ extension WriteTransaction {
       "SELECT \(VersionRow.columns), ns, entry FROM versions WHERE superseded_at <= ? ORDER BY superseded_at LIMIT ?",
       .time(now - context.options.retention), .int(WriteTransaction.expiryStep)
     ) { (version: VersionRow($0), namespace: $0.int64(11), entry: $0.id(12) as EntryID) }
+    try hold(old.map(\.namespace))
     for (version, namespace, id) in old {
       guard let owner = try ownerOf(namespace) else { continue }
       try edit(owner) { editor in
         try editor.release(version.list)
-        try db.run(
+        try db.send(
           "DELETE FROM versions WHERE ns = ? AND entry = ? AND version = ?", .integer(namespace), .id(id), .integer(version.version))
       }
     }
@@ -47,8 +48,9 @@ extension WriteTransaction {
       "SELECT ns, id FROM entries WHERE removed_at <= ? AND removed_at IS NOT NULL AND purging = 0 ORDER BY removed_at LIMIT ?",
       .time(now - context.options.retention), .int(WriteTransaction.expiryStep)
     ) { (namespace: $0.int64(0), id: $0.id(1) as EntryID) }
+    try hold(old.map(\.namespace))
     for (namespace, id) in old {
-      try db.run("UPDATE entries SET purging = 1 WHERE ns = ? AND id = ?", .integer(namespace), .id(id))
+      try db.send("UPDATE entries SET purging = 1 WHERE ns = ? AND id = ?", .integer(namespace), .id(id))
     }
     return old.count
   }
@@ -61,23 +63,31 @@ extension WriteTransaction {
     let next = try db.all(
       """
       SELECT n.number, n.trimmed FROM namespaces n WHERE n.number > ? ORDER BY n.number LIMIT ?
-      """, .integer(context.trimmedUpTo), .int(WriteTransaction.trimStep)
+      """, .integer(context.trimming.next), .int(WriteTransaction.trimStep)
     ) { (number: $0.int64(0), trimmed: $0.int64(1)) }
-    context.trimmedUpTo = next.count < WriteTransaction.trimStep ? 0 : next.last?.number ?? 0
+    var due: [(namespace: Int64, end: Int64)] = []
+    for (namespace, trimmed) in next {
+      if let end = try lastToTrim(namespace, after: trimmed) { due.append((namespace, end)) }
+    }
+    try hold(due.map(\.namespace))
+    context.trimming.next = next.count < WriteTransaction.trimStep ? 0 : next.last?.number ?? 0
     var gone = 0
-    for (namespace, trimmed) in next { gone += try trim(namespace, after: trimmed) }
+    for (namespace, end) in due { gone += try trim(namespace, upTo: end) }
     return gone
   }
 
-  private func trim(_ namespace: Int64, after trimmed: Int64) throws -> Int {
-    let end = try db.first(
+  private func lastToTrim(_ namespace: Int64, after trimmed: Int64) throws -> Int64? {
+    let end: Int64?? = try db.first(
       """
-      SELECT max(sequence) FROM (SELECT sequence, at FROM changes WHERE ns = ? AND sequence > ? ORDER BY sequence LIMIT ?) WHERE at <= ?
+      SELECT max(sequence) FROM (SELECT sequence, at FROM changes WHERE ns = ? AND sequence > ? ORDER BY sequence LIMIT ?) AS oldest WHERE at <= ?
       """, .integer(namespace), .integer(trimmed), .int(WriteTransaction.expiryStep), .time(now - context.options.feedRetention)
     ) { $0.optionalInt64(0) }
-    guard let end, let end else { return 0 }
-    try db.run("UPDATE namespaces SET trimmed = ? WHERE number = ?", .integer(end), .integer(namespace))
-    try db.run(
+    return end ?? nil
+  }
+
+  private func trim(_ namespace: Int64, upTo end: Int64) throws -> Int {
+    try db.send("UPDATE namespaces SET trimmed = ? WHERE number = ?", .integer(end), .integer(namespace))
+    try db.send(
       """
       DELETE FROM share_changes WHERE ns = ? AND sequence <= ?
       """, .integer(namespace), .integer(end))
@@ -89,11 +99,12 @@ extension WriteTransaction {
       "SELECT \(UploadRow.columns) FROM uploads WHERE expires_at <= ? ORDER BY expires_at LIMIT ?", .time(now),
       .int(WriteTransaction.expiryStep)
     ) { UploadRow($0) }
+    try hold(overdue.map(\.namespace))
     for upload in overdue {
       if upload.status == .uploading, let principal = try ownerOf(upload.namespace) {
         try edit(principal) { try $0.end(upload, as: .expired) }
       } else {
-        try db.run("DELETE FROM uploads WHERE number = ?", .integer(upload.number))
+        try db.send("DELETE FROM uploads WHERE number = ?", .integer(upload.number))
       }
     }
     return overdue.count

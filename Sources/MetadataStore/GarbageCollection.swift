@@ -1,12 +1,10 @@
 internal import BlockModel
 internal import ClusterLogic
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension Settings {
-  /// Why nothing is collected.
-  static let gcHold = "gc-hold"
   /// Deletes under epochs up to this one are not in the log any more.
   static let gcFloor = "gc-floor"
 }
@@ -15,7 +13,7 @@ extension MetadataReading {
   func gcEpoch() throws -> UInt64 { UInt64(try Settings.number(db, Settings.gcEpoch)) }
 
   func gcHold() throws -> String? {
-    try db.first("SELECT value FROM settings WHERE key = ?", .text(Settings.gcHold)) { $0.text(0) }
+    try db.first("SELECT reason FROM gc_hold") { $0.text(0) }
   }
 
   func gcFloor() throws -> UInt64 {
@@ -198,13 +196,11 @@ extension WriteTransaction {
   }
 
   func holdGarbage(_ reason: String?) throws {
+    try db.run("DELETE FROM gc_hold")
     guard let reason else {
-      try db.run("DELETE FROM settings WHERE key = ?", .text(Settings.gcHold))
       return try log(actor: "operator", action: "release-garbage", subject: "")
     }
-    try db.run(
-      "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", .text(Settings.gcHold),
-      .text(reason))
+    try db.run("INSERT INTO gc_hold (reason) VALUES (?)", .text(reason))
     if var open = try openGarbageRun()?.run {
       open.phase = .ended
       open.outcome = .stopped

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// A row of `links` with what it is of.
@@ -16,7 +16,7 @@ private struct LinkRow {
   var maxDownloads: Int64?
   var downloads: Int64
 
-  init(_ row: SQLiteStatement) {
+  init(_ row: any SQLRow) {
     id = row.id(0)
     namespace = row.int64(1)
     entry = row.id(2)
@@ -48,7 +48,7 @@ extension WriteTransaction {
       let found = try editor.locate(link.entry, for: .link)
       guard found.row.parent != nil else { throw Problem(.forbidden, "The root cannot be linked: link what is in it.") }
       guard found.row.kind != .symlink else { throw Problem(.wrongKindOfEntry, "A symlink cannot be linked: link what it leads to.") }
-      try db.run(
+      try db.send(
         """
         INSERT INTO links (id, ns, entry, creator, token_hash, password, created_at, expires_at, max_downloads, downloads)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
@@ -69,7 +69,7 @@ extension WriteTransaction {
       let isOwner = link.namespace == principal.namespaceNumber
       if !isOwner, (try? locate(.id(link.entry), for: .link, principal)) == nil { throw Problem(.notFound, "There is no such link.") }
     }
-    try db.run("DELETE FROM links WHERE id = ?", .id(id))
+    try db.send("DELETE FROM links WHERE id = ?", .id(id))
     try log(actor: principal.userName, action: "revoke-link", subject: id.hex)
   }
 

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// The counted part of a namespace's row.
@@ -34,7 +34,8 @@ final class NamespaceEditor: MetadataReading {
   /// Names of entries that are set aside while others take their places.
   var heldNames: [EntryID: String] = [:]
 
-  var db: SQLiteConnection { transaction.db }
+  var db: any SQLSession { transaction.db }
+  func hold(_ namespaces: [Int64]) throws { try transaction.hold(namespaces) }
   var namespace: Int64 { view.namespace }
   /// Who does it, where that is not the owner.
   var author: Int64?
@@ -46,6 +47,9 @@ final class NamespaceEditor: MetadataReading {
     self.view = view
     author = view.mount == nil ? nil : principal.userNumber
     self.principal = principal
+    try transaction.hold([view.namespace])
+    // From before any block's row is locked: what nodes, layouts and the collector's epoch say stays as it is meanwhile.
+    try transaction.context.holdCluster(transaction)
     let row = try transaction.db.first(
       """
       SELECT n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, u.quota
@@ -65,7 +69,7 @@ final class NamespaceEditor: MetadataReading {
 
   func save() throws {
     guard state != saved else { return }
-    try db.run(
+    try db.send(
       "UPDATE namespaces SET sequence = ?, last_time = ?, used = ?, reserved = ?, files = ?, shares = ? WHERE number = ?",
       .integer(state.sequence), .time(state.lastTime), .integer(state.used), .integer(state.reserved), .integer(state.files),
       .integer(state.shares), .integer(namespace))
@@ -85,7 +89,7 @@ final class NamespaceEditor: MetadataReading {
   func record(_ action: Change.Action, _ row: EntryRow, path: String, was: EntryRow? = nil, oldPath: String? = nil) throws -> WallTime {
     state.sequence += 1
     state.lastTime = max(now, WallTime(microseconds: state.lastTime.microseconds + 1))
-    try db.run(
+    try db.send(
       """
       INSERT INTO changes (ns, sequence, at, action, entry, parent, path, old_path, kind, version, size, content_hash, mime_type,
         modified_at, executable, target, author, old_parent, old_version, old_modified_at, old_executable)
@@ -100,7 +104,7 @@ final class NamespaceEditor: MetadataReading {
   }
 
   func insert(_ row: EntryRow) throws {
-    try db.run(
+    try db.send(
       """
       INSERT INTO entries (ns, id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, name_key)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -111,7 +115,7 @@ final class NamespaceEditor: MetadataReading {
 
   /// Writes all of a row but its id, kind and removal.
   func update(_ row: EntryRow) throws {
-    try db.run(
+    try db.send(
       """
       UPDATE entries SET parent = ?, name = ?, version = ?, size = ?, content_hash = ?, mime_type = ?, modified_at = ?, executable = ?,
         name_key = ? WHERE ns = ? AND id = ?
@@ -131,7 +135,7 @@ final class NamespaceEditor: MetadataReading {
       pages = names
       count = blocks
     }
-    try db.run(
+    try db.send(
       """
       INSERT INTO versions (ns, entry, version, size, content_hash, chunker, modified_at, committed_at, author, device, block_count, blocks,
         pages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

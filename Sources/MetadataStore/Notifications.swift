@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// What others did, read off the feeds: nothing is written for it, and it goes back as far as changes are kept.

@@ -1,9 +1,10 @@
 internal import Platform
+internal import SQLSession
 internal import SQLiteDatabase
 internal import Synchronization
 
 /// A few threads that read, each with a connection of its own. In WAL mode they neither wait for the writer nor hold it up.
-final class ReaderPool: Sendable {
+final class ReaderPool: MetadataReader {
   private let idle: Mutex<[SQLiteConnection]>
   private let threads: BlockingPool
 
@@ -12,14 +13,13 @@ final class ReaderPool: Sendable {
     threads = BlockingPool(name: "metadata-reader", threads: connections.count, queueLimit: 4096)
   }
 
-  /// Runs `work` on one unchanging state, which shows all that was acknowledged before this call.
   func read<T: Sendable>(_ work: @escaping @Sendable (ReadTransaction) throws -> T) async throws(MetadataError) -> T {
     do {
       return try await threads.run {
         // As many connections as threads, and each thread takes one at a time.
         guard let connection = self.idle.withLock({ $0.popLast() }) else { preconditionFailure("a thread without a connection") }
         defer { self.idle.withLock { $0.append(connection) } }
-        return try connection.read { try work(ReadTransaction(db: connection)) }
+        return try connection.read { try work(ReadTransaction(db: SQLiteSession(connection))) }
       }
     } catch {
       throw MetadataError(mapping: error)

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// Counts anew what is kept as a count, from the rows themselves, on one unchanging state. Temporary tables spill to disk, so that it costs
@@ -28,8 +28,9 @@ extension ReadTransaction {
       let namespace = row.int64(0)
       for block in BlockList.unpack(row.optionalBlob(1) ?? []) { try count(block.id, namespace) }
       for hash in BlockPages.names(row.optionalBlob(2) ?? []) {
-        try db.run(
-          "INSERT INTO temp.counted_pages VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET refs = refs + 1", .integer(namespace), .blob(hash))
+        try db.send(
+          "INSERT INTO temp.counted_pages VALUES (?, ?, 1) ON CONFLICT (ns, hash) DO UPDATE SET refs = counted_pages.refs + 1",
+          .integer(namespace), .blob(hash))
       }
       return true
     }
@@ -40,13 +41,14 @@ extension ReadTransaction {
   }
 
   private func count(_ block: BlockID, _ namespace: Int64) throws {
-    try db.run(
-      "INSERT INTO temp.counted VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET refs = refs + 1", .integer(namespace), .block(block))
+    try db.send(
+      "INSERT INTO temp.counted VALUES (?, ?, 1) ON CONFLICT (ns, block) DO UPDATE SET refs = counted.refs + 1", .integer(namespace),
+      .block(block))
   }
 
   // MARK: - Comparing
 
-  private func differences(_ invariant: Int, _ sql: String, _ sentence: (SQLiteStatement) -> String) throws -> [RecountFinding] {
+  private func differences(_ invariant: Int, _ sql: String, _ sentence: (any SQLRow) -> String) throws -> [RecountFinding] {
     try db.all("\(sql) LIMIT \(ReadTransaction.told)") { RecountFinding(invariant: invariant, sentence: sentence($0)) }
   }
 
@@ -55,7 +57,7 @@ extension ReadTransaction {
       12,
       """
       SELECT c.block, c.ns, c.refs, coalesce(n.refs, 0) FROM temp.counted c
-      LEFT JOIN namespace_blocks n ON n.ns = c.ns AND n.block = c.block WHERE n.refs IS NOT c.refs
+      LEFT JOIN namespace_blocks n ON n.ns = c.ns AND n.block = c.block WHERE n.refs IS DISTINCT FROM c.refs
       """
     ) { "Block \($0.block(0)) has \($0.int64(2)) references in namespace \($0.int64(1)) and is counted with \($0.int64(3))." }
       + differences(
@@ -72,7 +74,7 @@ extension ReadTransaction {
       12,
       """
       SELECT p.ns, p.refs, coalesce(c.refs, 0) FROM block_pages p
-      LEFT JOIN temp.counted_pages c ON c.ns = p.ns AND c.hash = p.hash WHERE c.refs IS NOT p.refs
+      LEFT JOIN temp.counted_pages c ON c.ns = p.ns AND c.hash = p.hash WHERE c.refs IS DISTINCT FROM p.refs
       """
     ) { "A page of namespace \($0.int64(0)) is counted with \($0.int64(1)) versions and has \($0.int64(2))." }
       + differences(
@@ -118,23 +120,22 @@ extension ReadTransaction {
     try differences(
       12,
       """
-      SELECT n.number, n.used, coalesce((SELECT sum(b.size) FROM namespace_blocks r JOIN blocks b ON b.id =
-      r.block WHERE r.ns = n.number), 0)
-        AS real FROM namespaces n WHERE n.used <> real
+      SELECT number, used, counted FROM (SELECT n.number, n.used, coalesce((SELECT sum(b.size) FROM namespace_blocks r
+        JOIN blocks b ON b.id = r.block WHERE r.ns = n.number), 0) AS counted FROM namespaces n) AS sums WHERE used <> counted
       """
     ) { "Namespace \($0.int64(0)) is counted with \($0.int64(1)) bytes and has \($0.int64(2))." }
       + differences(
         12,
         """
-        SELECT n.number, n.reserved, coalesce((SELECT sum(u.reserved) FROM uploads u WHERE u.ns = n.number AND u.status = 0), 0) AS real
-        FROM namespaces n WHERE n.reserved <> real
+        SELECT number, reserved, counted FROM (SELECT n.number, n.reserved, coalesce((SELECT sum(u.reserved) FROM uploads u
+          WHERE u.ns = n.number AND u.status = 0), 0) AS counted FROM namespaces n) AS sums WHERE reserved <> counted
         """
       ) { "Namespace \($0.int64(0)) is counted with \($0.int64(1)) reserved bytes and has \($0.int64(2))." }
       + differences(
         12,
         """
-        SELECT n.number, n.files, (SELECT count(*) FROM entries e WHERE e.ns = n.number AND e.kind = 0) AS real
-        FROM namespaces n WHERE n.files <> real
+        SELECT number, files, counted FROM (SELECT n.number, n.files,
+          (SELECT count(*) FROM entries e WHERE e.ns = n.number AND e.kind = 0) AS counted FROM namespaces n) AS sums WHERE files <> counted
         """
       ) { "Namespace \($0.int64(0)) is counted with \($0.int64(1)) files and has \($0.int64(2))." }
   }
@@ -143,8 +144,9 @@ extension ReadTransaction {
     var findings = try differences(
       10,
       """
-      SELECT n.number, n.trimmed, n.sequence, (SELECT count(*) FROM changes c WHERE c.ns = n.number) AS kept FROM namespaces n
-      WHERE kept <> n.sequence - n.trimmed OR kept > 0 AND (
+      SELECT n.number, n.trimmed, n.sequence, n.kept FROM (SELECT number, trimmed, sequence,
+        (SELECT count(*) FROM changes c WHERE c.ns = number) AS kept FROM namespaces) AS n
+      WHERE n.kept <> n.sequence - n.trimmed OR n.kept > 0 AND (
         (SELECT max(sequence) FROM changes c WHERE c.ns = n.number) <> n.sequence
         OR (SELECT min(sequence) FROM changes c WHERE c.ns = n.number) <> n.trimmed + 1)
       """
@@ -161,26 +163,26 @@ extension ReadTransaction {
   private func replay(_ namespace: Int64, root: [UInt8]) throws -> [RecountFinding] {
     try db.execute(
       """
-      CREATE TEMP TABLE last_change (entry BLOB PRIMARY KEY, sequence INTEGER, parent BLOB) WITHOUT ROWID;
+      CREATE TEMP TABLE last_change (entry BLOB, sequence INTEGER, parent BLOB, PRIMARY KEY (parent, entry)) WITHOUT ROWID;
       CREATE TEMP TABLE replayed (id BLOB PRIMARY KEY, sequence INTEGER) WITHOUT ROWID;
       CREATE TEMP TABLE present (id BLOB PRIMARY KEY) WITHOUT ROWID;
       """)
     defer {
       _ = try? db.execute("DROP TABLE temp.last_change; DROP TABLE temp.replayed; DROP TABLE temp.present;")
     }
-    try db.run(
+    try db.send(
       """
-      INSERT INTO temp.last_change SELECT entry, sequence, parent FROM
-        (SELECT entry, max(sequence) AS sequence, parent, action FROM changes WHERE ns = ? GROUP BY entry) WHERE action <> 3
+      INSERT INTO temp.last_change SELECT c.entry, c.sequence, c.parent FROM changes c
+        JOIN (SELECT max(sequence) AS sequence FROM changes WHERE ns = ?1 GROUP BY entry) l ON l.sequence = c.sequence
+        WHERE c.ns = ?1 AND c.action <> 3
       """, .integer(namespace))
-    try db.execute("CREATE INDEX temp.last_change_by_parent ON last_change(parent)")
-    try db.run(
+    try db.send(
       """
       WITH RECURSIVE tree (id, sequence) AS (
-        SELECT ?1, 0 UNION ALL SELECT l.entry, l.sequence FROM tree JOIN temp.last_change l ON l.parent = tree.id)
+        SELECT ?1, CAST(0 AS INTEGER) UNION ALL SELECT l.entry, l.sequence FROM tree JOIN temp.last_change l ON l.parent = tree.id)
       INSERT INTO temp.replayed SELECT id, sequence FROM tree
       """, .blob(root))
-    try db.run(
+    try db.send(
       """
       WITH RECURSIVE tree (id) AS (
         SELECT ?1 UNION ALL SELECT e.id FROM tree JOIN entries e ON e.ns = ?2 AND e.parent = tree.id AND e.removed_at IS NULL)
@@ -197,9 +199,9 @@ extension ReadTransaction {
         """
         SELECT e.id FROM temp.replayed r JOIN changes c ON c.ns = \(namespace) AND c.sequence = r.sequence
         JOIN entries e ON e.ns = c.ns AND e.id = r.id WHERE r.sequence > 0 AND (
-          e.parent <> c.parent OR substr(c.path, -length(e.name) - 1) <> '/' || e.name OR e.kind <> c.kind OR e.version <> c.version
-          OR e.size <> c.size OR e.content_hash IS NOT c.content_hash OR e.mime_type IS NOT c.mime_type
-          OR e.modified_at <> c.modified_at OR e.executable <> c.executable OR e.target IS NOT c.target)
+          e.parent <> c.parent OR substr(c.path, length(c.path) - length(e.name)) <> '/' || e.name OR e.kind <> c.kind OR e.version <> c.version
+          OR e.size <> c.size OR e.content_hash IS DISTINCT FROM c.content_hash OR e.mime_type IS DISTINCT FROM c.mime_type
+          OR e.modified_at <> c.modified_at OR e.executable <> c.executable OR e.target IS DISTINCT FROM c.target)
         """
       ) { "Entry \(HexDigits.encode($0.blob(0))) of namespace \(namespace) is not as the feed says." }
   }

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension NamespaceEditor {
@@ -39,7 +39,7 @@ extension NamespaceEditor {
 
   /// Another version took this one's place: from now on its retention runs.
   func supersede(_ row: EntryRow, at time: WallTime) throws {
-    try db.run(
+    try db.send(
       "UPDATE versions SET superseded_at = ? WHERE ns = ? AND entry = ? AND version = ?", .time(time), .integer(namespace), .id(row.id),
       .integer(row.version))
   }

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// How an entry was before its first change after the moment: what the feed keeps beside each change.
@@ -188,7 +188,7 @@ extension NamespaceEditor {
     for row in rows {
       heldNames[row.id] = row.name
       // No name has a control character, so this one is never in the way.
-      try db.run(
+      try db.send(
         "UPDATE entries SET name = ?, name_key = NULL WHERE ns = ? AND id = ?", .text("\u{1}\(row.id.hex)"), .integer(namespace),
         .id(row.id))
     }

@@ -1,9 +1,9 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
-extension SQLiteValue {
-  static func id<Kind>(_ id: Identifier<Kind>) -> SQLiteValue {
+extension SQLValue {
+  static func id<Kind>(_ id: Identifier<Kind>) -> SQLValue {
     .blob(
       [UInt8](unsafeUninitializedCapacity: 16) { buffer, count in
         let bytes = UnsafeMutableRawBufferPointer(buffer)
@@ -12,12 +12,12 @@ extension SQLiteValue {
         count = 16
       })
   }
-  static func block(_ id: BlockID) -> SQLiteValue { .blob(id.bytes) }
-  static func time(_ time: WallTime) -> SQLiteValue { .integer(time.microseconds) }
-  static func time(_ time: FileTime) -> SQLiteValue { .integer(time.nanoseconds) }
+  static func block(_ id: BlockID) -> SQLValue { .blob(id.bytes) }
+  static func time(_ time: WallTime) -> SQLValue { .integer(time.microseconds) }
+  static func time(_ time: FileTime) -> SQLValue { .integer(time.nanoseconds) }
 }
 
-extension SQLiteStatement {
+extension SQLRow {
   func id<Kind>(_ column: Int32) -> Identifier<Kind> {
     withBlob(column) { bytes in
       precondition(bytes.count >= 16, "the schema keeps ids as 16 bytes")
@@ -104,7 +104,7 @@ struct EntryRow {
   /// Itself in the trash, or deleted for good; those below a removed folder do not say so.
   var isRemoved: Bool
 
-  init(_ row: SQLiteStatement) {
+  init(_ row: any SQLRow) {
     id = row.id(0)
     parent = row.withBlob(1) { $0.isEmpty } ? nil : row.id(1)
     name = row.text(2)
@@ -158,7 +158,7 @@ struct VersionRow {
   var device: String?
   var list: BlockList
 
-  init(_ row: SQLiteStatement) {
+  init(_ row: any SQLRow) {
     version = row.int64(0)
     size = row.int64(1)
     contentHash = row.blob(2)

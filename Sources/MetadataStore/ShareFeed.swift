@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// A shared entry above another one.
@@ -45,7 +45,7 @@ extension NamespaceEditor {
   }
 
   private func note(_ root: EntryID, _ side: ShareSide, cut: Int, oldCut: Int) throws {
-    try db.run(
+    try db.send(
       "INSERT INTO share_changes (ns, root, sequence, side, cut, old_cut) VALUES (?, ?, ?, ?, ?, ?)", .integer(namespace), .id(root),
       .integer(state.sequence), .int(side.rawValue), .int(cut), .int(oldCut))
   }

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// A share with what a list of them shows.
@@ -19,7 +19,7 @@ private struct ShareRow {
     JOIN users m ON m.number = s.member JOIN namespaces n ON n.number = s.ns JOIN users o ON o.number = n.owner
     """
 
-  init(_ row: SQLiteStatement) {
+  init(_ row: any SQLRow) {
     number = row.int64(0)
     namespace = row.int64(1)
     entry = row.id(2)
@@ -61,13 +61,13 @@ extension WriteTransaction {
       .integer(member.userNumber)
     ) { (number: $0.int64(0), mount: $0.text(1)) }
     if let known {
-      try db.run(
+      try db.send(
         "UPDATE shares SET role = ?, granted_by = ?, granted_at = ? WHERE number = ?", .int(role.number), .integer(principal.userNumber),
         .time(now), .integer(known.number))
       return (known.mount, false)
     }
     let mount = try freeMount(found.row.name, owner: found.view.owner, of: member)
-    try db.run(
+    try db.send(
       """
       INSERT INTO shares (ns, entry, member, role, mount, granted_by, granted_at, since) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
       """, .integer(editor.namespace), .id(found.row.id), .integer(member.userNumber), .int(role.number), .text(mount),
@@ -100,7 +100,7 @@ extension WriteTransaction {
         .integer(member.userNumber)
       ) { $0.text(0) }
       guard let mount else { throw Problem(.notFound, "\(found.callerPath) is not shared with \(member.userName).") }
-      try db.run(
+      try db.send(
         "DELETE FROM shares WHERE ns = ? AND entry = ? AND member = ?", .integer(editor.namespace), .id(found.row.id),
         .integer(member.userNumber))
       editor.state.shares -= 1
@@ -117,7 +117,7 @@ extension WriteTransaction {
     }
     let name = path.components[1].text
     guard try !isMounted(name, principal) else { throw Problem(.alreadyExists, "Something is shared with you as \(path.text) already.") }
-    try db.run(
+    try db.send(
       "UPDATE shares SET mount = ? WHERE ns = ? AND entry = ? AND member = ?", .text(name), .integer(found.view.namespace),
       .id(mount.top), .integer(principal.userNumber))
     let old = mount.callerPath.split(separator: "/").last.map(String.init) ?? ""
@@ -148,15 +148,16 @@ extension WriteTransaction {
         "SELECT member, mount FROM shares WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id)
       ) { (member: $0.int64(0), mount: $0.text(1)) }
     if !members.isEmpty, let row = try entry(editor.namespace, id) {
+      try hold(members.compactMap { try user(number: $0.member)?.namespaceNumber })
       for (number, mount) in members {
         guard let member = try user(number: number) else { continue }
         try announce(.left, row, mount, role: .read, to: member, by: editor.principal)
       }
-      try db.run("DELETE FROM shares WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id))
+      try db.send("DELETE FROM shares WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id))
       editor.state.shares -= Int64(members.count)
       editor.sharedAbove = [:]
     }
-    try db.run("DELETE FROM links WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id))
+    try db.send("DELETE FROM links WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id))
   }
 }
 
@@ -178,7 +179,7 @@ extension MetadataReading {
 
   func user(number: Int64) throws -> Principal? { try user("u.number = ?", .integer(number)) }
 
-  private func user(_ condition: String, _ value: SQLiteValue) throws -> Principal? {
+  private func user(_ condition: String, _ value: SQLValue) throws -> Principal? {
     try db.first(
       """
       SELECT u.id, u.name, n.id, u.number, n.number, n.root FROM users u JOIN namespaces n ON n.owner = u.number

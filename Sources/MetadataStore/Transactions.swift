@@ -1,29 +1,69 @@
 internal import BlockModel
 internal import ClusterLogic
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
+internal import Synchronization
 
 /// What can be read in either kind of transaction.
 protocol MetadataReading {
-  var db: SQLiteConnection { get }
+  var db: any SQLSession { get }
+  /// Says that what follows rests on these namespaces staying as they are.
+  /// - Throws: `LocksWanted` when the transaction has to begin anew to hold them.
+  func hold(_ namespaces: [Int64]) throws
 }
+
+/// A transaction went on without the locks that it turned out to need: it is rolled back, and begins anew with them.
+struct LocksWanted: Error {}
+
+/// Another transaction was in the way: this one is rolled back, and begins anew.
+struct TransactionConflict: Error {}
 
 /// One unchanging state of the database.
 struct ReadTransaction: MetadataReading {
-  let db: SQLiteConnection
+  let db: any SQLSession
+  func hold(_ namespaces: [Int64]) throws {}
 }
 
 /// One mutation inside of the writer's transaction.
 struct WriteTransaction: MetadataReading {
-  let db: SQLiteConnection
+  let db: any SQLSession
   let now: WallTime
   let context: WriterContext
+
+  func hold(_ namespaces: [Int64]) throws { try context.locks?.require(namespaces) }
 }
 
-/// What the writer's thread keeps decoded between transactions. Used on that thread alone, hence `@unchecked Sendable`.
+/// The namespaces that a transaction among others holds, each locked before anything was read.
+struct NamespaceLocks {
+  private(set) var held: Set<Int64>
+  /// What somebody asked for in vain; remembered here because a caller may swallow the error.
+  private(set) var wanted: Set<Int64> = []
+
+  init(_ held: Set<Int64>) { self.held = held }
+
+  mutating func require(_ namespaces: [Int64]) throws {
+    let missing = namespaces.filter { !held.contains($0) }
+    guard !missing.isEmpty else { return }
+    wanted.formUnion(missing)
+    throw LocksWanted()
+  }
+}
+
+/// Where a round over all namespaces stands.
+final class FeedRound: Sendable {
+  private let position = Mutex<Int64>(0)
+  var next: Int64 {
+    get { position.withLock { $0 } }
+    set { position.withLock { $0 = newValue } }
+  }
+}
+
+/// What the writer of one connection keeps decoded between transactions. Used on one thread at a time, hence `@unchecked Sendable`.
 ///
-/// What must hold: it shows what the database says; whoever changes a row replaces the value, and a rollback forgets all.
+/// What must hold: it shows what the database says. Where one writer is all there is, whoever changes a row replaces the value, and a
+/// rollback forgets all. Where there are several, what is kept counts for the revision that it was read at, and each transaction that uses
+/// it keeps the cluster's rows from changing until it ends.
 final class WriterContext: @unchecked Sendable {
   let settings: ClusterIdentity
   let options: MetadataOptions
@@ -31,16 +71,53 @@ final class WriterContext: @unchecked Sendable {
   private var cachedNodes: [NodeID: NodeRecord]?
   private var random = SystemRandomNumberGenerator()
   /// Feeds of namespaces up to this one were looked at for what is too old.
-  var trimmedUpTo: Int64 = 0
+  let trimming: FeedRound
+  /// Nil where one transaction writes at a time.
+  var locks: NamespaceLocks?
+  private let isAlone: Bool
+  private var holdsCluster = false
+  private var ownsCluster = false
+  private var revision: Int64 = 0
+  /// How many more blocks of each partition versions refer to than the table says. Whoever undoes a part of a transaction sets it back.
+  var partitionCounts: [Int: Int] = [:]
   /// Namespaces with changes that are not committed yet.
   private var changed: Set<Int64> = []
 
-  init(settings: ClusterIdentity, options: MetadataOptions) {
+  /// - Parameter trimming: shared by the writers of a store; nil for its only one.
+  init(settings: ClusterIdentity, options: MetadataOptions, sharing trimming: FeedRound? = nil) {
     self.settings = settings
     self.options = options
+    self.trimming = trimming ?? FeedRound()
+    isAlone = trimming == nil
   }
 
+  /// A transaction begins that holds these namespaces.
+  func begin(holding namespaces: Set<Int64>, holdsCluster: Bool) {
+    locks = NamespaceLocks(namespaces)
+    ownsCluster = holdsCluster
+    self.holdsCluster = holdsCluster
+    if holdsCluster { forget() }
+    changed = []
+    partitionCounts = [:]
+  }
+
+  /// Keeps layouts and nodes as they are until the transaction ends.
+  func holdCluster(_ transaction: some MetadataReading) throws {
+    guard !isAlone, !holdsCluster else { return }
+    try transaction.db.lock(WriterContext.clusterLock, isExclusive: false)
+    let now = try Settings.number(transaction.db, Settings.clusterRevision)
+    if now != revision { forget() }
+    revision = now
+    holdsCluster = true
+  }
+
+  /// Held shared by who relies on layouts and nodes, exclusively by who changes them.
+  static let clusterLock: Int64 = 0x4341_4952_4e02
+
+  /// Also after a part of the transaction was undone: with it go the locks that were taken in it.
   func forget() {
+    revision = 0
+    holdsCluster = ownsCluster
     cachedLayout = nil
     cachedNodes = nil
   }
@@ -54,6 +131,7 @@ final class WriterContext: @unchecked Sendable {
   }
 
   func layout(_ transaction: some MetadataReading) throws -> Layout {
+    try holdCluster(transaction)
     if let cachedLayout { return cachedLayout }
     let layout = try transaction.newestLayout(settings)
     cachedLayout = layout
@@ -61,6 +139,7 @@ final class WriterContext: @unchecked Sendable {
   }
 
   func nodes(_ transaction: some MetadataReading) throws -> [NodeID: NodeRecord] {
+    try holdCluster(transaction)
     if let cachedNodes { return cachedNodes }
     let nodes = Dictionary(try transaction.allNodes().map { ($0.id, $0) }) { first, _ in first }
     cachedNodes = nodes
@@ -88,5 +167,7 @@ package struct MetadataOptions: Sendable {
   /// A bound on the database's size in pages of 4 KiB; nil leaves it to the disk.
   package var maximumPages: Int?
   package var readers = 4
+  /// Transactions that write at a time, where the engine has several.
+  package var writers = 8
   package init() {}
 }

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension ReadTransaction {
@@ -108,7 +108,7 @@ extension NamespaceEditor {
     row.parent = parent
     row.name = name.text
     row.isRemoved = false
-    try db.run(
+    try db.send(
       "UPDATE entries SET removed_at = NULL, removed_by = NULL, parent = ?, name = ?, name_key = ? WHERE ns = ? AND id = ?", .id(parent),
       .text(name.text), .text(NameKey.make(name.text)), .integer(namespace), .id(row.id))
     sharedAbove = [:]

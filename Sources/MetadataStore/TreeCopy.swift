@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension WriteTransaction {

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension NamespaceEditor {
@@ -20,7 +20,7 @@ extension NamespaceEditor {
   /// To the trash, with all below, or on the way to be deleted for good.
   func remove(_ row: EntryRow, path: String, forever: Bool) throws {
     let at = try record(.deleted, row, path: path, was: row)
-    try db.run(
+    try db.send(
       "UPDATE entries SET removed_at = ?, removed_by = ?, purging = ? WHERE ns = ? AND id = ?", .time(at), .integer(principal.userNumber),
       .flag(forever), .integer(namespace), .id(row.id))
     sharedAbove = [:]
@@ -75,10 +75,10 @@ extension NamespaceEditor {
         "SELECT \(VersionRow.columns) FROM versions WHERE ns = ? AND entry = ?", .integer(namespace), .id(row.id)
       ) { VersionRow($0) }
       for version in versions { try release(version.list) }
-      try db.run("DELETE FROM versions WHERE ns = ? AND entry = ?", .integer(namespace), .id(row.id))
+      try db.send("DELETE FROM versions WHERE ns = ? AND entry = ?", .integer(namespace), .id(row.id))
       state.files -= 1
     }
     try transaction.forgetSharing(of: row.id, self)
-    try db.run("DELETE FROM entries WHERE ns = ? AND id = ?", .integer(namespace), .id(row.id))
+    try db.send("DELETE FROM entries WHERE ns = ? AND id = ?", .integer(namespace), .id(row.id))
   }
 }

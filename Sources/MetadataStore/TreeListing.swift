@@ -1,6 +1,6 @@
 internal import BlockModel
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension ReadTransaction {

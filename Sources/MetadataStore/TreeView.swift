@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// A namespace as one caller sees it: the own tree, or through a share a part of somebody else's.
@@ -115,6 +115,7 @@ extension MetadataReading {
       WHERE s.member = ? AND s.mount = ?
       """, .integer(principal.userNumber), .text(mount)
     ) { (namespace: $0.int64(0), entry: $0.id(1) as EntryID, root: $0.id(2) as EntryID, owner: $0.text(3)) }
+    if let share { try hold([share.namespace]) }
     guard let share, let row = try entry(share.namespace, share.entry), let ownerPath = try self.path(of: row, share.namespace) else {
       throw Problem.nothingAt(path.text)
     }
@@ -134,6 +135,7 @@ extension MetadataReading {
       JOIN entries e ON e.ns = s.ns AND e.id = ?2 JOIN namespaces n ON n.number = s.ns JOIN users u ON u.number = n.owner LIMIT 1
       """, .integer(principal.userNumber), .id(id)
     ) { (namespace: $0.int64(0), root: $0.id(1) as EntryID, owner: $0.text(2)) }
+    if let home { try hold([home.namespace]) }
     guard let home, let share = try shares(above: id, home.namespace, of: principal).last,
       let top = try entry(home.namespace, share.entry), let ownerPath = try path(of: top, home.namespace)
     else { return nil }

@@ -1,7 +1,7 @@
 internal import BlockModel
 internal import ClusterLogic
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// Turning a session into a version, in one transaction.
@@ -162,7 +162,7 @@ extension NamespaceEditor {
 
   /// A block that lost its standing since it was announced is listed as lacking again.
   private func unmark(_ block: BlockID, _ upload: UploadRow) throws {
-    try db.run("UPDATE upload_blocks SET is_had = 0 WHERE upload = ? AND block = ?", .integer(upload.number), .block(block))
+    try db.send("UPDATE upload_blocks SET is_had = 0 WHERE upload = ? AND block = ?", .integer(upload.number), .block(block))
   }
 
   /// Writes the repair and stray rows that a newly arrived block calls for, or takes away those that its arrival made good.
@@ -171,13 +171,15 @@ extension NamespaceEditor {
     switch arrival.tally.outcome(arrival.standing, try context.layout(transaction)) {
     case .nothing: return
     case .healed:
-      try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
-      try db.run("DELETE FROM strays WHERE block = ?", .block(block))
+      try db.send("DELETE FROM repairs WHERE block = ?", .block(block))
+      try db.send("DELETE FROM strays WHERE block = ?", .block(block))
     case .lacking(let zones, let strays):
-      try db.run(
-        "INSERT INTO repairs (block, zones) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET zones = max(coalesce(zones, 0), excluded.zones)",
-        .block(block), .int(zones))
-      for node in strays { try db.run("INSERT OR IGNORE INTO strays (block, node) VALUES (?, ?)", .block(block), .text(node.text)) }
+      try db.send(
+        """
+        INSERT INTO repairs (block, zones) VALUES (?, ?)
+        ON CONFLICT (block) DO UPDATE SET zones = max(coalesce(repairs.zones, 0), excluded.zones)
+        """, .block(block), .int(zones))
+      for node in strays { try db.send("INSERT OR IGNORE INTO strays (block, node) VALUES (?, ?)", .block(block), .text(node.text)) }
     }
   }
 }

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// Finding the session that a request is of, and the tree that it uploads into.
@@ -47,6 +47,11 @@ extension WriteTransaction {
 
   /// Runs one item of a batch so that its failure undoes it alone.
   func item<T>(_ body: () throws -> T) throws -> ItemResult<T> {
-    do { return ItemResult(value: try db.savepoint(body)) } catch let problem as Problem { return ItemResult(problem: problem) }
+    let counts = context.partitionCounts
+    do { return ItemResult(value: try db.savepoint(body)) } catch let problem as Problem {
+      context.forget()
+      context.partitionCounts = counts
+      return ItemResult(problem: problem)
+    }
   }
 }

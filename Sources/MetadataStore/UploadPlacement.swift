@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// Where a commit's content goes: compare-and-swap on the base version, and what the request says for the case that somebody was first.

@@ -1,12 +1,12 @@
 internal import BlockModel
 internal import ClusterLogic
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension NamespaceEditor {
   func addReceipts(_ receipts: [Receipt], to upload: UploadRow) throws {
     try keep(receipts, for: upload)
-    try db.run("UPDATE uploads SET expires_at = ? WHERE number = ?", .time(now + context.options.uploadLease), .integer(upload.number))
+    try db.send("UPDATE uploads SET expires_at = ? WHERE number = ?", .time(now + context.options.uploadLease), .integer(upload.number))
   }
 
   /// Records receipts, and pins the blocks that they are for. Those that do not count on this cluster are left out without a word: what is
@@ -21,10 +21,13 @@ extension NamespaceEditor {
       }
       try NamespaceEditor.check(receipt, of: upload.id, size: size)
       guard try counts(receipt) else { continue }
-      try db.run(
-        "INSERT OR REPLACE INTO upload_receipts (upload, block, node, disk, hashed) VALUES (?, ?, ?, ?, ?)", .integer(upload.number),
+      try db.send(
+        """
+        INSERT INTO upload_receipts (upload, block, node, disk, hashed) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (upload, block, node) DO UPDATE SET disk = excluded.disk, hashed = excluded.hashed
+        """, .integer(upload.number),
         .block(receipt.block), .text(receipt.node.text), .id(receipt.disk), .flag(receipt.verification == .hashed))
-      try db.run(
+      try db.send(
         """
         INSERT INTO blocks (id, size, namespaces, unreferenced_epoch) VALUES (?, ?, 0, ?)
         ON CONFLICT (id) DO UPDATE SET size = excluded.size, unreferenced_epoch = excluded.unreferenced_epoch WHERE blocks.namespaces = 0
@@ -33,7 +36,7 @@ extension NamespaceEditor {
     }
     for block in touched {
       let tally = ReceiptTally(try receiptsKept(of: block, upload), of: block, layout: layout, nodes: nodes)
-      try db.run(
+      try db.send(
         "UPDATE upload_blocks SET is_pinned = 1, is_had = max(is_had, ?) WHERE upload = ? AND block = ?",
         .flag(tally.suffices(layout)), .integer(upload.number), .block(block))
     }

@@ -1,5 +1,5 @@
 internal import BlockModel
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 /// A row of `uploads`.
@@ -36,7 +36,7 @@ struct UploadRow {
   var entry: EntryID?
   var version: Int64?
 
-  init(_ row: SQLiteStatement) {
+  init(_ row: any SQLRow) {
     number = row.int64(0)
     id = row.id(1)
     status = UploadStatus(number: row.int(2))

@@ -1,6 +1,6 @@
 internal import BlockModel
 internal import ClusterLogic
-internal import SQLiteDatabase
+internal import SQLSession
 internal import ServiceAPI
 
 extension NamespaceEditor {
@@ -23,17 +23,19 @@ extension NamespaceEditor {
       throw Problem(
         .wrongKindOfEntry, "There is already a \(there.kind.rawValue) at \(asked.text).", current: try document(there, path))
     }
-    try db.run(
+    let number = try db.first(
       """
       INSERT INTO uploads (id, ns, user, device, status, expires_at, path, declared_size, content_hash,
       base_version, on_conflict, mime_type,
         modified_at, executable, chunker, parents, announced_bytes, position_count, lacking_bytes, reserved)
-      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0)
+      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0) RETURNING number
       """, .id(upload.id), .integer(namespace), .integer(principal.userNumber), .text(principal.deviceName), .time(upload.expiresAt),
       .text(upload.path), .integer(upload.declaredSize), .blob(upload.contentHash), .integer(upload.baseVersion),
       .int(upload.policy.number), .text(upload.mimeType), .integer(upload.modifiedAt?.nanoseconds),
-      .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunker.number), .flag(upload.parents))
-    upload.number = db.lastInsertedRow
+      .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunker.number), .flag(upload.parents)
+    ) { $0.int64(0) }
+    guard let number else { throw MetadataError(.unusable, "The database did not number a row.") }
+    upload.number = number
     let missing = try announce(request.blocks ?? [], start: 0, to: &upload)
     return upload.document(missing: missing, next: nil)
   }
@@ -107,7 +109,7 @@ extension NamespaceEditor {
     if let known {
       guard known.size == block.size else { throw Problem(.malformed, "Block \(block.id) is announced with two sizes.") }
       guard position < known.first else { return (known.first, known.isHad) }
-      try db.run(
+      try db.send(
         "UPDATE upload_blocks SET first_position = ? WHERE upload = ? AND block = ?", .int(position), .integer(upload.number),
         .block(block.id))
       return (position, known.isHad)
@@ -117,7 +119,7 @@ extension NamespaceEditor {
       throw Problem(.hashMismatch, "Block \(block.id) has \(standing.size) bytes and not \(block.size).")
     }
     let isHad = standing?.isHad(layout) ?? false
-    try db.run(
+    try db.send(
       "INSERT INTO upload_blocks (upload, block, size, first_position, is_had, is_pinned) VALUES (?, ?, ?, ?, ?, ?)",
       .integer(upload.number), .block(block.id), .int(block.size), .int(position), .flag(isHad), .flag(isHad))
     if !isHad { upload.lackingBytes += Int64(block.size) }
@@ -160,7 +162,7 @@ extension NamespaceEditor {
     if let quota, more > 0, state.used + state.reserved > quota {
       throw Problem(.quota, "This needs \(state.used + state.reserved - quota) bytes more than the quota of \(quota): make room first.")
     }
-    try db.run(
+    try db.send(
       """
       UPDATE uploads SET expires_at = ?, announced_bytes = ?, position_count = ?, lacking_bytes = ?, reserved = ? WHERE number = ?
       """, .time(upload.expiresAt), .integer(upload.announcedBytes), .int(upload.positionCount), .integer(upload.lackingBytes),
@@ -178,13 +180,13 @@ extension NamespaceEditor {
   /// Frees what an open session holds. Its row stays for a while, to say what became of it.
   func end(_ upload: UploadRow, as status: UploadStatus, entry: EntryID? = nil, version: Int64? = nil) throws {
     state.reserved -= upload.reserved
-    try db.run(
+    try db.send(
       "UPDATE uploads SET status = ?, reserved = 0, expires_at = ?, entry = ?, version = ? WHERE number = ?", .int(status.number),
       .time(now + context.options.memory), entry.map { .id($0) } ?? .null, .integer(version), .integer(upload.number))
     if status != .uploaded { try noteAbandoned(upload) }
-    try db.run("DELETE FROM upload_positions WHERE upload = ?", .integer(upload.number))
-    try db.run("DELETE FROM upload_blocks WHERE upload = ?", .integer(upload.number))
-    try db.run("DELETE FROM upload_receipts WHERE upload = ?", .integer(upload.number))
+    try db.send("DELETE FROM upload_positions WHERE upload = ?", .integer(upload.number))
+    try db.send("DELETE FROM upload_blocks WHERE upload = ?", .integer(upload.number))
+    try db.send("DELETE FROM upload_receipts WHERE upload = ?", .integer(upload.number))
   }
 
   /// What the session announced may be on nodes, with or without receipts: this is what accounts for it when it is collected.

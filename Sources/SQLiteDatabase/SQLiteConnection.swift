@@ -70,7 +70,10 @@ package final class SQLiteConnection: @unchecked Sendable {
 
   /// Runs one statement and answers how many rows it changed.
   @discardableResult
-  package func run(_ sql: String, _ values: SQLiteValue...) throws(SQLiteError) -> Int {
+  package func run(_ sql: String, _ values: SQLiteValue...) throws(SQLiteError) -> Int { try run(sql, values: values) }
+
+  @discardableResult
+  func run(_ sql: String, values: [SQLiteValue]) throws(SQLiteError) -> Int {
     let statement = try borrow(sql)
     defer { giveBack(statement) }
     try statement.bind(values)
@@ -106,6 +109,10 @@ package final class SQLiteConnection: @unchecked Sendable {
 
   /// Calls `body` for each row until it answers false.
   package func each(_ sql: String, _ values: SQLiteValue..., body: (SQLiteStatement) throws -> Bool) throws {
+    try each(sql, values: values, body: body)
+  }
+
+  func each(_ sql: String, values: [SQLiteValue], body: (SQLiteStatement) throws -> Bool) throws {
     let statement = try borrow(sql)
     defer { giveBack(statement) }
     try statement.bind(values)

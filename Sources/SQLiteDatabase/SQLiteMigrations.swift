@@ -8,7 +8,7 @@ package struct SQLiteMigration: Sendable {
   }
 
   /// FNV-1a, 64 bits: tells an edited script from the one that ran; it guards against mistakes, not against enemies.
-  var checksum: Int64 {
+  package var checksum: Int64 {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in sql.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
     return Int64(bitPattern: hash)

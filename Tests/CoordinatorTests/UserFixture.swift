@@ -14,7 +14,7 @@ final class UserFixture: Sendable {
   let folder: TemporaryFolder
   let time = ManualTime()
   let secret = ClusterSecret.generate()
-  let store: SQLiteMetadataStore
+  let store: SQLMetadataStore
   let dispatcher = ControlDispatcher()
   let users: UserService
   static let node = NodeID("n1")!
@@ -22,7 +22,7 @@ final class UserFixture: Sendable {
 
   init() async throws {
     folder = try TemporaryFolder()
-    store = try await SQLiteMetadataStore.open(
+    store = try await SQLMetadataStore.open(
       path: folder.path("db"),
       identity: ClusterIdentity(cluster: Self.cluster, partitionBits: 4, replicationFactor: 1, writeQuorum: 1), time: time)
     users = UserService(

@@ -10,8 +10,12 @@ private let allowedImports: [String: Set<String>] = [
   "Credentials": ["BlockModel", "Platform"],
   "BlockStore": ["BlockModel", "Platform"],
   "Simulator": ["BlockModel", "ClusterLogic", "Platform", "BlockStore"],
-  "SQLiteDatabase": ["CSQLite"],
-  "MetadataStore": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase"],
+  "SQLSession": [],
+  "SQLiteDatabase": ["SQLSession", "CSQLite"],
+  "PostgreSQLDatabase": ["SQLSession", "Platform", "BlockModel", "CPostgreSQL"],
+  "MetadataStore": [
+    "BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase",
+  ],
   "HTTPTransport": ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"],
   "ControlClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
   "StorageNode": [
@@ -26,7 +30,7 @@ private let allowedImports: [String: Set<String>] = [
   "cairn": ["CairnClient", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",
-    "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
+    "MetadataStore", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
   "cairnbench": [
     "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
@@ -61,11 +65,11 @@ struct LayeringTests {
     var importers: [String: Set<String>] = [:]
     for file in try SourceTree.files(below: "Sources") {
       for name in file.imports
-      where name.hasPrefix("C") && ["CSQLite", "COpenSSL", "CZstd", "CMicroHTTPD", "CCurl", "CLinux"].contains(name) {
+      where name.hasPrefix("C") && ["CSQLite", "CPostgreSQL", "COpenSSL", "CZstd", "CMicroHTTPD", "CCurl", "CLinux"].contains(name) {
         importers[name, default: []].insert(file.target)
       }
     }
-    #expect(importers.count == 6, "the check saw only \(importers.keys.sorted())")
+    #expect(importers.count == 7, "the check saw only \(importers.keys.sorted())")
     for (library, targets) in importers { #expect(targets.count == 1, "\(library) is imported by \(targets.sorted())") }
   }
 

@@ -9,9 +9,10 @@ import Testing
 struct BenchTests {
   private static let callers = 32
 
-  @Test("one-block files by 32 callers, and in batches")
-  func commits() async throws {
-    let fixture = try await Fixture()
+  @Test("one-block files by 32 callers, and in batches", arguments: Engine.allCases)
+  func commits(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    print("engine: \(engine)")
     let ada = try await fixture.user()
     let clock = ContinuousClock()
     let single = try await clock.measure {
@@ -52,9 +53,10 @@ struct BenchTests {
     print("download plans: \(Int(Double(Self.callers * 150) / Self.seconds(reads)))/s")
   }
 
-  @Test("listing a folder of 100,000 entries")
-  func listing() async throws {
-    let fixture = try await Fixture()
+  @Test("listing a folder of 100,000 entries", arguments: Engine.allCases)
+  func listing(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    print("engine: \(engine)")
     let ada = try await fixture.user()
     for batch in 0..<400 {
       let requests = (0..<250).map { UploadRequest(path: "/big/\(batch * 250 + $0)", blocks: [], parents: true) }

@@ -70,6 +70,23 @@ struct ClusterConformanceTests {
     } catch { #expect((error as? MetadataError)?.code == .conflict) }
   }
 
+  @Test("of those who replace the lease's row at once one succeeds, and only over what they saw", arguments: Engine.allCases)
+  func lease(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let store = try #require(fixture.store as? any JobsLeaseStore)
+    let free = JobsLeaseRow(holder: 0, beat: 0)
+    #expect(try await store.jobsLease() == free)
+    let winners = try await withThrowingTaskGroup(of: UInt64?.self) { group in
+      for holder in UInt64(1)...8 {
+        group.addTask { try await store.replaceJobsLease(free, by: JobsLeaseRow(holder: .max - holder, beat: 1)) ? holder : nil }
+      }
+      return try await group.reduce(into: [UInt64]()) { if let winner = $1 { $0.append(winner) } }
+    }
+    #expect(winners.count == 1)
+    #expect(try await store.jobsLease() == JobsLeaseRow(holder: .max - (winners.first ?? 0), beat: 1))
+    #expect(try await !store.replaceJobsLease(free, by: JobsLeaseRow(holder: 3, beat: 2)))
+  }
+
   @Test("generations only grow, nodes and founders are remembered", arguments: Engine.allCases)
   func keeping(engine: Engine) async throws {
     let fixture = try await Fixture(engine)

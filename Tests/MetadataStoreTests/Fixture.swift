@@ -2,6 +2,7 @@ import BlockModel
 import ClusterLogic
 import MetadataStore
 import Platform
+import PostgreSQLDatabase
 import ServiceAPI
 import TestSupport
 import Testing
@@ -9,6 +10,14 @@ import Testing
 /// The engines that the conformance suite runs over.
 enum Engine: String, CaseIterable, CustomTestStringConvertible {
   case sqlite
+  case postgresql
+
+  static let allCases: [Engine] = {
+    guard let missing = PostgreSQLServer.missing else { return [.sqlite, .postgresql] }
+    print(missing)
+    return [.sqlite]
+  }()
+
   var testDescription: String { rawValue }
 }
 
@@ -21,6 +30,8 @@ final class Fixture: Sendable {
   let folder: TemporaryFolder
   let time = ManualTime()
   let store: any MetadataStore
+  /// With the PostgreSQL engine.
+  let database: PostgreSQLOptions?
 
   static func identity() -> ClusterIdentity {
     ClusterIdentity(cluster: cluster, partitionBits: partitionBits, replicationFactor: 3, writeQuorum: 2)
@@ -29,21 +40,51 @@ final class Fixture: Sendable {
   /// Over a database file of the caller's.
   init(database: String) async throws {
     folder = try TemporaryFolder()
+    self.database = nil
     store = try await Fixture.open(.sqlite, database, time: time)
     try await setUpCluster(zones: 3)
   }
 
   init(_ engine: Engine = .sqlite, options: MetadataOptions = MetadataOptions(), zones: Int = 3) async throws {
     folder = try TemporaryFolder()
-    store = try await Fixture.open(engine, folder.path("metadata.db"), options: options, time: time)
+    switch engine {
+    case .sqlite:
+      database = nil
+      store = try await Fixture.open(.sqlite, folder.path("metadata.db"), options: options, time: time)
+    case .postgresql:
+      let database = try await PostgreSQLServer.common().database()
+      self.database = database
+      store = try await Fixture.open(database, options: options, time: time)
+    }
     try await setUpCluster(zones: zones)
   }
 
+  /// Over a server of the caller's.
+  init(_ server: PostgreSQLServer) async throws {
+    folder = try TemporaryFolder()
+    let database = try await server.database()
+    self.database = database
+    store = try await Fixture.open(database, time: time)
+    try await setUpCluster(zones: 3)
+  }
+
+  static func open(
+    _ database: PostgreSQLOptions, options: MetadataOptions = MetadataOptions(), time: any TimeSource
+  ) async throws -> any MetadataStore {
+    var options = options
+    // Many tests run at a time, and each connection is a process of the server.
+    options.writers = 4
+    options.readers = 2
+    return try await SQLMetadataStore.open(postgreSQL: database, identity: identity(), options: options, time: time)
+  }
+
+  /// - Parameter path: of the file; PostgreSQL gets a new database.
   static func open(
     _ engine: Engine, _ path: String, options: MetadataOptions = MetadataOptions(), time: any TimeSource
   ) async throws -> any MetadataStore {
     switch engine {
-    case .sqlite: try await SQLiteMetadataStore.open(path: path, identity: identity(), options: options, time: time)
+    case .sqlite: try await SQLMetadataStore.open(path: path, identity: identity(), options: options, time: time)
+    case .postgresql: try await open(try await PostgreSQLServer.common().database(), options: options, time: time)
     }
   }
 

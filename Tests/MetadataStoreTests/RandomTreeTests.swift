@@ -63,10 +63,12 @@ struct RandomTreeTests {
     }
   }
 
-  @Test("any sequence of operations does what a dictionary would, and replaying the feed gives the listing", arguments: 0..<6)
-  func agreement(round: Int) async throws {
+  @Test(
+    "any sequence of operations does what a dictionary would, and replaying the feed gives the listing", arguments: Engine.allCases,
+    0..<6)
+  func agreement(engine: Engine, round: Int) async throws {
     var random = Seeds.random("agreement \(round)")
-    let fixture = try await Fixture()
+    let fixture = try await Fixture(engine)
     let ada = try await fixture.user()
     var model = Model()
     for step in 0..<150 {
@@ -167,10 +169,10 @@ struct RandomTreeTests {
     }
   }
 
-  @Test("many tasks at once leave counts, feed and listing in agreement")
-  func concurrency() async throws {
+  @Test("many tasks at once leave counts, feed and listing in agreement", arguments: Engine.allCases)
+  func concurrency(engine: Engine) async throws {
     let seed = Seeds.next()
-    let fixture = try await Fixture()
+    let fixture = try await Fixture(engine)
     let users = [try await fixture.user("ada"), try await fixture.user("bob")]
     await withTaskGroup(of: Void.self) { group in
       for task in 0..<16 {

@@ -37,7 +37,7 @@ struct SQLiteEngineTests {
     // The lock of the first store goes with its last reference; a database of its own shows the refusal of a foreign cluster.
     let folder = try TemporaryFolder()
     do {
-      let store = try await SQLiteMetadataStore.open(path: folder.path("db"), identity: other)
+      let store = try await SQLMetadataStore.open(path: folder.path("db"), identity: other)
       await store.close()
     }
     await expectUnusable { try await Fixture.open(.sqlite, folder.path("db"), time: ManualTime()) }

@@ -1,7 +1,7 @@
 # Shared by the project's scripts: where things are, what must be installed, how to say what went wrong. Sourced, never run.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-PACKAGES=(libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libzstd-dev libsqlite3-dev pkg-config openssl curl ca-certificates)
+PACKAGES=(libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libzstd-dev libsqlite3-dev libpq-dev pkg-config openssl curl ca-certificates)
 # `swift test` shares the products' build only when it asks for no testable imports.
 BUILD_FLAGS=(-c release)
 TEST_FLAGS=(-c release --disable-testable-imports)
@@ -34,6 +34,21 @@ need_swift() {
   version=$(swift --version 2>/dev/null | grep -oE 'Swift version [0-9]+\.[0-9]+' | grep -oE '[0-9]+\.[0-9]+' | head -n 1)
   [ "$(printf '6.2\n%s\n' "${version:-0}" | sort -V | head -n 1)" = 6.2 ] ||
     die "Swift 6.2 or newer is needed and ${version:-an unknown one} is here; see https://www.swift.org/install/linux/"
+}
+
+# The PostgreSQL server's programs and others named, without the cluster and the services that Debian would make and start beside them.
+need_postgresql() {
+  local name missing=no sudo=() policy=/usr/sbin/policy-rc.d made=no
+  for name in postgresql-15 "$@"; do
+    dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing=yes
+  done
+  [ $missing = yes ] || return 0
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null && "${sudo[@]}" chmod 755 "$policy" && made=yes; }
+  need_packages postgresql-common
+  "${sudo[@]}" sed -i -E 's/^#? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  need_packages postgresql-15 "$@"
+  [ $made = no ] || "${sudo[@]}" rm -f "$policy"
 }
 
 need_build() {

@@ -5,6 +5,8 @@ import Credentials
 import HTTPTransport
 import MetadataStore
 import Platform
+import PostgreSQLDatabase
+import Synchronization
 
 /// `cairnd coordinator`: opens the metadata, raises the generation, keeps the cluster, and answers gateways, nodes and operators.
 enum CoordinatorDaemon {
@@ -13,6 +15,7 @@ enum CoordinatorDaemon {
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
       "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
       "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds",
+      "metadata", "metadata-connection-file", "lease-seconds",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -29,7 +32,8 @@ enum CoordinatorDaemon {
     let signals = try ProcessSignals.stream()
     try Directory.create(folder)
     let lock = try FolderLock(folder)
-    let store = try await SQLiteMetadataStore.open(path: folder + "/metadata.db", identity: identity, options: options)
+    let isShared = try file.choice("metadata", ["sqlite", "postgres"]) == "postgres"
+    let store = try await open(file, isShared: isShared, folder, identity, options)
 
     let client = settings.client(connectionsPerHost: 16)
     let dispatcher = ControlDispatcher()
@@ -40,19 +44,51 @@ enum CoordinatorDaemon {
       metadata: store, signer: CapabilitySigner(root: secret.capabilityRoot), http: client, time: SystemTime(),
       configuration: clusterConfiguration, logger: settings.logger, metrics: settings.metrics, garbage: store)
     service.register(on: dispatcher)
-    try await service.start()
+    // A file has one coordinator, which keeps the cluster from the start; of several over one database the holder of the lease does.
+    let term = JobsTerm(
+      store: store, time: SystemTime(), length: .seconds(try file.int("lease-seconds", in: 1...600) ?? 10), logger: settings.logger)
+    if !isShared { try await service.start() }
     let http = try serve(settings, dispatcher, ServiceTokenVerifier(root: secret.controlRoot))
-    let tidying = Task { await users.keepTidy() }
+    let keeping = Task { isShared ? await keep(service, users, term) : await users.keepTidy() }
     settings.logger.info("serving", ["address": .string(settings.advertise), "cluster": .string(cluster.hex)])
     await Lifetime.untilTold(signals)
 
     settings.logger.info("stopping")
-    tidying.cancel()
+    keeping.cancel()
+    await keeping.value
     await service.stop()
     await http.shutdown(grace: shutdownGrace)
     await store.close()
     client.shutdown()
     lock.release()
+  }
+
+  /// Keeps the cluster and tidies up while this coordinator holds the lease of the jobs. Users are served all the time.
+  private static func keep(_ service: ClusterService, _ users: UserService, _ term: JobsTerm) async {
+    let tidying = Tidying()
+    await term.run {
+      try await service.start()
+      tidying.begin(users)
+    } end: {
+      tidying.end()
+      await service.standDown()
+    }
+  }
+
+  /// The metadata where the configuration says that it is: a file in the data folder, or a PostgreSQL database, whose connection string
+  /// has a file of its own because it may hold a password.
+  private static func open(
+    _ file: ConfigurationFile, isShared: Bool, _ folder: String, _ identity: ClusterIdentity, _ options: MetadataOptions
+  ) async throws -> SQLMetadataStore {
+    guard isShared else {
+      return try await SQLMetadataStore.open(path: folder + "/metadata.db", identity: identity, options: options)
+    }
+    let path = try file.requiredString("metadata-connection-file")
+    guard let bytes = try AtomicFile.read(path, limit: 64 << 10) else {
+      throw ConfigurationError(message: "“metadata-connection-file” names \(path), and there is no such file.")
+    }
+    let connection = String(decoding: bytes, as: UTF8.self).split(separator: "\n").joined(separator: " ")
+    return try await SQLMetadataStore.open(postgreSQL: PostgreSQLOptions(connection: connection), identity: identity, options: options)
   }
 
   private static func serve(
@@ -117,6 +153,14 @@ enum CoordinatorDaemon {
     _ = try file.choice("sign-up", ["open"])
     return options
   }
+}
+
+/// The tidying of one term.
+private final class Tidying: Sendable {
+  private let task = Mutex<Task<Void, Never>?>(nil)
+
+  func begin(_ users: UserService) { task.withLock { $0 = Task { await users.keepTidy() } } }
+  func end() { task.withLock { $0 }?.cancel() }
 }
 
 /// Keeps a second process off a data folder for as long as this one lives.

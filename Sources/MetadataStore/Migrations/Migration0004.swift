@@ -20,6 +20,9 @@ extension Migrations {
         document BLOB NOT NULL
       );
 
+      -- Why nothing is collected; no row when nothing speaks against it.
+      CREATE TABLE gc_hold (reason TEXT NOT NULL);
+
       -- What nodes were told to delete: the newest authorization of each block.
       CREATE TABLE gc_deletes (
         block BLOB PRIMARY KEY,

@@ -1,24 +1,12 @@
 internal import BlockModel
 package import Platform
+internal import SQLSession
 internal import SQLiteDatabase
 
 /// Metadata in one SQLite file: a writer thread that groups commits, and a few readers.
 ///
 /// What must hold: one process at a time has the file open (a lock file beside it says so); the schema is the one this program knows.
-package final class SQLiteMetadataStore: MetadataStore {
-  let writer: CommitWriter
-  let readers: ReaderPool
-  let settings: ClusterIdentity
-  let feedEpoch: UInt64
-  let options: MetadataOptions
-  let time: any TimeSource
-  let repairPages = RepairPages()
-  package let hub = ChangeHub()
-  private let lock: File
-  private let path: String
-  /// For calls that take long and are rare: opening, closing, backup.
-  private static let slow = BlockingPool(name: "metadata-slow", threads: 2, queueLimit: 1024)
-
+extension SQLMetadataStore {
   /// Opens the database and makes it when it is not there.
   ///
   /// - Parameters:
@@ -28,18 +16,16 @@ package final class SQLiteMetadataStore: MetadataStore {
   ///   `.full`, `.unavailable`.
   package static func open(
     path: String, identity: ClusterIdentity, options: MetadataOptions = MetadataOptions(), time: any TimeSource = SystemTime()
-  ) async throws(MetadataError) -> SQLiteMetadataStore {
+  ) async throws(MetadataError) -> SQLMetadataStore {
     do {
-      return try await slow.run { try SQLiteMetadataStore(path: path, identity: identity, options: options, time: time) }
+      return try await slow.run { try SQLMetadataStore(path: path, identity: identity, options: options, time: time) }
     } catch {
       throw MetadataError(mapping: error)
     }
   }
 
-  private init(path: String, identity: ClusterIdentity, options: MetadataOptions, time: any TimeSource) throws {
-    self.path = path
-    self.options = options
-    self.time = time
+  private convenience init(path: String, identity: ClusterIdentity, options: MetadataOptions, time: any TimeSource) throws {
+    let lock: File
     do {
       lock = try File(path + ".lock", [.read, .write, .create])
       guard try lock.lockExclusive() else {
@@ -53,35 +39,23 @@ package final class SQLiteMetadataStore: MetadataStore {
     writing.maximumPages = options.maximumPages
     let connection = try SQLiteConnection(path, writing)
     try connection.migrate(Migrations.all)
-    (settings, feedEpoch) = try connection.write { try Settings.establish(connection, identity) }
+    let (settings, feedEpoch) = try connection.write { try Settings.establish(SQLiteSession(connection), identity) }
     guard settings.cluster == identity.cluster else {
       throw MetadataError(.unusable, "\(path) belongs to cluster \(settings.cluster) and this is cluster \(identity.cluster).")
     }
     var reading = SQLiteConnection.Options()
     reading.readOnly = true
-    readers = ReaderPool(try (0..<max(1, options.readers)).map { _ in try SQLiteConnection(path, reading) })
-    writer = CommitWriter(connection: connection, context: WriterContext(settings: settings, options: options), time: time, hub: hub)
-  }
-
-  package func backUp(to path: String) async throws(MetadataError) {
-    let source = self.path
-    do {
-      try await SQLiteMetadataStore.slow.run {
+    let hub = ChangeHub()
+    self.init(
+      writer: CommitWriter(connection: connection, context: WriterContext(settings: settings, options: options), time: time, hub: hub),
+      readers: ReaderPool(try (0..<max(1, options.readers)).map { _ in try SQLiteConnection(path, reading) }), settings: settings,
+      feedEpoch: feedEpoch, options: options, time: time, hub: hub,
+      copy: { destination in
         var reading = SQLiteConnection.Options()
         reading.readOnly = true
-        try SQLiteConnection(source, reading).backUp(to: path)
-      }
-    } catch {
-      throw MetadataError(mapping: error)
-    }
-  }
-
-  package func close() async {
-    // Both only wait for what was accepted; a refusal of the pool means that somebody else is closing already.
-    _ = try? await SQLiteMetadataStore.slow.run {
-      self.hub.close()
-      self.writer.shutDown()
-      self.readers.shutDown()
-    }
+        try SQLiteConnection(path, reading).backUp(to: destination)
+      },
+      // The lock is the process's as long as the store lives.
+      atEnd: { withExtendedLifetime(lock) {} })
   }
 }

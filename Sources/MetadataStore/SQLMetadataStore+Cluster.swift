@@ -1,15 +1,15 @@
 package import BlockModel
 package import ClusterLogic
-internal import SQLiteDatabase
+internal import SQLSession
 package import ServiceAPI
 internal import Synchronization
 
 /// The cluster's keeping: each is one call of the writer or of a reader.
-extension SQLiteMetadataStore {
+extension SQLMetadataStore {
   package func clusterIdentity() async throws(MetadataError) -> ClusterIdentity { settings }
 
   package func raiseGeneration() async throws(MetadataError) -> UInt64 {
-    try await writer.write { try $0.raiseGeneration() }
+    try await writer.write(repeatable: true) { try $0.raiseGeneration() }
   }
 
   package func currentLayout() async throws(MetadataError) -> Layout {
@@ -24,7 +24,7 @@ extension SQLiteMetadataStore {
   package func commitLayout(
     _ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition], note: LayoutNote
   ) async throws(MetadataError) {
-    try await writer.write { try $0.commitLayout(layout, expectedVersion: expectedVersion, filling: filling, note: note) }
+    try await writer.write(.cluster) { try $0.commitLayout(layout, expectedVersion: expectedVersion, filling: filling, note: note) }
   }
 
   package func layoutRecords(limit: Int) async throws(MetadataError) -> [LayoutRecord] {
@@ -36,7 +36,7 @@ extension SQLiteMetadataStore {
   }
 
   package func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError) {
-    try await writer.write { try $0.saveStagedRoles(roles) }
+    try await writer.write(.cluster, repeatable: true) { try $0.saveStagedRoles(roles) }
   }
 
   package func rebalance() async throws(MetadataError) -> RebalanceRecord {
@@ -44,7 +44,7 @@ extension SQLiteMetadataStore {
   }
 
   package func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError) {
-    try await writer.write { try $0.saveRebalance(record) }
+    try await writer.write(.cluster, repeatable: true) { try $0.saveRebalance(record) }
   }
 
   package func fillingPartitions() async throws(MetadataError) -> [FillingPartition] {
@@ -52,7 +52,7 @@ extension SQLiteMetadataStore {
   }
 
   package func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError) {
-    try await writer.write { try $0.updateFilling(rows, layoutVersion: layoutVersion) }
+    try await writer.write(.cluster, repeatable: true) { try $0.updateFilling(rows, layoutVersion: layoutVersion) }
   }
 
   package func nodes() async throws(MetadataError) -> [NodeRecord] {
@@ -60,7 +60,7 @@ extension SQLiteMetadataStore {
   }
 
   package func saveNode(_ node: NodeRecord) async throws(MetadataError) {
-    try await writer.write { try $0.saveNode(node) }
+    try await writer.write(.cluster, repeatable: true) { try $0.saveNode(node) }
   }
 
   package func liveBlocks(
@@ -86,11 +86,11 @@ extension SQLiteMetadataStore {
   }
 
   package func addRepairs(_ blocks: [BlockID]) async throws(MetadataError) {
-    try await writer.write { try $0.addRepairs(blocks) }
+    try await writer.write(repeatable: true) { try $0.addRepairs(blocks) }
   }
 
   package func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
-    try await writer.write { try $0.clearRepairs(blocks, layoutVersion: layoutVersion) }
+    try await writer.write(repeatable: true) { try $0.clearRepairs(blocks, layoutVersion: layoutVersion) }
   }
 
   package func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]] {
@@ -109,7 +109,7 @@ extension SQLiteMetadataStore {
   }
 
   package func saveDataKeyEpoch(_ record: DataKeyEpochRecord) async throws(MetadataError) -> DataKeyEpochRecord {
-    try await writer.write { try $0.saveDataKeyEpoch(record) }
+    try await writer.write(repeatable: true) { try $0.saveDataKeyEpoch(record) }
   }
 
   package func gcEpoch() async throws(MetadataError) -> UInt64 {

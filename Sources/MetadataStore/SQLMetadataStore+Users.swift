@@ -1,22 +1,22 @@
 package import BlockModel
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 package import ServiceAPI
 
 /// The users' operations: each is one call of the writer or of a reader.
-extension SQLiteMetadataStore {
+extension SQLMetadataStore {
   // MARK: - Accounts
 
   package func createUser(
     name: String, password: String, quota: Int64?, once key: IdempotencyKey?
   ) async throws(MetadataError) -> UserInfo {
-    try await writer.write { transaction in
+    try await writer.write(repeatable: key != nil) { transaction in
       try transaction.once(key, user: 0) { try transaction.createUser(name: name, password: password, quota: quota) }.value
     }
   }
 
   package func setPassword(_ password: String, of user: UserID, revokingAllBut keeping: DeviceID?) async throws(MetadataError) {
-    try await writer.write { try $0.setPassword(password, of: user, revokingAllBut: keeping) }
+    try await writer.write(repeatable: true) { try $0.setPassword(password, of: user, revokingAllBut: keeping) }
   }
 
   package func passwordRecord(ofUserNamed name: String) async throws(MetadataError) -> PasswordRecord? {
@@ -24,7 +24,7 @@ extension SQLiteMetadataStore {
   }
 
   package func createDevice(_ device: NewDevice, once key: IdempotencyKey?) async throws(MetadataError) {
-    try await writer.write { try $0.createDevice(device, once: key) }
+    try await writer.write(repeatable: key != nil) { try $0.createDevice(device, once: key) }
   }
 
   package func principal(tokenHash: [UInt8]) async throws(MetadataError) -> Principal? {
@@ -32,7 +32,7 @@ extension SQLiteMetadataStore {
   }
 
   package func noteSeen(_ device: DeviceID) async throws(MetadataError) {
-    try await writer.write { try $0.noteSeen(device) }
+    try await writer.write(repeatable: true) { try $0.noteSeen(device) }
   }
 
   package func devices(of principal: Principal) async throws(MetadataError) -> [DeviceInfo] {
@@ -52,7 +52,7 @@ extension SQLiteMetadataStore {
   package func openUpload(
     _ request: UploadRequest, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> UploadState {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.openUpload(request, principal) }
     }
   }
@@ -60,7 +60,7 @@ extension SQLiteMetadataStore {
   package func openUploads(
     _ requests: [UploadRequest], for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> [ItemResult<UploadState>] {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) {
         try requests.map { request in try transaction.item { try transaction.openUpload(request, principal) } }
       }
@@ -70,7 +70,7 @@ extension SQLiteMetadataStore {
   package func addBlocks(
     _ request: BlocksRequest, to upload: UploadID, for principal: Principal
   ) async throws(MetadataError) -> UploadState {
-    try await writer.write { try $0.addBlocks(request, to: upload, principal) }
+    try await writer.write(for: principal, repeatable: true) { try $0.addBlocks(request, to: upload, principal) }
   }
 
   package func uploadState(
@@ -80,16 +80,16 @@ extension SQLiteMetadataStore {
     var state = try await readers.read { try $0.uploadState(upload, cursor: cursor, at: now, principal) }
     // Renewing is a write; once in an eighth of the lease is often enough.
     guard state.status == .uploading, state.expiresAt - now < options.uploadLease * 7 / 8 else { return state }
-    state.expiresAt = try await writer.write { try $0.renew(upload, principal) }
+    state.expiresAt = try await writer.write(for: principal, repeatable: true) { try $0.renew(upload, principal) }
     return state
   }
 
   package func addReceipts(_ receipts: [Receipt], to upload: UploadID, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.addReceipts(receipts, to: upload, principal) }
+    try await writer.write(for: principal, repeatable: true) { try $0.addReceipts(receipts, to: upload, principal) }
   }
 
   package func completeUpload(_ completion: Completion, for principal: Principal) async throws(MetadataError) -> FileEntry {
-    let result = try await writer.write { try $0.complete(completion, principal) }
+    let result = try await writer.write(for: principal, repeatable: true) { try $0.complete(completion, principal) }
     if let file = result.value { return file }
     let problem = result.problem ?? Problem(.internalError, "A commit had no outcome.")
     throw MetadataError(mapping: problem)
@@ -108,11 +108,11 @@ extension SQLiteMetadataStore {
   }
 
   package func abortUpload(_ upload: UploadID, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.abortUpload(upload, principal) }
+    try await writer.write(for: principal, repeatable: true) { try $0.abortUpload(upload, principal) }
   }
 
   package func expire() async throws(MetadataError) -> Int {
-    try await writer.write { try $0.expire() }
+    try await writer.write(repeatable: true) { try $0.expire() }
   }
 
   // MARK: - The tree
@@ -136,7 +136,7 @@ extension SQLiteMetadataStore {
   package func createFolder(
     _ operation: UserOperations.CreateFolder, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.createFolder(operation, principal) }
     }
   }
@@ -144,7 +144,7 @@ extension SQLiteMetadataStore {
   package func createSymlink(
     _ operation: UserOperations.CreateSymlink, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.createSymlink(operation, principal) }
     }
   }
@@ -152,17 +152,17 @@ extension SQLiteMetadataStore {
   package func updateEntry(
     _ operation: UserOperations.UpdateEntry, for principal: Principal
   ) async throws(MetadataError) -> FileEntry {
-    try await writer.write { try $0.updateEntry(operation, principal) }
+    try await writer.write(for: principal) { try $0.updateEntry(operation, principal) }
   }
 
   package func deleteEntry(_ operation: UserOperations.DeleteEntry, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.edit(operation.entry, principal) { try $0.deleteEntry(operation) } }
+    try await writer.write(for: principal) { try $0.edit(operation.entry, principal) { try $0.deleteEntry(operation) } }
   }
 
   package func copyEntry(
     _ operation: UserOperations.CopyEntry, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.copyEntry(operation, principal) }
     }
   }
@@ -205,7 +205,7 @@ extension WriteTransaction {
   func renew(_ id: UploadID, _ principal: Principal) throws -> WallTime {
     let upload = try openUpload(id, at: now, principal)
     let end = now + context.options.uploadLease
-    try db.run("UPDATE uploads SET expires_at = ? WHERE number = ?", .time(end), .integer(upload.number))
+    try db.send("UPDATE uploads SET expires_at = ? WHERE number = ?", .time(end), .integer(upload.number))
     return end
   }
 }

@@ -1,16 +1,16 @@
 package import BlockModel
 internal import Platform
-internal import SQLiteDatabase
+internal import SQLSession
 package import ServiceAPI
 
 /// Revisions, trash, shares, links, the feed, and what operators do about users.
-extension SQLiteMetadataStore {
+extension SQLMetadataStore {
   // MARK: - Revisions and trash
 
   package func restoreVersion(
     _ operation: UserOperations.RestoreVersion, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.edit(operation.entry, principal) { try $0.restoreVersion(operation) } }
     }
   }
@@ -23,20 +23,20 @@ extension SQLiteMetadataStore {
   package func restoreFromTrash(
     _ operation: UserOperations.RestoreFromTrash, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> FileEntry {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.restoreFromTrash(operation.entry, to: operation.newPath, principal) }
     }
   }
 
   package func emptyTrash(_ entry: EntryID?, for principal: Principal) async throws(MetadataError) -> Int {
-    try await writer.write { try $0.emptyTrash(entry, principal) }
+    try await writer.write(for: principal) { try $0.emptyTrash(entry, principal) }
   }
 
   package func rewind(
     _ operation: UserOperations.Rewind, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> RewindResult {
     let feedEpoch = feedEpoch
-    return try await writer.write { transaction in
+    return try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.rewind(operation, feedEpoch: feedEpoch, principal) }
     }
   }
@@ -44,7 +44,7 @@ extension SQLiteMetadataStore {
   package func apply(
     _ request: ChangeSetRequest, completions: [Completion?], for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> ChangeSetResponse {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.apply(request, receipts: completions, principal) }
     }
   }
@@ -52,11 +52,11 @@ extension SQLiteMetadataStore {
   // MARK: - Shares and links
 
   package func share(_ operation: UserOperations.Share, for principal: Principal) async throws(MetadataError) -> ShareInfo {
-    try await writer.write { try $0.share(operation, principal) }
+    try await writer.write(for: principal) { try $0.share(operation, principal) }
   }
 
   package func unshare(_ operation: UserOperations.Unshare, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.unshare(operation, principal) }
+    try await writer.write(for: principal) { try $0.unshare(operation, principal) }
   }
 
   package func shares(
@@ -72,7 +72,7 @@ extension SQLiteMetadataStore {
   package func createLink(
     _ link: NewLink, for principal: Principal, once key: IdempotencyKey?
   ) async throws(MetadataError) -> LinkInfo {
-    try await writer.write { transaction in
+    try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) { try transaction.createLink(link, principal) }
     }
   }
@@ -84,7 +84,7 @@ extension SQLiteMetadataStore {
   }
 
   package func revokeLink(_ link: LinkID, for principal: Principal) async throws(MetadataError) {
-    try await writer.write { try $0.revokeLink(link, principal) }
+    try await writer.write(for: principal) { try $0.revokeLink(link, principal) }
   }
 
   package func linkPassword(tokenHash: [UInt8]) async throws(MetadataError) -> LinkPassword {
@@ -127,6 +127,6 @@ extension SQLiteMetadataStore {
   }
 
   package func administer(_ user: String, _ change: UserChange) async throws(MetadataError) {
-    try await writer.write { try $0.administer(user, change) }
+    try await writer.write(repeatable: true) { try $0.administer(user, change) }
   }
 }
