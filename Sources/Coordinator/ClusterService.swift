@@ -147,6 +147,10 @@ package final class ClusterService: Sendable {
       shared.state = nil
       shared.countedAt = nil
       shared.toldRevision = 0
+      // The next start takes over what is under way then.
+      shared.garbage.hasAdopted = false
+      shared.garbage.lookAt = nil
+      shared.garbage.plan = nil
     }
   }
 
