@@ -20,8 +20,9 @@ private let allowedImports: [String: Set<String>] = [
   "Coordinator": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"],
   "Gateway": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"],
   "CairnClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
+  "SyncAgent": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLiteDatabase", "CairnClient"],
   "CommandLineKit": ["Platform"],
-  "cairn": ["CairnClient", "CommandLineKit", "Platform", "BlockModel"],
+  "cairn": ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",
     "MetadataStore", "ServiceAPI", "ClusterLogic", "ControlClient",
