@@ -53,7 +53,7 @@ struct SyncSimulation {
     var contents: Set<String> = []
     for device in devices {
       let (here, all) = device.machine.state.withLock { ($0.disk.summary, $0.disk.paths.compactMap($0.disk.content)) }
-      if here != there { return "\(device.name) has \(here), and the cluster \(there)" }
+      if here.sorted() != there { return "\(device.name) has \(here), and the cluster \(there)" }
       contents.formUnion(all)
     }
     let lost = people.mustSurvive.subtracting(contents).sorted()

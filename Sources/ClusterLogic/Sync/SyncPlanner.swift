@@ -175,7 +175,7 @@ package struct SyncPlanner {
       switch (local[id], remote[id]) {
       case (nil, nil): notes.append(.forget(entry))
       case (nil, .some): if remoteVerdicts[id] == .keep { notes.append(.forget(entry)) }
-      case (.some, nil): if localVerdicts[id] == .keep { notes.append(.unbind(entry)) }
+      case (.some, nil): if localVerdicts[id] == .keep, canUnbind(id) { notes.append(.unbind(entry)) }
       case (.some(let here), .some(let there)):
         if SyncPlanner.agreed(entry, local: here, remote: there, synced: synced) != was {
           notes.append(.accept(entry))
@@ -190,6 +190,15 @@ package struct SyncPlanner {
       notes.append(.bind(local: number, entry))
     }
     return notes
+  }
+
+  /// Whether all that is to leave a folder has left it: what is in a folder that became a new one looks as if it had been moved.
+  private func canUnbind(_ id: SyncNodeID) -> Bool {
+    local.children(of: id).allSatisfy { child in
+      guard synced[child] != nil else { return true }
+      if remote[child] != nil { return moves[child] != .local }
+      return localVerdicts[child] == .keep && canUnbind(child)
+    }
   }
 
   /// What was last synced, with all in which both sides agree by now. Where something else was last synced at their common place, it waits

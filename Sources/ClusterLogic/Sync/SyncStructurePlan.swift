@@ -30,8 +30,11 @@ struct StructurePlan {
   private var synced: SyncTree { planner.synced }
 
   private mutating func consider(entry id: SyncNodeID) {
-    guard let entry = id.entry, let node = local[id], let other = remote[id], let was = synced[id] else { return }
-    if node.kind != .folder, let content = node.content, content != other.content, content != was.content, other.content != was.content {
+    guard let entry = id.entry, let other = remote[id] else { return }
+    guard let node = local[id], let was = synced[id] else { return recover(id, entry, other) }
+    // What was set aside there gets its name first.
+    let isAside = ReservedName.isReserved(other.place.name) && planner.moves[id] == .remote
+    if !isAside, node.kind != .folder, let content = node.content, content != other.content, content != was.content, other.content != was.content {
       if let name = freeName(for: node.place), claimLocal(id, SyncPlace(node.place.parent, name)) {
         operations.append(.keepBoth(entry, name: name))
       }
@@ -44,15 +47,32 @@ struct StructurePlan {
     }
   }
 
+  /// A device set it aside and the thing is gone there: it gets a name that everybody sees.
+  private mutating func recover(_ id: SyncNodeID, _ entry: EntryID, _ node: SyncNode) {
+    guard local[id] == nil, synced[id] == nil, ReservedName.isAside(node.place.name) else { return }
+    let place = SyncPlace(node.place.parent, "recovered")
+    guard let name = freeName(for: place), claimRemote(id, SyncPlace(place.parent, name)) else { return }
+    operations.append(.moveRemote(entry, to: SyncPlace(place.parent, name)))
+  }
+
   // MARK: - Here
 
   private mutating func moveLocal(_ id: SyncNodeID, _ entry: EntryID, to target: SyncPlace) {
-    guard local.hasFolder(target.parent), let above = local.ancestors(of: target), !above.contains(id) else { return }
+    guard local.hasFolder(target.parent) else {
+      // The folder that is missing may be waiting for a name that one of those has who wait for the folder.
+      if let place = StructurePlan.firstMissing(above: target, in: remote, for: local) {
+        for occupant in [local.child(place), synced.child(place)].compactMap({ $0 }) where planner.moves[occupant] == .local {
+          if let other = occupant.entry { offer(asideLocal(other), local[occupant]) }
+        }
+      }
+      return
+    }
+    guard let above = local.ancestors(of: target), !above.contains(id) else { return }
     let occupants = [local.child(target), synced.child(target)].compactMap { $0 }.filter { $0 != id }
     guard occupants.isEmpty else {
       // Only what moves or goes itself will ever be out of the way; for anything else the plan has another answer.
-      let isStuck = occupants.allSatisfy { planner.moves[$0] == .local || planner.localVerdicts[$0] == .wait }
-      if isStuck { offer(.setAsideLocal(entry, to: SyncPlace(local.root, ReservedName.aside(entry))), local[id]) }
+      let isStuck = occupants.allSatisfy { planner.moves[$0] == .local || planner.localVerdicts[$0].map { $0 != .delete } ?? false }
+      if isStuck { offer(asideLocal(entry), local[id]) }
       return
     }
     if claimLocal(id, target) { operations.append(.moveLocal(entry, to: target)) }
@@ -61,12 +81,18 @@ struct StructurePlan {
   // MARK: - There
 
   private mutating func moveRemote(_ id: SyncNodeID, _ entry: EntryID, _ node: SyncNode, to target: SyncPlace) {
-    guard target.parent.entry != nil, remote.hasFolder(target.parent), let above = remote.ancestors(of: target), !above.contains(id) else {
+    guard target.parent.entry != nil, remote.hasFolder(target.parent) else {
+      if let place = StructurePlan.firstMissing(above: target, in: local, for: remote) {
+        for occupant in [remote.child(place), synced.child(place)].compactMap({ $0 }) where planner.moves[occupant] == .remote {
+          if let other = occupant.entry { offer(asideRemote(other), remote[occupant]) }
+        }
+      }
       return
     }
+    guard let above = remote.ancestors(of: target), !above.contains(id) else { return }
     if let occupant = remote.child(target), occupant != id {
       if isLeaving(occupant) {
-        offer(.setAsideRemote(entry, to: SyncPlace(remote.root, ReservedName.aside(entry))), remote[id])
+        offer(asideRemote(entry), remote[id])
       } else {
         rename(id, node.place)
       }
@@ -98,9 +124,27 @@ struct StructurePlan {
     for attempt in 0..<1000 {
       let name = planner.naming.name(for: place.name, attempt: attempt)
       let target = SyncPlace(place.parent, name)
-      if local.child(target) == nil, remote.child(target) == nil, synced.child(target) == nil, !here.places.contains(target) { return name }
+      if local.child(target) == nil, remote.child(target) == nil, synced.child(target) == nil, !here.places.contains(target),
+        !there.places.contains(target)
+      {
+        return name
+      }
     }
     return nil
+  }
+
+  /// The place of the topmost folder above `place` that one side has and the other lacks.
+  private static func firstMissing(above place: SyncPlace, in tree: SyncTree, for other: SyncTree) -> SyncPlace? {
+    guard let above = tree.ancestors(of: place) else { return nil }
+    return above.last { !other.hasFolder($0) }.flatMap { tree[$0]?.place }
+  }
+
+  private func asideLocal(_ entry: EntryID) -> SyncOperation {
+    .setAsideLocal(entry, to: SyncPlace(local.root, ReservedName.aside(entry)))
+  }
+
+  private func asideRemote(_ entry: EntryID) -> SyncOperation {
+    .setAsideRemote(entry, to: SyncPlace(remote.root, ReservedName.aside(entry)))
   }
 
   private mutating func offer(_ way: SyncOperation, _ node: SyncNode?) {

@@ -81,7 +81,7 @@ struct SyncModel {
   }
 
   private mutating func moveSynced(_ entry: EntryID, to place: SyncPlace) throws {
-    var node = try have(synced, .entry(entry))
+    guard var node = synced[.entry(entry)] else { return }
     node.place = place
     if let other = synced.child(place), other != .entry(entry) { throw Broken(description: "two were last synced at one place") }
     synced.insert(.entry(entry), node)
@@ -153,6 +153,21 @@ struct SyncModel {
   }
 
   // MARK: - The end
+
+  /// The three trees, a thing a line.
+  var text: String {
+    var lines: [String] = []
+    for (name, tree) in [("remote", remote), ("local", local), ("synced", synced)] {
+      lines.append(name)
+      for id in tree.sortedIDs {
+        guard let node = tree[id] else { continue }
+        lines.append("  \(SyncModel.short(id)) in \(SyncModel.short(node.place.parent)): \(node.place.name) \(node.kind) \(node.content ?? "?")")
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func short(_ id: SyncNodeID) -> String { id.entry.map { "\($0.low)" } ?? "\(id)" }
 
   /// What is wrong with a model whose plan is empty; nil when nothing is.
   func complaint() -> String? {

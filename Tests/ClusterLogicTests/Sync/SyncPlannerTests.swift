@@ -14,7 +14,10 @@ struct SyncPlannerTests {
       let scenario = SyncScenario(seed: seed)
       guard let failure = scenario.failure() else { continue }
       let smallest = scenario.minimised()
-      Issue.record("SyncScenario(seed: \(seed)): \(failure); smallest: \(smallest): \(smallest.failure() ?? "?")")
+      var lines: [String] = []
+      _ = smallest.failure { lines.append($0) }
+      Issue.record(
+        "SyncScenario(seed: \(seed)): \(failure); smallest: \(smallest): \(lines.suffix(60).joined(separator: "\n"))")
       return
     }
   }

@@ -28,7 +28,9 @@ struct SyncScenario: CustomStringConvertible {
   }
 
   /// Why it went wrong; nil when it ended well.
-  func failure() -> String? {
+  ///
+  /// - Parameter trace: is told the trees before each plan, and what is done.
+  func failure(trace: (String) -> Void = { _ in }) -> String? {
     var random = SeededRandom(seed: seed)
     var model = SyncModel()
     for _ in 0..<size { SyncScenario.create(in: &model, \.remote, &random) }
@@ -40,13 +42,17 @@ struct SyncScenario: CustomStringConvertible {
       // Each plan does at least one thing that lasts; a tree of a few dozen things needs no more than these.
       for _ in 0..<400 {
         var plan = model.plan()
+        trace("\(model.text)\nplan \(plan)")
         if plan.isEmpty {
           guard let step = left.popFirst() else { return model.complaint() }
           SyncScenario.perform(step, &model)
           continue
         }
         plan.shuffle(using: &random)
-        for operation in plan.prefix(.random(in: 1...max(1, plan.count), using: &random)) { try model.apply(operation) }
+        for operation in plan.prefix(.random(in: 1...max(1, plan.count), using: &random)) {
+          trace("do \(operation)")
+          try model.apply(operation)
+        }
         if Int.random(in: 0..<6, using: &random) == 0, let step = left.popFirst() { SyncScenario.perform(step, &model) }
       }
       return "it does not end: \(model.plan())"
