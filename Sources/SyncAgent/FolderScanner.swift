@@ -139,7 +139,7 @@ struct FolderScanner {
     case .symlink: (kind, content) = (.symlink, item.target ?? "")
     case .file, .special:
       (kind, content) = (.file, hash(path, item))
-      if content == nil, !ReservedName.isReserved(item.name) { scan.unknown.append(scan.items.count) }
+      if content == nil, !ReservedName.isReserved(item.name) || ReservedName.isAside(item.name) { scan.unknown.append(scan.items.count) }
     }
     scan.items.append(
       ScannedItem(parent: parent, name: item.name, kind: kind, identity: item.identity, executable: item.executable, content: content))

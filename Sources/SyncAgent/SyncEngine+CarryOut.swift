@@ -80,12 +80,7 @@ extension SyncEngine {
       let path = run.scan.paths[place]
       scanner.mark(FolderScanner.parent(of: path))
       do throws(SyncError) {
-        if ReservedName.isAside(item.name) {
-          // Somebody's own, that was on its way from one name to another.
-          try folder.move(path, to: FolderScanner.join(FolderScanner.parent(of: path), naming().name(for: "recovered", attempt: place)))
-        } else if item.kind != .folder {
-          try folder.remove(path, expecting: item)
-        }
+        if item.kind != .folder, !ReservedName.isAside(item.name) { try folder.remove(path, expecting: item) }
       } catch { if error.code == .unavailable || error.code == .stopped { throw error } }
     }
     let present = Set(run.scan.paths)

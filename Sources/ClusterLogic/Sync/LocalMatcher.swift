@@ -103,7 +103,8 @@ package struct LocalMatcher {
     var isLeftOut = Array(repeating: false, count: items.count)
     for (index, item) in items.enumerated() {
       let id = ids[index] ?? .new(index)
-      isLeftOut[index] = (item.parent >= 0 && isLeftOut[item.parent]) || (ids[index] == nil && ReservedName.isReserved(item.name))
+      let isNobodys = ids[index] == nil && ReservedName.isReserved(item.name) && !ReservedName.isAside(item.name)
+      isLeftOut[index] = (item.parent >= 0 && isLeftOut[item.parent]) || isNobodys
       if isLeftOut[index] { continue }
       let parent = item.parent < 0 ? synced.root : ids[item.parent] ?? .new(item.parent)
       let place = SyncPlace(parent, item.name)

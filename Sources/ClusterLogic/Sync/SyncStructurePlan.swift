@@ -32,6 +32,8 @@ struct StructurePlan {
   private mutating func consider(entry id: SyncNodeID) {
     guard let entry = id.entry, let other = remote[id] else { return }
     guard let node = local[id], let was = synced[id] else { return recover(id, entry, other) }
+    // Set aside on both sides at once.
+    if node.place == other.place, ReservedName.isAside(node.place.name) { return rename(id, node.place) }
     // What was set aside there gets its name first.
     let isAside = ReservedName.isReserved(other.place.name) && planner.moves[id] == .remote
     if !isAside, node.kind != .folder, let content = node.content, content != other.content, content != was.content, other.content != was.content {
@@ -50,9 +52,8 @@ struct StructurePlan {
   /// A device set it aside and the thing is gone there: it gets a name that everybody sees.
   private mutating func recover(_ id: SyncNodeID, _ entry: EntryID, _ node: SyncNode) {
     guard local[id] == nil, synced[id] == nil, ReservedName.isAside(node.place.name) else { return }
-    let place = SyncPlace(node.place.parent, "recovered")
-    guard let name = freeName(for: place), claimRemote(id, SyncPlace(place.parent, name)) else { return }
-    operations.append(.moveRemote(entry, to: SyncPlace(place.parent, name)))
+    guard let name = freeName(for: node.place), claimRemote(id, SyncPlace(node.place.parent, name)) else { return }
+    operations.append(.moveRemote(entry, to: SyncPlace(node.place.parent, name)))
   }
 
   // MARK: - Here
@@ -109,6 +110,7 @@ struct StructurePlan {
   }
 
   private mutating func consider(newcomer id: SyncNodeID) {
+    if let node = local[id], ReservedName.isReserved(node.place.name) { return rename(id, node.place) }
     guard let node = local[id], node.place.parent.entry != nil, let occupant = remote.child(node.place), !isLeaving(occupant) else { return }
     // What is still being written may turn out to be the same, and what was synced there is sorted out first.
     guard node.content != nil, synced.child(node.place) == nil || local[occupant] != nil else { return }
@@ -121,8 +123,10 @@ struct StructurePlan {
   }
 
   private func freeName(for place: SyncPlace) -> String? {
+    // What was set aside and lost its name that way.
+    let base = ReservedName.isReserved(place.name) ? "recovered" : place.name
     for attempt in 0..<1000 {
-      let name = planner.naming.name(for: place.name, attempt: attempt)
+      let name = planner.naming.name(for: base, attempt: attempt)
       let target = SyncPlace(place.parent, name)
       if local.child(target) == nil, remote.child(target) == nil, synced.child(target) == nil, !here.places.contains(target),
         !there.places.contains(target)

@@ -72,7 +72,7 @@ struct LocalMatcherTests {
 
   @Test("what has a reserved name and belongs to nothing is left out")
   func reserved() {
-    #expect(match([Self.file(ReservedName.prefix + "x", 70)]).count == 0)
+    #expect(match([Self.file(ReservedName.prefix + "x", 70), Self.file("." + ReservedName.prefix + "y", 71)]).count == 0)
     #expect(name(of: Self.first, in: match([Self.file(ReservedName.prefix + "x", 5)])) == ReservedName.prefix + "x")
   }
 }
