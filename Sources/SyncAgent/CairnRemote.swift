@@ -100,7 +100,9 @@ package final class CairnRemote: SyncRemote {
     return await together(files.map(\.size)) { places in
       await client.syncUpload(
         places.map {
-          .init(localPath: root + "/" + files[$0].path, remotePath: files[$0].remotePath, baseVersion: files[$0].baseVersion, size: files[$0].size)
+          .init(
+            localPath: root + "/" + files[$0].path, remotePath: files[$0].remotePath, baseVersion: files[$0].baseVersion,
+            size: files[$0].size)
         })
     }
   }

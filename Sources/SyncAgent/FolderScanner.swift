@@ -12,6 +12,12 @@ struct FolderScan {
   var issues: [SyncIssue] = []
   /// Folders, the root's path being empty: what a watch has to look at.
   var folders: [String] = []
+  /// Folders that may not be read. What is in them is left out, for it must not look deleted.
+  var unreadable: Set<String> = []
+
+  func isUnreadable(_ names: [String]) -> Bool {
+    !unreadable.isEmpty && (1..<max(names.count, 1)).contains { unreadable.contains(names[..<$0].joined(separator: "/")) }
+  }
 }
 
 /// Something that a person should know.
@@ -65,15 +71,23 @@ struct FolderScanner {
       do throws(SyncError) {
         if let kept = known[path], kept.identity == identity { items = kept.items } else { items = try folder.list(path) }
       } catch {
-        // It went away or may not be read. What is in it must not look deleted, so the whole round ends, unless it is really gone.
-        guard error.code == .stale, path != "" else { throw error }
+        guard path != "", error.code != .stopped else { throw error }
+        if error.code == .refused {
+          scan.unreadable.insert(path)
+          scan.items[index].holdsUntracked = true
+          scan.issues.append(SyncIssue(.failed, path, error.message))
+          continue
+        }
+        // It went away in between: the parent is read anew, and the round with it.
         dirty.insert(Self.parent(of: path))
         throw SyncError(.stale, "\(path) changed while it was read.")
       }
       fresh[path] = Listing(identity: identity, items: items)
       scan.folders.append(path)
       let rules: IgnoreRules?
-      if known[path]?.identity == identity, let kept = ignoreFiles[path] { rules = kept } else {
+      if known[path]?.identity == identity, let kept = ignoreFiles[path] {
+        rules = kept
+      } else {
         let isThere = items.contains { $0.name == IgnoreRules.fileName && $0.kind == .file }
         rules = isThere ? try folder.text(Self.join(path, IgnoreRules.fileName), limit: IgnoreRules.fileLimit).map(IgnoreRules.init) : nil
       }

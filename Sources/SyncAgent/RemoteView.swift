@@ -105,7 +105,9 @@ struct RemoteView {
   /// Names from the synced folder down; nil for what is not in it.
   private func names(_ other: String) -> [String]? {
     let below: Substring
-    if path == "/" { below = other.dropFirst() } else {
+    if path == "/" {
+      below = other.dropFirst()
+    } else {
       guard other.hasPrefix(path + "/") else { return nil }
       below = other.dropFirst(path.count + 1)
     }

@@ -1,5 +1,5 @@
-package import CairnClient
 internal import BlockModel
+package import CairnClient
 internal import ClusterLogic
 internal import Platform
 internal import ServiceAPI
@@ -62,12 +62,15 @@ package final class SyncAgent: Sendable {
     }
     let remote = CairnRemote(client: client, root: configuration.local, bytesPerSecond: configuration.bytesPerSecond)
     let engine = try await openEngine(state, remote, executor)
-    let watch = configuration.once ? nil : try? FolderWatch(root: configuration.local) { [hints] batch in
-      Task {
-        await engine.note(batch)
-        hints.set()
+    let watch =
+      configuration.once
+      ? nil
+      : try? FolderWatch(root: configuration.local) { [hints] batch in
+        Task {
+          await engine.note(batch)
+          hints.set()
+        }
       }
-    }
     let follower = Task { [weak self] in if !configuration.once { await self?.follow(engine) } }
     defer {
       follower.cancel()

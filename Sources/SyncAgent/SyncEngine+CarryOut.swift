@@ -272,7 +272,9 @@ extension SyncEngine {
         round.bytesUp += run.local[item.id]?.size ?? 0
         succeeded(item.operation, run, &round)
       } catch {
-        if error.code == .unavailable || error.code == .stopped { gone = gone ?? error } else {
+        if error.code == .unavailable || error.code == .stopped {
+          gone = gone ?? error
+        } else {
           try failed(item.operation, error, run, &round)
         }
       }
@@ -324,7 +326,9 @@ extension SyncEngine {
         round.bytesDown += entry.size
         succeeded(item.operation, run, &round)
       } catch {
-        if error.code == .unavailable || error.code == .stopped { gone = gone ?? error } else {
+        if error.code == .unavailable || error.code == .stopped {
+          gone = gone ?? error
+        } else {
           try failed(item.operation, error, run, &round)
         }
       }

@@ -90,9 +90,13 @@ package actor SyncEngine {
     executor: WorkerExecutor
   ) async throws(SyncError) -> SyncEngine {
     let memory: SyncMemory
-    if let kept = try state.load() { memory = kept } else {
+    if let kept = try state.load() {
+      memory = kept
+    } else {
       let entry: RemoteEntry
-      if let there = try await remote.entry(at: remotePath) { entry = there } else {
+      if let there = try await remote.entry(at: remotePath) {
+        entry = there
+      } else {
         guard !options.isDryRun else { throw SyncError(.stopped, "\(remotePath) is not there yet; a sync would make it.") }
         entry = try await remote.makeFolder(remotePath)
       }
@@ -125,9 +129,9 @@ package actor SyncEngine {
     var scan = try scanner.scan(folder, hash: knownHashes())
     try hashUnknown(&scan, &round)
     (round.issues, round.folders, round.files) = (scan.issues, scan.folders, scan.items.count)
-    try forgetLeftOut(scan.ignores)
+    try forgetLeftOut(scan)
     let (local, places) = LocalMatcher.match(scan.items, synced: memory.synced, identities: memory.identities)
-    let view = visible(memory.remote, scan.ignores)
+    let view = visible(memory.remote, scan)
     try checkDeletions(view, local)
     let plan = SyncPlanner.plan(remote: view, local: local, synced: memory.synced, naming: naming())
     var run = SyncRun(local: local, remote: view, places: places, scan: scan)
@@ -221,25 +225,27 @@ package actor SyncEngine {
 
   // MARK: - What is left out
 
-  private func isLeftOut(_ names: [String], isFolder: Bool, _ ignores: IgnoreTree) -> Bool {
-    scanner.isLeftOut(names) || ignores.isIgnored(names, isFolder: isFolder)
+  private func leavesOut(_ scan: FolderScan) -> Bool {
+    !scan.ignores.isEmpty || !options.leftOut.isEmpty || !scan.unreadable.isEmpty
   }
 
-  private func visible(_ tree: SyncTree, _ ignores: IgnoreTree) -> SyncTree {
-    guard !ignores.isEmpty || !options.leftOut.isEmpty else { return tree }
+  private func visible(_ tree: SyncTree, _ scan: FolderScan) -> SyncTree {
+    guard leavesOut(scan) else { return tree }
     var result = tree
-    for id in leftOut(of: tree, ignores) { result.remove(id) }
+    for id in leftOut(of: tree, scan) { result.remove(id) }
     return result
   }
 
   /// All that is left out, by the places that the tree says.
-  private func leftOut(of tree: SyncTree, _ ignores: IgnoreTree) -> [SyncNodeID] {
+  private func leftOut(of tree: SyncTree, _ scan: FolderScan) -> [SyncNodeID] {
     var found: [SyncNodeID] = []
     var stack: [(id: SyncNodeID, names: [String], isOut: Bool)] = tree.children(of: tree.root).map { ($0, [], false) }
     while let (id, names, isOut) = stack.popLast() {
       guard let node = tree[id] else { continue }
       let here = names + [node.place.name]
-      let isOutHere = isOut || isLeftOut(here, isFolder: node.kind == .folder, ignores)
+      let isOutHere =
+        isOut || scanner.isLeftOut(here) || scan.isUnreadable(here)
+        || scan.ignores.isIgnored(here, isFolder: node.kind == .folder)
       if isOutHere { found.append(id) }
       for child in tree.children(of: id) { stack.append((child, here, isOutHere)) }
     }
@@ -247,9 +253,9 @@ package actor SyncEngine {
   }
 
   /// What is left out by now is not synced any more, on neither side deleted.
-  private func forgetLeftOut(_ ignores: IgnoreTree) throws(SyncError) {
-    guard !ignores.isEmpty || !options.leftOut.isEmpty else { return }
-    try note(leftOut(of: memory.synced, ignores).compactMap { id in id.entry.map { .synced($0, nil, nil) } })
+  private func forgetLeftOut(_ scan: FolderScan) throws(SyncError) {
+    guard leavesOut(scan) else { return }
+    try note(leftOut(of: memory.synced, scan).compactMap { id in id.entry.map { .synced($0, nil, nil) } })
   }
 
   // MARK: - The feed

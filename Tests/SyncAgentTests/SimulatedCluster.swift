@@ -1,7 +1,7 @@
 import BlockModel
 import ClusterLogic
-import Synchronization
 import SyncAgent
+import Synchronization
 
 /// Metadata and change feed of a cluster, in memory. Each call is one transaction.
 final class SimulatedCluster: Sendable {
@@ -165,7 +165,8 @@ struct SimulatedRemote: SyncRemote {
       let place = try state.place(path)
       let id = SyncNodeID.entry(entry)
       let old = try state.found(id)
-      guard state.tree.child(place) == nil || state.tree.child(place) == id, let above = state.tree.ancestors(of: place), !above.contains(id)
+      guard state.tree.child(place) == nil || state.tree.child(place) == id, let above = state.tree.ancestors(of: place),
+        !above.contains(id)
       else { throw SyncError(.stale, "\(path) is taken.") }
       state.tree.update(id) { $0.place = place }
       state.record(.moved, id, oldPath: old.path)

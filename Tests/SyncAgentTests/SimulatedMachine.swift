@@ -1,8 +1,8 @@
 import BlockModel
 import ClusterLogic
 import Platform
-import Synchronization
 import SyncAgent
+import Synchronization
 
 /// What goes wrong on one device, and what its user does meanwhile; all from one seed.
 final class SimulatedMachine: Sendable {

@@ -27,7 +27,9 @@ struct SyncFolderTests {
           let file = try File(temporary.path(path), [.write, .create, .truncate], mode: 0o644)
           try Array(text.utf8).withUnsafeBytes { try file.pwrite($0, at: 0) }
         }
-        read = { path in (try? AtomicFile.read(temporary.path(path), limit: 1000)).flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) } }
+        read = { path in
+          (try? AtomicFile.read(temporary.path(path), limit: 1000)).flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) }
+        }
         keep = temporary
       case .simulated:
         let machine = SimulatedMachine(seed: 1, time: ManualTime(), people: People())

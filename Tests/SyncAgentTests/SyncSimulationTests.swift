@@ -81,7 +81,9 @@ struct SyncSimulation {
     mutating func round() async throws -> Bool {
       do throws(SyncError) {
         let engine: SyncEngine
-        if let running = self.engine { engine = running } else {
+        if let running = self.engine {
+          engine = running
+        } else {
           engine = try await SyncEngine.open(
             folder: folder, remote: remote, remotePath: SimulatedCluster.path, state: state, time: machine.time,
             options: SyncOptions(device: name), executor: SyncSimulation.executor)

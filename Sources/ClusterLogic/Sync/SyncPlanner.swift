@@ -260,7 +260,8 @@ package struct SyncPlanner {
 
   private func canMakeThere(_ node: SyncNode) -> Bool {
     let place = node.place
-    return node.content != nil && !ReservedName.isReserved(place.name) && place.parent.entry != nil && remote.hasFolder(place.parent) && remote.child(place) == nil
+    return node.content != nil && !ReservedName.isReserved(place.name) && place.parent.entry != nil && remote.hasFolder(place.parent)
+      && remote.child(place) == nil
       && synced.child(place) == nil && remoteVerdicts[place.parent] == nil
   }
 

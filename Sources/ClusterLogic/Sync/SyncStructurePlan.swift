@@ -36,7 +36,9 @@ struct StructurePlan {
     if node.place == other.place, ReservedName.isAside(node.place.name) { return rename(id, node.place) }
     // What was set aside there gets its name first.
     let isAside = ReservedName.isReserved(other.place.name) && planner.moves[id] == .remote
-    if !isAside, node.kind != .folder, let content = node.content, content != other.content, content != was.content, other.content != was.content {
+    if !isAside, node.kind != .folder, let content = node.content, content != other.content, content != was.content,
+      other.content != was.content
+    {
       if let name = freeName(for: node.place), claimLocal(id, SyncPlace(node.place.parent, name)) {
         operations.append(.keepBoth(entry, name: name))
       }
@@ -111,7 +113,9 @@ struct StructurePlan {
 
   private mutating func consider(newcomer id: SyncNodeID) {
     if let node = local[id], ReservedName.isReserved(node.place.name) { return rename(id, node.place) }
-    guard let node = local[id], node.place.parent.entry != nil, let occupant = remote.child(node.place), !isLeaving(occupant) else { return }
+    guard let node = local[id], node.place.parent.entry != nil, let occupant = remote.child(node.place), !isLeaving(occupant) else {
+      return
+    }
     // What is still being written may turn out to be the same, and what was synced there is sorted out first.
     guard node.content != nil, synced.child(node.place) == nil || local[occupant] != nil else { return }
     rename(id, node.place)

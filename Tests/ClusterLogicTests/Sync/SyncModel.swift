@@ -161,7 +161,8 @@ struct SyncModel {
       lines.append(name)
       for id in tree.sortedIDs {
         guard let node = tree[id] else { continue }
-        lines.append("  \(SyncModel.short(id)) in \(SyncModel.short(node.place.parent)): \(node.place.name) \(node.kind) \(node.content ?? "?")")
+        lines.append(
+          "  \(SyncModel.short(id)) in \(SyncModel.short(node.place.parent)): \(node.place.name) \(node.kind) \(node.content ?? "?")")
       }
     }
     return lines.joined(separator: "\n")
