@@ -1,25 +1,26 @@
 internal import BlockModel
-internal import ClusterLogic
+package import ClusterLogic
 
 /// The remote tree, kept by the change feed.
 ///
 /// What must hold: a change that does not fit is never guessed at; the tree is listed anew. While it is not whole nothing is planned, so a
 /// gap in it is never taken for a deletion.
-struct RemoteView {
-  private(set) var tree: SyncTree
-  private(set) var path: String
-  private(set) var needsListing: Bool
+package struct RemoteView {
+  package private(set) var tree: SyncTree
+  /// Where the folder is now.
+  package private(set) var path: String
+  package private(set) var needsListing: Bool
   /// What the memory is to be told.
-  private(set) var changes: [SyncChange] = []
+  package private(set) var changes: [SyncChange] = []
 
-  init(_ memory: SyncMemory) {
+  package init(_ memory: SyncMemory) {
     tree = memory.remote
     path = memory.remotePath
     needsListing = !memory.isListed
   }
 
   /// - Throws: `stopped` when the folder itself is gone.
-  mutating func apply(_ change: RemoteChange) throws(SyncError) {
+  package mutating func apply(_ change: RemoteChange) throws(SyncError) {
     // Until it is listed, the past says nothing about where the folder is now.
     if needsListing { return }
     let entry = change.entry
@@ -65,7 +66,7 @@ struct RemoteView {
   }
 
   /// What is known cannot be continued.
-  mutating func reset() { needsListing = true }
+  package mutating func reset() { needsListing = true }
 
   func gone() -> SyncError {
     SyncError(
@@ -80,7 +81,7 @@ struct RemoteView {
 
   /// Takes a whole listing in place of what was known.
   /// - Returns: false when it does not hang together, because things moved while it was made.
-  mutating func take(_ listing: [RemoteEntry], at path: String) -> Bool {
+  package mutating func take(_ listing: [RemoteEntry], at path: String) -> Bool {
     self.path = path
     var tree = SyncTree(root: self.tree.root)
     var changes: [SyncChange] = [.remoteCleared]

@@ -48,7 +48,7 @@ struct SyncTests {
           try editor.act(&random)
           try await Task.sleep(for: .milliseconds(Int.random(in: 0...150, using: &random)))
           if step == 60 {
-            try agents[1].send(.kill)
+            agents[1].send(.kill)
             _ = await agents[1].wait()
             agents[1] = try devices[1].start()
           }
@@ -57,11 +57,11 @@ struct SyncTests {
           try await FileTree.difference(devices[0].folder, devices[1].folder).isEmpty
         }
       } catch {
-        for agent in agents { try? agent.send(.kill) }
+        for agent in agents { agent.send(.kill) }
         throw error
       }
       for agent in agents {
-        try agent.send(.terminate)
+        agent.send(.terminate)
         _ = await agent.wait()
       }
       // Equal for a moment might be by chance; after one more run of each they still are.

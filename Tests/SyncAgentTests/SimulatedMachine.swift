@@ -14,7 +14,8 @@ final class SimulatedMachine: Sendable {
     var failures = 0
     var interruptions = 0
     var disk = SimulatedDisk()
-    /// What the users wrote and none of them replaced or deleted since.
+    /// Nil when the disk is unplugged.
+    var rootIdentity: String? = "root"
   }
 
   let state: Mutex<State>
@@ -238,7 +239,7 @@ struct SimulatedFolder: SyncFolder {
 
   private static func stale(_ path: String) -> SyncError { SyncError(.stale, "\(path) is not what it was.") }
 
-  func rootIdentity() throws(SyncError) -> String? { "root" }
+  func rootIdentity() throws(SyncError) -> String? { machine.state.withLock { $0.rootIdentity } }
   func list(_ path: String) throws(SyncError) -> [FolderItem] {
     try machine.withDisk { disk, _ throws(SyncError) in
       guard let items = disk.list(path) else { throw Self.stale(path) }
