@@ -63,7 +63,7 @@ package final class LinuxSyncFolder: SyncFolder {
     let folder = absolute(path)
     let names = try Self.answering { () throws(FileError) in
       // A link that took a folder's place leads elsewhere.
-      if !path.isEmpty, try Self.status(folder)?.st_mode ?? 0 & S_IFMT != S_IFDIR {
+      if !path.isEmpty, (try Self.status(folder)?.st_mode ?? 0) & S_IFMT != S_IFDIR {
         throw FileError(operation: "list", path: folder, errno: ENOTDIR)
       }
       return try Directory.list(folder)

@@ -120,6 +120,7 @@ package final class SyncAgent: Sendable {
         switch error.code {
         case .stopped: throw error
         case .stale:
+          await show(.syncing, nil, error.message)
           try await Task.sleep(for: stale)
           stale = min(stale * 2, Self.staleDelays.upperBound)
         case .unavailable, .refused:

@@ -77,6 +77,8 @@ struct SyncFolderTests {
     let folder = fixture.folder
     try folder.makeFolder("f")
     try fixture.write("f/a", "old")
+    #expect(try folder.list("f").map(\.name) == ["a"])
+    #expect(isStale { () throws(SyncError) in _ = try folder.list("f/a") })
     let seen = try #require(try folder.item("f/a"))
     let parent = try #require(try folder.item("f"))
     #expect(isStale { () throws(SyncError) in try folder.remove("f", expecting: parent) })
