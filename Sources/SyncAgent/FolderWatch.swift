@@ -2,7 +2,8 @@ internal import Glibc
 internal import Platform
 internal import Synchronization
 
-/// Hints from the system (inotify) that something in the local folder changed. They may come late, twice, or not at all: the rescan decides.
+/// Hints from the system (inotify) that something in the local folder changed. They may come late, twice, or not at all: the rescan
+/// decides.
 package final class FolderWatch: Sendable {
   package enum Hint: Sendable, Equatable {
     /// Names in this folder, or what they name.

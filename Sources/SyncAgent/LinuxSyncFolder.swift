@@ -5,7 +5,8 @@ internal import Platform
 
 /// A folder of this machine.
 ///
-/// What must hold: below the root no symbolic link is followed, and what is replaced or removed was looked at after it had left its name, so
+/// What must hold: below the root no symbolic link is followed, and what is replaced or removed was looked at after it had left its name,
+/// so
 /// that a change at the last moment is seen and undone.
 package final class LinuxSyncFolder: SyncFolder {
   package let root: String

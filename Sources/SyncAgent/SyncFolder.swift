@@ -26,7 +26,8 @@ package struct FolderItem: Sendable, Equatable {
 
 /// The local folder. Paths are names from it down, joined by slashes; empty is the folder itself. Calls block.
 ///
-/// What must hold: nothing that the caller has not seen is ever overwritten or removed. A call that finds something else than it was told to
+/// What must hold: nothing that the caller has not seen is ever overwritten or removed. A call that finds something else than it was told
+/// to
 /// expect leaves all as it is and throws `stale`.
 package protocol SyncFolder: Sendable {
   /// Tells this folder from another one mounted in its place; nil when it is not there.

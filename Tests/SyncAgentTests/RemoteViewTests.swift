@@ -9,15 +9,15 @@ struct RemoteViewTests {
   private static let folder = EntryID(high: 0, low: 2)
   private static let file = EntryID(high: 0, low: 3)
 
-  /// `/home/docs` with `f/a` in it.
+  /// `/cloud/docs` with `f/a` in it.
   private func view() throws -> RemoteView {
-    var view = RemoteView(SyncMemory(root: Self.root, remotePath: "/home/docs"))
+    var view = RemoteView(SyncMemory(root: Self.root, remotePath: "/cloud/docs"))
     #expect(view.needsListing)
     let isTaken = view.take(
       [
-        RemoteEntry(id: Self.file, path: "/home/docs/f/a", kind: .file, content: "x"),
-        RemoteEntry(id: Self.folder, path: "/home/docs/f", kind: .folder),
-      ], at: "/home/docs")
+        RemoteEntry(id: Self.file, path: "/cloud/docs/f/a", kind: .file, content: "x"),
+        RemoteEntry(id: Self.folder, path: "/cloud/docs/f", kind: .folder),
+      ], at: "/cloud/docs")
     #expect(isTaken)
     return view
   }
@@ -28,29 +28,29 @@ struct RemoteViewTests {
   func foldersCarryTheirContents() throws {
     var view = try view()
     try view.apply(
-      RemoteChange(.moved, RemoteEntry(id: Self.folder, path: "/home/docs/g", kind: .folder), oldPath: "/home/docs/f"))
+      RemoteChange(.moved, RemoteEntry(id: Self.folder, path: "/cloud/docs/g", kind: .folder), oldPath: "/cloud/docs/f"))
     #expect(names(view, Self.file) == "g/a")
-    try view.apply(RemoteChange(.deleted, RemoteEntry(id: Self.folder, path: "/home/docs/g", kind: .folder)))
+    try view.apply(RemoteChange(.deleted, RemoteEntry(id: Self.folder, path: "/cloud/docs/g", kind: .folder)))
     #expect(view.tree.count == 0 && !view.needsListing)
   }
 
   @Test("the folder itself, and those above it, may be moved")
   func rootMoves() throws {
     var view = try view()
-    try view.apply(RemoteChange(.moved, RemoteEntry(id: Self.root, path: "/home/texts", kind: .folder), oldPath: "/home/docs"))
-    #expect(view.path == "/home/texts")
+    try view.apply(RemoteChange(.moved, RemoteEntry(id: Self.root, path: "/cloud/texts", kind: .folder), oldPath: "/cloud/docs"))
+    #expect(view.path == "/cloud/texts")
     try view.apply(
-      RemoteChange(.moved, RemoteEntry(id: EntryID(high: 9, low: 9), path: "/old/home", kind: .folder), oldPath: "/home"))
-    #expect(view.path == "/old/home/texts")
+      RemoteChange(.moved, RemoteEntry(id: EntryID(high: 9, low: 9), path: "/old/cloud", kind: .folder), oldPath: "/cloud"))
+    #expect(view.path == "/old/cloud/texts")
     try view.apply(
-      RemoteChange(.changed, RemoteEntry(id: EntryID(high: 0, low: 8), path: "/old/home/texts/f/b", kind: .file, content: "y")))
+      RemoteChange(.changed, RemoteEntry(id: EntryID(high: 0, low: 8), path: "/old/cloud/texts/f/b", kind: .file, content: "y")))
     #expect(names(view, EntryID(high: 0, low: 8)) == "f/b")
   }
 
-  @Test("when the folder or one above it is gone, nothing goes on", arguments: ["/home", "/home/docs"])
+  @Test("when the folder or one above it is gone, nothing goes on", arguments: ["/cloud", "/cloud/docs"])
   func rootGoes(path: String) throws {
     var view = try view()
-    let id = path == "/home/docs" ? Self.root : EntryID(high: 9, low: 9)
+    let id = path == "/cloud/docs" ? Self.root : EntryID(high: 9, low: 9)
     var isStopped = false
     do throws(SyncError) { try view.apply(RemoteChange(.deleted, RemoteEntry(id: id, path: path, kind: .folder))) } catch {
       isStopped = error.code == .stopped
@@ -63,11 +63,11 @@ struct RemoteViewTests {
   func unknownAsksForListing() throws {
     var moved = try view()
     try moved.apply(
-      RemoteChange(.moved, RemoteEntry(id: EntryID(high: 0, low: 9), path: "/home/docs/n", kind: .folder), oldPath: "/n"))
+      RemoteChange(.moved, RemoteEntry(id: EntryID(high: 0, low: 9), path: "/cloud/docs/n", kind: .folder), oldPath: "/n"))
     #expect(moved.needsListing)
     var inside = try view()
     try inside.apply(
-      RemoteChange(.changed, RemoteEntry(id: EntryID(high: 0, low: 9), path: "/home/docs/n/x", kind: .file)))
+      RemoteChange(.changed, RemoteEntry(id: EntryID(high: 0, low: 9), path: "/cloud/docs/n/x", kind: .file)))
     #expect(inside.needsListing)
   }
 
@@ -75,7 +75,7 @@ struct RemoteViewTests {
   func outside() throws {
     var view = try view()
     try view.apply(
-      RemoteChange(.moved, RemoteEntry(id: Self.folder, path: "/home/docs2/f", kind: .folder), oldPath: "/home/docs/f"))
+      RemoteChange(.moved, RemoteEntry(id: Self.folder, path: "/cloud/docs2/f", kind: .folder), oldPath: "/cloud/docs/f"))
     try view.apply(RemoteChange(.changed, RemoteEntry(id: EntryID(high: 0, low: 9), path: "/else", kind: .file)))
     #expect(view.tree.count == 0 && !view.needsListing)
   }

@@ -76,7 +76,8 @@ package struct SyncNode: Hashable, Sendable {
 
 /// A folder with all below it. The root itself is no node of it.
 ///
-/// What must hold: two nodes are never at one place. Parents may be missing: a tree of what was last synced has gaps where one side moved on.
+/// What must hold: two nodes are never at one place. Parents may be missing: a tree of what was last synced has gaps where one side moved
+/// on.
 package struct SyncTree: Sendable {
   package let root: SyncNodeID
   package private(set) var nodes: [SyncNodeID: SyncNode] = [:]

@@ -13,14 +13,15 @@ enum SyncCommands {
   private static let sync = Command(
     "sync", summary: "keep a local and a remote folder in step",
     discussion: """
-      Runs until it is stopped, and goes on where it stopped when it is started again. Changes travel both ways. Where both sides changed a \
-      file, both are kept, one as “name (conflicted copy DEVICE TIME)”; an edit beats a deletion; a moved folder is moved, not sent again.
+      Runs until it is stopped, and goes on where it stopped when it is started again. Changes travel both ways. \
+      Where both sides changed a file, both are kept, one as “name (conflicted copy DEVICE TIME)”; an edit beats a \
+      deletion; a moved folder is moved, not sent again.
 
-      What a .cairnignore names (the patterns of .gitignore) stays where it is. Sockets and devices are left out. When more than half of the \
-      files, and a hundred at least, are gone at once, the agent stops and asks.
+      What a .cairnignore names (the patterns of .gitignore) stays where it is. Sockets and devices are left out. \
+      When more than half of the files, and a hundred at least, are gone at once, the agent stops and asks.
 
-      Notes are kept in $XDG_STATE_HOME/cairn/sync, and nothing in your folder, except for downloads on their way, which have names with \
-      “.cairn-part-”.
+      Notes are kept in $XDG_STATE_HOME/cairn/sync, and nothing in your folder, except for downloads on their way, \
+      which have names with “.cairn-part-”.
       """,
     arguments: [
       CommandArgument("LOCAL", help: "a folder of this machine"), CommandArgument("REMOTE", help: "a folder of the cluster, such as /docs"),
