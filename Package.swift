@@ -72,13 +72,15 @@ let package = Package(
     module("Coordinator", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"]),
     module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"]),
     module("CairnClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
+    module("SyncAgent", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"]),
     module("CommandLineKit", ["Platform"]),
 
     // Breaking real clusters.
     module("Chaos", ["BlockModel", "Platform"]),
     executable("cairnchaos", path: "Sources/Executables/cairnchaos", ["Chaos", "CommandLineKit", "Platform", "BlockModel"]),
 
-    executable("cairn", path: "Sources/Executables/cairn", ["CairnClient", "CommandLineKit", "Platform", "BlockModel"]),
+    executable(
+      "cairn", path: "Sources/Executables/cairn", ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"]),
     executable(
       "cairnd", path: "Sources/Executables/cairnd",
       [
@@ -131,6 +133,7 @@ let package = Package(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests("ChaosTests", ["Chaos", "Platform", "BlockModel", "TestSupport"]),
+    tests("SyncAgentTests", ["SyncAgent", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CommandLineKitTests", ["CommandLineKit", "Platform"]),
     tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
   ]

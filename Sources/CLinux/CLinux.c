@@ -40,6 +40,12 @@ int64_t cairn_preadv_nowait(int descriptor, const void *list, int count, int64_t
 
 int cairn_syncfs(int descriptor) { return syncfs(descriptor); }
 
+int cairn_rename_exclusive(const char *from, const char *to) {
+  return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}
+
+int cairn_rename_exchange(const char *a, const char *b) { return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE); }
+
 int cairn_lock_exclusive(int descriptor) {
   struct flock lock;
   memset(&lock, 0, sizeof lock);

@@ -24,10 +24,11 @@ private let allowedImports: [String: Set<String>] = [
   "Coordinator": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"],
   "Gateway": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"],
   "CairnClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
+  "SyncAgent": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"],
   "CommandLineKit": ["Platform"],
   "Chaos": ["BlockModel", "Platform"],
   "cairnchaos": ["Chaos", "CommandLineKit", "Platform", "BlockModel"],
-  "cairn": ["CairnClient", "CommandLineKit", "Platform", "BlockModel"],
+  "cairn": ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",
     "MetadataStore", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "ControlClient",

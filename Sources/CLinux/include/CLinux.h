@@ -21,6 +21,10 @@ int cairn_open_direct(const char *path, int flags, unsigned int mode);
 int64_t cairn_preadv_nowait(int descriptor, const void *list, int count, int64_t offset);
 /// `syncfs(2)`.
 int cairn_syncfs(int descriptor);
+/// `renameat2(2)` with `RENAME_NOREPLACE`: fails with `EEXIST` when something has the name already.
+int cairn_rename_exclusive(const char *from, const char *to);
+/// `renameat2(2)` with `RENAME_EXCHANGE`: what is at the two names changes places at one stroke.
+int cairn_rename_exchange(const char *a, const char *b);
 /// Takes an exclusive open-file-description lock without waiting; -1 with `EAGAIN` when somebody else holds it.
 int cairn_lock_exclusive(int descriptor);
 

@@ -1,0 +1,153 @@
+package import BlockModel
+
+/// What tells one state of a local file from another without reading it. The number of the file system is left out: it changes when disks
+/// are plugged in anew, and a folder is synced within one.
+package struct LocalIdentity: Hashable, Sendable {
+  package var inode: UInt64
+  package var size: Int64
+  /// Nanoseconds since 1970.
+  package var modified: Int64
+  /// Of the last change of anything about it, in nanoseconds since 1970.
+  package var changed: Int64
+
+  package init(inode: UInt64, size: Int64, modified: Int64, changed: Int64) {
+    self.inode = inode
+    self.size = size
+    self.modified = modified
+    self.changed = changed
+  }
+
+  /// Whether it can be the same file with another name: renaming changes neither size nor time.
+  func isMoved(from other: LocalIdentity) -> Bool { inode == other.inode && size == other.size && modified == other.modified }
+}
+
+/// One thing that a scan of the local folder found.
+package struct ScannedItem: Sendable {
+  /// Place of its folder in the scan; -1 is the root. A folder comes before what is in it.
+  package var parent: Int
+  package var name: String
+  package var kind: SyncNode.Kind
+  package var identity: LocalIdentity
+  package var executable: Bool
+  /// Content hash or target; nil while somebody writes to it.
+  package var content: String?
+  /// Something in it is not synced.
+  package var holdsUntracked: Bool
+
+  package init(
+    parent: Int, name: String, kind: SyncNode.Kind, identity: LocalIdentity, executable: Bool = false, content: String?,
+    holdsUntracked: Bool = false
+  ) {
+    self.parent = parent
+    self.name = name
+    self.kind = kind
+    self.identity = identity
+    self.executable = executable
+    self.content = content
+    self.holdsUntracked = holdsUntracked
+  }
+}
+
+/// Finds out which scanned thing is which synced entry.
+///
+/// What must hold: what is where its entry was is that entry, also when an editor replaced the file, unless it is another synced thing that
+/// was moved there. What was moved is found by its inode, and a file then has to be unchanged. So a mistaken match of inodes mixes up
+/// histories at worst, and loses nothing.
+package struct LocalMatcher {
+  private let items: [ScannedItem]
+  private let synced: SyncTree
+  private let identities: [EntryID: LocalIdentity]
+  private var children: [Int: [Int]] = [:]
+  private var ids: [SyncNodeID?]
+  private var taken: Set<SyncNodeID> = []
+  private var byInode: [UInt64: SyncNodeID] = [:]
+
+  /// - Parameter identities: of the local files and folders when they were last in step.
+  /// - Returns: the local tree, where what is new is called by its place in the scan, and everything's place in the scan.
+  package static func match(
+    _ items: [ScannedItem], synced: SyncTree, identities: [EntryID: LocalIdentity]
+  ) -> (tree: SyncTree, places: [SyncNodeID: Int]) {
+    var matcher = LocalMatcher(items, synced, identities)
+    return matcher.match()
+  }
+
+  private init(_ items: [ScannedItem], _ synced: SyncTree, _ identities: [EntryID: LocalIdentity]) {
+    self.items = items
+    self.synced = synced
+    self.identities = identities
+    ids = Array(repeating: nil, count: items.count)
+    for (index, item) in items.enumerated() {
+      precondition(item.parent < index, "a folder comes before what is in it")
+      children[item.parent, default: []].append(index)
+    }
+    for id in synced.sortedIDs {
+      if let inode = id.entry.flatMap({ identities[$0]?.inode }) { byInode[inode] = id }
+    }
+  }
+
+  /// Whether an item is this entry with another name at most.
+  private func isUntouched(_ item: ScannedItem, _ id: SyncNodeID) -> Bool {
+    guard let was = synced[id], was.kind == item.kind, let identity = id.entry.flatMap({ identities[$0] }) else { return false }
+    switch item.kind {
+    case .folder: return item.identity.inode == identity.inode
+    case .file: return item.identity.isMoved(from: identity)
+    case .symlink: return item.identity.inode == identity.inode && was.content == item.content
+    }
+  }
+
+  private mutating func match() -> (tree: SyncTree, places: [SyncNodeID: Int]) {
+    matchByPlace(below: -1, synced.root)
+    matchByIdentity()
+    var tree = SyncTree(root: synced.root)
+    var places: [SyncNodeID: Int] = [:]
+    var isLeftOut = Array(repeating: false, count: items.count)
+    for (index, item) in items.enumerated() {
+      let id = ids[index] ?? .new(index)
+      let isNobodys = ids[index] == nil && ReservedName.isReserved(item.name) && !ReservedName.isAside(item.name)
+      isLeftOut[index] = (item.parent >= 0 && isLeftOut[item.parent]) || isNobodys
+      if isLeftOut[index] { continue }
+      let parent = item.parent < 0 ? synced.root : ids[item.parent] ?? .new(item.parent)
+      let place = SyncPlace(parent, item.name)
+      // Two spellings of one name: the first counts, the other is flagged by whoever scanned.
+      if tree.child(place) != nil { continue }
+      places[id] = index
+      tree.insert(
+        id,
+        SyncNode(
+          place, item.kind, content: item.content, executable: item.kind == .file && item.executable,
+          modified: item.kind == .file ? item.identity.modified : 0, size: item.kind == .file ? item.identity.size : 0,
+          holdsUntracked: item.holdsUntracked))
+    }
+    return (tree, places)
+  }
+
+  private mutating func matchByPlace(below index: Int, _ folder: SyncNodeID) {
+    for child in children[index] ?? [] {
+      let item = items[child]
+      guard ids[child] == nil, let id = synced.child(SyncPlace(folder, item.name)), !taken.contains(id), let was = synced[id],
+        was.kind == item.kind, item.kind != .symlink || was.content == item.content
+      else { continue }
+      if let other = byInode[item.identity.inode], other != id, !taken.contains(other), !isUntouched(item, id), isUntouched(item, other) {
+        continue
+      }
+      assign(child, id)
+    }
+  }
+
+  private mutating func assign(_ index: Int, _ id: SyncNodeID) {
+    ids[index] = id
+    taken.insert(id)
+    if items[index].kind == .folder { matchByPlace(below: index, id) }
+  }
+
+  private mutating func matchByIdentity() {
+    for (index, item) in items.enumerated() where ids[index] == nil {
+      if let id = byInode[item.identity.inode], !taken.contains(id), isUntouched(item, id) { assign(index, id) }
+    }
+    // What was passed over for another entry that was found elsewhere after all.
+    matchByPlace(below: -1, synced.root)
+    for (index, item) in items.enumerated() where item.kind == .folder {
+      if let id = ids[index] { matchByPlace(below: index, id) }
+    }
+  }
+}

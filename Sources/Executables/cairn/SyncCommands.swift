@@ -1,0 +1,219 @@
+import CairnClient
+import CommandLineKit
+import Glibc
+import Platform
+import SyncAgent
+
+/// `sync` and `conflicts`.
+enum SyncCommands {
+  static let all = [sync, conflicts]
+
+  private static let local = CommandArgument("LOCAL", help: "the local folder of one pair; all when left away", count: .optional)
+
+  private static let sync = Command(
+    "sync", summary: "keep a local and a remote folder in step",
+    discussion: """
+      Runs until it is stopped, and goes on where it stopped when it is started again. Changes travel both ways. \
+      Where both sides changed a file, both are kept, one as “name (conflicted copy DEVICE TIME)”; an edit beats a \
+      deletion; a moved folder is moved, not sent again.
+
+      What a .cairnignore names (the patterns of .gitignore) stays where it is. Sockets and devices are left out. \
+      When more than half of the files, and a hundred at least, are gone at once, the agent stops and asks.
+
+      Notes are kept in $XDG_STATE_HOME/cairn/sync, and nothing in your folder, except for downloads on their way, \
+      which have names with “.cairn-part-”.
+      """,
+    arguments: [
+      CommandArgument("LOCAL", help: "a folder of this machine"), CommandArgument("REMOTE", help: "a folder of the cluster, such as /docs"),
+    ],
+    options: [
+      CommandOption("device", value: "NAME", help: "what conflicted copies call this machine; its host name when left away"),
+      CommandOption("exclude", value: "PATH", help: "a folder or file below LOCAL that this machine does not have", repeats: true),
+      CommandOption("limit-rate", value: "SIZE", help: "bytes a second that transfers may take, such as 2MiB", kind: .size),
+    ],
+    flags: [
+      CommandFlag("once", help: "end when both sides are in step"),
+      CommandFlag("dry-run", help: "say what would be done, and do nothing"),
+      CommandFlag("allow-deletions", help: "delete even when most files are gone at once"),
+    ],
+    subcommands: [status, pause, resume, remove],
+    examples: ["cairn sync ~/docs /docs", "cairn sync ~/docs /docs --once", "cairn sync ~/docs /docs --dry-run", "cairn sync status"],
+    run: runSync)
+
+  // MARK: The agent
+
+  private static func runSync(_ invocation: Invocation) async throws {
+    let profile = try Profile.current()
+    let client = try profile.client(patience: Profile.transferPatience)
+    let local = try absolute(invocation.argument("LOCAL"))
+    let remote = invocation.argument("REMOTE")
+    let files = SyncFiles(state: Profile.stateFolder, gateway: profile.gateway, local: local, remote: remote)
+    var options = SyncOptions(device: invocation.option("device") ?? hostName())
+    options.isDryRun = invocation.flag("dry-run")
+    options.allowsDeletions = invocation.flag("allow-deletions")
+    options.leftOut = invocation.options("exclude").map { $0.split(separator: "/").map(String.init) }.filter { !$0.isEmpty }
+    let configuration = SyncAgent.Configuration(
+      local: local, remote: remote, gateway: profile.gateway, options: options, bytesPerSecond: invocation.size("limit-rate"),
+      once: invocation.flag("once") || options.isDryRun)
+    let console = invocation.console
+    let agent = SyncAgent(configuration, files: files, client: client) { round in tell(round, console) }
+    let running = Task { try await agent.run() }
+    let signals = try ProcessSignals.stream()
+    let stopper = Task {
+      for await _ in signals {
+        running.cancel()
+        break
+      }
+    }
+    defer { stopper.cancel() }
+    do { try await running.value } catch is CancellationError {
+      console.note("Stopped; the same command goes on from here.")
+    } catch let error as SyncError {
+      throw CommandFailure(error.code == .unavailable ? .unavailable : .failed, error.message)
+    }
+  }
+
+  /// One line of JSON for a round that did something.
+  private struct RoundLine: Encodable {
+    var done: [String]
+    var planned: [String]
+    var conflicts: [String]
+    var issues: [String]
+  }
+
+  private static func tell(_ round: SyncRound, _ console: Console) {
+    guard !round.done.isEmpty || !round.plannedLines.isEmpty || !round.conflicts.isEmpty else { return }
+    let done = SyncText.summary(round.done)
+    let planned = round.plannedLines
+    if console.isJSON {
+      let line = RoundLine(done: done, planned: planned, conflicts: round.conflicts, issues: round.issues.map(\.message))
+      // A line that cannot be written has nobody to read it.
+      try? console.printJSON(line)
+      return
+    }
+    for line in planned { console.print(line) }
+    for line in done { console.note(line) }
+    for path in round.conflicts { console.note("Both sides changed it; yours is \(path).") }
+    for issue in round.issues where issue.kind == .failed { console.note(issue.message) }
+  }
+
+  private static func hostName() -> String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard gethostname(&name, 255) == 0 else { return "device" }
+    let text = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return text.split(separator: ".").first.map(String.init) ?? "device"
+  }
+
+  /// Without links and dots, so that one folder has one name.
+  private static func absolute(_ path: String) throws -> String {
+    if let real = realpath(path, nil) {
+      defer { free(real) }
+      return String(cString: real)
+    }
+    guard errno == ENOENT else { throw CommandFailure(.failed, "\(path) cannot be used: \(String(cString: strerror(errno))).") }
+    let parent = Directory.parent(of: path)
+    guard let real = realpath(parent, nil) else {
+      throw CommandFailure(.notFound, "\(parent) does not exist; make it first with “mkdir -p \(parent)”.")
+    }
+    defer { free(real) }
+    let name = path.split(separator: "/").last.map(String.init) ?? ""
+    return String(cString: real) + "/" + name
+  }
+
+  // MARK: Steering
+
+  /// A pair and what its agent said last.
+  private struct Pair: Encodable {
+    var local: String
+    var remote: String
+    var gateway: String
+    var device: String
+    var state: String
+    var message: String?
+    var files: Int
+    var issues: [SyncFiles.Status.Issue]
+    var updatedAt: String
+
+    private enum CodingKeys: String, CodingKey {
+      case local, remote, gateway, device, state, message, files, issues
+      case updatedAt = "updated_at"
+    }
+
+    init(_ status: SyncFiles.Status, isRunning: Bool, isPaused: Bool) {
+      (local, remote, gateway, device) = (status.local, status.remote, status.gateway, status.device)
+      state = isPaused ? "paused" : isRunning ? status.activity.rawValue : "stopped"
+      (message, files, issues, updatedAt) = (status.message, status.files, status.issues, status.updatedAt)
+    }
+  }
+
+  private static func pairs(_ invocation: Invocation) throws -> [(files: SyncFiles, status: SyncFiles.Status)] {
+    let wanted = try invocation.optionalArgument("LOCAL").map { try absolute($0) }
+    let found = try SyncFiles.all(state: Profile.stateFolder).compactMap { files in try files.status().map { (files, $0) } }
+      .filter { wanted == nil || $0.1.local == wanted }
+    if let wanted, found.isEmpty { throw CommandFailure(.notFound, "\(wanted) is not synced; see “cairn sync status”.") }
+    return found
+  }
+
+  private static let status = Command(
+    "status", summary: "show what is synced and how it stands", arguments: [local],
+    examples: ["cairn sync status", "cairn sync status ~/docs --json"]
+  ) { invocation in
+    let pairs = try pairs(invocation).map { files, status in
+      Pair(status, isRunning: try files.isRunning(), isPaused: try files.isPaused())
+    }
+    if invocation.console.isJSON { return try invocation.console.printJSON(pairs) }
+    var table = Table([.left("STATE"), .right("FILES"), .left("LOCAL"), .left("REMOTE"), .left("SINCE")])
+    for pair in pairs { table.add([pair.state, String(pair.files), pair.local, pair.remote, String(pair.updatedAt.prefix(19))]) }
+    invocation.console.write(table.render(style: invocation.console.style))
+    for pair in pairs {
+      if let message = pair.message { invocation.console.print("\(pair.local): \(message)") }
+      for issue in pair.issues { invocation.console.print("\(pair.local): \(issue.message)") }
+    }
+  }
+
+  private static let pause = Command(
+    "pause", summary: "make agents rest", arguments: [local], examples: ["cairn sync pause", "cairn sync pause ~/docs"]
+  ) { invocation in
+    for (files, status) in try pairs(invocation) {
+      try files.setPaused(true)
+      invocation.console.note("\(status.local) rests until “cairn sync resume”.")
+    }
+  }
+
+  private static let resume = Command(
+    "resume", summary: "make agents go on", arguments: [local], examples: ["cairn sync resume"]
+  ) { invocation in
+    for (files, status) in try pairs(invocation) {
+      try files.setPaused(false)
+      let isRunning = try files.isRunning()
+      invocation.console.note(
+        isRunning ? "\(status.local) goes on." : "\(status.local) may go on: start “cairn sync \(status.local) \(status.remote)”.")
+    }
+  }
+
+  private static let remove = Command(
+    "remove", summary: "forget a pair of folders; the files stay on both sides",
+    arguments: [CommandArgument("LOCAL", help: "the local folder of the pair")], examples: ["cairn sync remove ~/docs"]
+  ) { invocation in
+    for (files, status) in try pairs(invocation) {
+      guard try !files.isRunning() else {
+        throw CommandFailure(.failed, "An agent is at work on \(status.local); stop it first.")
+      }
+      try Directory.removeTree(files.folder)
+      invocation.console.note("\(status.local) and \(status.remote) are not synced any more.")
+    }
+  }
+
+  // MARK: Conflicts
+
+  private static let conflicts = Command(
+    "conflicts", summary: "list conflicted copies in the synced folders",
+    discussion: "Each lies beside the file that it conflicts with: keep what you want and delete or rename the other.",
+    arguments: [local], examples: ["cairn conflicts", "cairn conflicts ~/docs"]
+  ) { invocation in
+    var found: [String] = []
+    for (_, status) in try pairs(invocation) { found += try ConflictedCopies.below(status.local) }
+    if invocation.console.isJSON { return try invocation.console.printJSON(found) }
+    for path in found { invocation.console.print(path) }
+  }
+}

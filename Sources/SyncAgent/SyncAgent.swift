@@ -1,0 +1,235 @@
+internal import BlockModel
+package import CairnClient
+internal import ClusterLogic
+internal import Platform
+internal import ServiceAPI
+
+/// Keeps one pair of folders in step until it is cancelled: rounds, and waiting for hints in between.
+package final class SyncAgent: Sendable {
+  package struct Configuration: Sendable {
+    /// Absolute; made when it is missing and nothing was synced yet.
+    package var local: String
+    package var remote: String
+    package var gateway: String
+    package var options: SyncOptions
+    package var bytesPerSecond: Int64?
+    /// Ends as soon as both sides are in step.
+    package var once: Bool
+
+    package init(
+      local: String, remote: String, gateway: String, options: SyncOptions, bytesPerSecond: Int64? = nil, once: Bool = false
+    ) {
+      (self.local, self.remote, self.gateway, self.options) = (local, remote, gateway, options)
+      (self.bytesPerSecond, self.once) = (bytesPerSecond, once)
+    }
+  }
+
+  /// How long a person's pause, or a change that no hint told of, may go unnoticed.
+  private static let glance = Duration.seconds(2)
+  private static let rescan = Duration.seconds(600)
+  private static let offlineDelays: ClosedRange<Duration> = .seconds(1) ... .seconds(60)
+  /// Rounds after a change that was met while carrying out; then somebody is so busy that it can wait.
+  private static let staleDelays: ClosedRange<Duration> = .milliseconds(50) ... .seconds(5)
+
+  private let configuration: Configuration
+  private let files: SyncFiles
+  private let client: CairnClient
+  private let hints = Signal()
+  private let threads = BlockingPool(name: "sync-files", threads: 1, queueLimit: 64)
+  private let report: @Sendable (SyncRound) -> Void
+
+  /// - Parameter report: is told of every round that did something or has something to say.
+  package init(
+    _ configuration: Configuration, files: SyncFiles, client: CairnClient, report: @escaping @Sendable (SyncRound) -> Void
+  ) {
+    (self.configuration, self.files, self.client, self.report) = (configuration, files, client, report)
+  }
+
+  /// - Throws: `SyncError` `stopped` when a person has to look, and whatever kept a single run (`once`) from its end.
+  package func run() async throws {
+    let files = files
+    let configuration = configuration
+    guard let lock = try await threads.run({ try files.lock() }) else {
+      throw SyncError(.stopped, "Another agent already syncs \(configuration.local); see “cairn sync status”.")
+    }
+    defer { withExtendedLifetime(lock) {} }
+    let executor = WorkerExecutor(name: "sync-engine")
+    let state = try await threads.run { () throws -> SQLiteSyncState in
+      if try Directory.attributes(configuration.local) == nil, try Directory.attributes(files.database) == nil {
+        try Directory.create(configuration.local, mode: 0o755)
+      }
+      return try SQLiteSyncState(files.database)
+    }
+    let remote = CairnRemote(client: client, root: configuration.local, bytesPerSecond: configuration.bytesPerSecond)
+    let engine = try await openEngine(state, remote, executor)
+    let watch =
+      configuration.once
+      ? nil
+      : try? FolderWatch(root: configuration.local) { [hints] batch in
+        Task {
+          await engine.note(batch)
+          hints.set()
+        }
+      }
+    let follower = Task { [weak self] in if !configuration.once { await self?.follow(engine) } }
+    defer {
+      follower.cancel()
+      watch?.stop()
+    }
+    do { try await loop(engine, watch) } catch {
+      await show(.stopped, nil, "\(error)")
+      throw error
+    }
+  }
+
+  /// The first call of all: waits for the cluster as every later one does.
+  private func openEngine(_ state: SQLiteSyncState, _ remote: CairnRemote, _ executor: WorkerExecutor) async throws -> SyncEngine {
+    var delay = Self.offlineDelays.lowerBound
+    while true {
+      do throws(SyncError) {
+        return try await SyncEngine.open(
+          folder: LinuxSyncFolder(root: configuration.local), remote: remote, remotePath: configuration.remote, state: state,
+          time: SystemTime(), options: configuration.options, executor: executor)
+      } catch {
+        guard error.code == .unavailable || error.code == .stale, !configuration.once else { throw error }
+        await show(.offline, nil, error.message)
+      }
+      try await Task.sleep(for: delay)
+      delay = min(delay * 2, Self.offlineDelays.upperBound)
+    }
+  }
+
+  // MARK: - The loop
+
+  private func loop(_ engine: SyncEngine, _ watch: FolderWatch?) async throws {
+    var offline = Self.offlineDelays.lowerBound
+    var stale = Self.staleDelays.lowerBound
+    var nextScan = ContinuousClock.now + jittered(Self.rescan)
+    while !Task.isCancelled {
+      if try await isPaused() {
+        await show(.paused, nil, nil)
+        await hints.wait(atMost: Self.glance)
+        continue
+      }
+      if ContinuousClock.now >= nextScan {
+        await engine.noteAnything()
+        nextScan = ContinuousClock.now + jittered(watch == nil || watch?.isExhausted == true ? Self.rescan / 10 : Self.rescan)
+      }
+      let round: SyncRound
+      do throws(SyncError) { round = try await engine.round() } catch {
+        switch error.code {
+        case .stopped: throw error
+        case .stale:
+          await show(.syncing, nil, error.message)
+          try await Task.sleep(for: stale)
+          stale = min(stale * 2, Self.staleDelays.upperBound)
+        case .unavailable, .refused:
+          if configuration.once, error.code == .refused { throw error }
+          await show(.offline, nil, error.message)
+          await hints.wait(atMost: jittered(offline))
+          offline = min(offline * 2, Self.offlineDelays.upperBound)
+        }
+        continue
+      }
+      offline = Self.offlineDelays.lowerBound
+      report(round)
+      if configuration.options.isDryRun { return }
+      var isFresh = false
+      if let watch {
+        let folders = round.folders
+        for path in try await threads.run({ watch.update(folders) }) {
+          await engine.noteChange(in: path)
+          isFresh = true
+        }
+      }
+      stale = round.wasStale ? min(stale * 2, Self.staleDelays.upperBound) : Self.staleDelays.lowerBound
+      if !round.done.isEmpty {
+        await show(.syncing, round, nil)
+        continue
+      }
+      if isFresh { continue }
+      if configuration.once, round.isIdle || round.issues.contains(where: { $0.kind == .failed }), !round.wasStale {
+        await show(.stopped, round, nil)
+        return
+      }
+      await show(round.isIdle ? .idle : .syncing, round, watch?.isExhausted == true ? FolderWatch.remedy() : nil)
+      let pause = round.wasStale ? stale : round.wakeIn ?? Self.rescan
+      try await rest(min(pause, max(.zero, nextScan - ContinuousClock.now)))
+    }
+  }
+
+  /// Until a hint, or the time is over; glances at what a person may want in between.
+  private func rest(_ pause: Duration) async throws {
+    let end = ContinuousClock.now + pause
+    while !Task.isCancelled, ContinuousClock.now < end {
+      let slice = min(Self.glance, end - ContinuousClock.now)
+      let begin = ContinuousClock.now
+      await hints.wait(atMost: slice)
+      if ContinuousClock.now - begin < slice { return }
+      if try await isPaused() { return }
+    }
+  }
+
+  private func isPaused() async throws -> Bool {
+    if configuration.once { return false }
+    let files = files
+    return try await threads.run { try files.isPaused() }
+  }
+
+  private func jittered(_ duration: Duration) -> Duration { duration * Double.random(in: 0.8...1.2) }
+
+  /// The feed's long poll, as a hint: the engine asks with its own cursor.
+  private func follow(_ engine: SyncEngine) async {
+    var delay = Self.offlineDelays.lowerBound
+    while !Task.isCancelled {
+      guard let cursor = await engine.cursor else {
+        try? await Task.sleep(for: .seconds(1))
+        continue
+      }
+      do throws(CairnError) {
+        let page = try await client.syncChanges(after: cursor, wait: 15)
+        delay = Self.offlineDelays.lowerBound
+        guard !page.changes.isEmpty || page.reset else { continue }
+        hints.set()
+        // The engine is about to pass this place.
+        for _ in 0..<50 where await engine.cursor == cursor { try? await Task.sleep(for: .milliseconds(100)) }
+      } catch {
+        try? await Task.sleep(for: jittered(delay))
+        delay = min(delay * 2, Self.offlineDelays.upperBound)
+      }
+    }
+  }
+
+  // MARK: - What it says
+
+  private func show(_ activity: SyncFiles.Status.Activity, _ round: SyncRound?, _ message: String?) async {
+    var status = SyncFiles.Status(
+      local: configuration.local, remote: configuration.remote, gateway: configuration.gateway, activity: activity,
+      device: configuration.options.device)
+    status.message = message
+    status.updatedAt = SystemTime().wall().rfc3339
+    if let round {
+      (status.files, status.bytesUp, status.bytesDown) = (round.files, round.bytesUp, round.bytesDown)
+      status.issues = round.issues.prefix(1000).map { .init(kind: $0.kind.rawValue, path: $0.path, message: $0.message) }
+    }
+    let files = files
+    let written = status
+    // A status that cannot be written is no reason to stop.
+    try? await threads.run { try files.write(written) }
+  }
+}
+
+extension SyncEngine {
+  /// Where the feed was followed to.
+  var cursor: String? { memory.cursor }
+
+  func note(_ hints: [FolderWatch.Hint]) {
+    for hint in hints {
+      switch hint {
+      case .folder(let path): noteChange(in: path)
+      case .closed(let path): noteClose(of: path)
+      case .anything: noteAnything()
+      }
+    }
+  }
+}

@@ -1,0 +1,104 @@
+package import BlockModel
+package import ClusterLogic
+
+/// An entry as the cluster says it.
+package struct RemoteEntry: Sendable, Equatable {
+  package var id: EntryID
+  /// Absolute.
+  package var path: String
+  package var kind: SyncNode.Kind
+  package var content: String
+  package var executable: Bool
+  package var modified: Int64
+  package var version: Int64
+  package var size: Int64
+
+  package init(
+    id: EntryID, path: String, kind: SyncNode.Kind, content: String = "", executable: Bool = false, modified: Int64 = 0,
+    version: Int64 = 1, size: Int64 = 0
+  ) {
+    self.id = id
+    self.path = path
+    self.kind = kind
+    self.content = content
+    self.executable = executable
+    self.modified = modified
+    self.version = version
+    self.size = size
+  }
+
+  func node(at place: SyncPlace) -> SyncNode {
+    SyncNode(
+      place, kind, content: content, executable: kind == .file && executable, modified: kind == .file ? modified : 0, version: version,
+      size: size)
+  }
+}
+
+/// One change of the feed.
+package struct RemoteChange: Sendable, Equatable {
+  package enum Action: Sendable, Equatable { case changed, moved, deleted, entered }
+  package var action: Action
+  /// As it was after the change.
+  package var entry: RemoteEntry
+  /// With `moved`: where it was.
+  package var oldPath: String?
+
+  package init(_ action: Action, _ entry: RemoteEntry, oldPath: String? = nil) {
+    self.action = action
+    self.entry = entry
+    self.oldPath = oldPath
+  }
+}
+
+package struct RemoteChanges: Sendable {
+  package var changes: [RemoteChange]
+  package var cursor: String
+  package var hasMore: Bool
+  /// The cursor could not be continued: list anew.
+  package var reset: Bool
+
+  package init(changes: [RemoteChange], cursor: String, hasMore: Bool, reset: Bool) {
+    self.changes = changes
+    self.cursor = cursor
+    self.hasMore = hasMore
+    self.reset = reset
+  }
+}
+
+package struct RemoteUpload: Sendable {
+  /// In the local folder.
+  package var path: String
+  package var remotePath: String
+  /// The version that it replaces; 0 when nothing may be there.
+  package var baseVersion: Int64
+  package var size: Int64
+}
+
+package struct RemoteDownload: Sendable {
+  package var entry: EntryID
+  package var size: Int64
+  /// In the local folder, under a reserved name.
+  package var path: String
+}
+
+/// The cluster. Every call may fail after it was carried out; the change feed tells.
+///
+/// - Throws: `stale` when something else is there than was said, `unavailable`, `refused`, `stopped`.
+package protocol SyncRemote: Sendable {
+  func entry(at path: String) async throws(SyncError) -> RemoteEntry?
+  /// Nil when it is deleted, or not for the caller any more.
+  func entry(_ id: EntryID) async throws(SyncError) -> RemoteEntry?
+  /// All below a folder, in any order.
+  func list(_ path: String) async throws(SyncError) -> [RemoteEntry]
+  func changes(after cursor: String?) async throws(SyncError) -> RemoteChanges
+  /// One outcome each, in their order.
+  func upload(_ files: [RemoteUpload]) async -> [Result<RemoteEntry, SyncError>]
+  /// One outcome each, in their order: what was downloaded, perhaps a newer version than was known.
+  func download(_ files: [RemoteDownload]) async -> [Result<RemoteEntry, SyncError>]
+  func move(_ entry: EntryID, to path: String) async throws(SyncError)
+  func makeFolder(_ path: String) async throws(SyncError) -> RemoteEntry
+  func makeSymlink(_ path: String, target: String) async throws(SyncError) -> RemoteEntry
+  func setAttributes(_ entry: EntryID, executable: Bool, modified: Int64, ifVersion: Int64) async throws(SyncError)
+  /// All or nothing; folders (without a version) only when they are empty by then.
+  func delete(_ entries: [(id: EntryID, version: Int64?)]) async throws(SyncError)
+}

@@ -1,0 +1,123 @@
+import BlockModel
+import ClusterLogic
+import TestSupport
+import Testing
+
+@Suite("Planning a sync")
+struct SyncPlannerTests {
+  @Test("random trees, changed on both sides and planned in any order, become one tree, and nothing that somebody wrote is lost")
+  func converges() {
+    let cases = Environment.value("CAIRN_SYNC_CASES").flatMap { Int($0) } ?? 20_000
+    var seeds = Seeds.random()
+    for _ in 0..<cases {
+      let seed = seeds.next()
+      let scenario = SyncScenario(seed: seed)
+      guard let failure = scenario.failure() else { continue }
+      let smallest = scenario.minimised()
+      var lines: [String] = []
+      _ = smallest.failure { lines.append($0) }
+      Issue.record(
+        "SyncScenario(seed: \(seed)): \(failure); smallest: \(smallest): \(lines.suffix(60).joined(separator: "\n"))")
+      return
+    }
+  }
+
+  private func settle(_ model: inout SyncModel) throws -> [SyncOperation] {
+    var done: [SyncOperation] = []
+    for _ in 0..<50 {
+      let plan = model.plan()
+      if plan.isEmpty { return done }
+      for operation in plan { try model.apply(operation) }
+      done += plan
+    }
+    throw SyncModel.Broken(description: "it does not end")
+  }
+
+  /// A folder with a few files, in step on both sides.
+  private func folder(files: Int) -> (model: SyncModel, folder: SyncNodeID, files: [SyncNodeID]) {
+    var model = SyncModel()
+    let folder = model.newEntry()
+    model.remote.insert(folder, SyncNode(SyncPlace(SyncModel.root, "photos"), .folder))
+    var ids: [SyncNodeID] = []
+    for number in 0..<files {
+      let id = model.newEntry()
+      model.remote.insert(id, SyncNode(SyncPlace(folder, "\(number).jpg"), .file, content: model.newContent(), version: 1))
+      ids.append(id)
+    }
+    model.synced = model.remote
+    model.local = model.remote
+    return (model, folder, ids)
+  }
+
+  @Test("a folder that was moved is one operation, however much is in it")
+  func folderMoveIsOneOperation() throws {
+    var (model, id, _) = folder(files: 50)
+    try SyncModel.move(id, to: SyncPlace(SyncModel.root, "pictures"), in: &model.local)
+    guard let entry = id.entry else { return }
+    #expect(try settle(&model) == [.moveRemote(entry, to: SyncPlace(SyncModel.root, "pictures"))])
+    #expect(model.complaint() == nil)
+  }
+
+  @Test("of two edits both are kept, the local one as a conflicted copy")
+  func bothEditsAreKept() throws {
+    var (model, folder, files) = folder(files: 1)
+    model.local.update(files[0]) { $0.content = "here" }
+    model.remote.update(files[0]) { $0.content = "there" }
+    _ = try settle(&model)
+    let copy = try #require(model.remote.child(SyncPlace(folder, "0 (conflicted copy laptop 2026-11-21 093015).jpg")))
+    #expect(model.remote[copy]?.content == "here")
+    #expect(model.local[files[0]]?.content == "there")
+  }
+
+  @Test("an edit beats a deletion, whichever side did which", arguments: [true, false])
+  func editBeatsDeletion(editIsLocal: Bool) throws {
+    var (model, folder, files) = folder(files: 2)
+    let edited: WritableKeyPath<SyncModel, SyncTree> = editIsLocal ? \.local : \.remote
+    let deleted: WritableKeyPath<SyncModel, SyncTree> = editIsLocal ? \.remote : \.local
+    model[keyPath: edited].update(files[0]) { $0.content = "edited" }
+    model[keyPath: deleted].removeSubtree(folder)
+    _ = try settle(&model)
+    #expect(model.complaint() == nil)
+    #expect(model.remote.sortedIDs.compactMap { model.remote[$0]?.content }.sorted() == ["", "edited"])
+  }
+
+  @Test("a file that is being written is left alone, and so is the folder that is to be deleted around it")
+  func unsettledIsLeftAlone() throws {
+    var (model, folder, files) = folder(files: 2)
+    model.local.update(files[0]) { $0.content = nil }
+    model.remote.removeSubtree(folder)
+    _ = try settle(&model)
+    #expect(model.local[files[0]] != nil)
+    #expect(model.local[files[1]] == nil)
+    #expect(model.local[folder] != nil)
+  }
+
+  @Test("a folder deleted there stays when there is something in it here that is not synced")
+  func untrackedKeepsItsFolder() throws {
+    var (model, folder, _) = folder(files: 1)
+    model.local.update(folder) { $0.holdsUntracked = true }
+    model.remote.removeSubtree(folder)
+    _ = try settle(&model)
+    #expect(model.local.child(SyncPlace(SyncModel.root, "photos")) != nil)
+    #expect(model.complaint() == nil)
+  }
+
+  @Test(
+    "the deletion breaker stops at more than half and at least a hundred",
+    arguments: [(1000, 99, false), (1000, 500, false), (1000, 501, true), (150, 100, true), (100, 100, true), (99, 99, false)])
+  func breaker(synced: Int, gone: Int, stops: Bool) { #expect(DeletionBreaker.stops(synced: synced, gone: gone) == stops) }
+
+  @Test(
+    "a conflicted copy keeps its suffix and fits into a name",
+    arguments: [
+      ("report.txt", "report (conflicted copy ada-pc 2026-11-21 093015).txt"),
+      (".profile", ".profile (conflicted copy ada-pc 2026-11-21 093015)"),
+      ("a", "a (conflicted copy ada-pc 2026-11-21 093015)"),
+    ])
+  func conflictNames(name: String, copy: String) {
+    let naming = ConflictNaming(device: "ada/pc", stamp: "2026-11-21 093015")
+    #expect(naming.name(for: name, attempt: 0) == copy)
+    #expect(naming.name(for: name, attempt: 1).contains("093015 2)"))
+    #expect(naming.name(for: String(repeating: "é", count: 127) + ".txt", attempt: 0).utf8.count <= Limits.nameBytes)
+  }
+}

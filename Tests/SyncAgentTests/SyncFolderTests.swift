@@ -1,0 +1,158 @@
+import BlockModel
+import ClusterLogic
+import Platform
+import SyncAgent
+import Synchronization
+import TestSupport
+import Testing
+
+/// What both kinds of folder promise; the simulated one is only worth something when it behaves as a real one does.
+@Suite("A local folder overwrites and removes nothing that was not seen")
+struct SyncFolderTests {
+  enum Kind: CaseIterable { case linux, simulated }
+
+  /// A folder, and the user's hand in it.
+  private struct Fixture {
+    let folder: any SyncFolder
+    let write: (String, String) throws -> Void
+    let read: (String) -> String?
+    let keep: Any
+
+    init(_ kind: Kind) throws {
+      switch kind {
+      case .linux:
+        let temporary = try TemporaryFolder()
+        folder = LinuxSyncFolder(root: temporary.path)
+        write = { path, text in
+          let file = try File(temporary.path(path), [.write, .create, .truncate], mode: 0o644)
+          try Array(text.utf8).withUnsafeBytes { try file.pwrite($0, at: 0) }
+        }
+        read = { path in
+          (try? AtomicFile.read(temporary.path(path), limit: 1000)).flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) }
+        }
+        keep = temporary
+      case .simulated:
+        let machine = SimulatedMachine(seed: 1, time: ManualTime(), people: People())
+        folder = SimulatedFolder(machine: machine)
+        write = { path, text in
+          let now = machine.time.wall().microseconds * 1000
+          machine.state.withLock { $0.disk.write(path, text, now: now, anew: false) }
+        }
+        read = { path in machine.state.withLock { $0.disk.content(path) } }
+        keep = machine
+      }
+    }
+  }
+
+  private func isStale(_ body: () throws(SyncError) -> Void) -> Bool {
+    do throws(SyncError) {
+      try body()
+      return false
+    } catch { return error.code == .stale }
+  }
+
+  @Test("a download takes the place of just what was there", arguments: Kind.allCases)
+  func places(kind: Kind) throws {
+    let fixture = try Fixture(kind)
+    let folder = fixture.folder
+    try fixture.write("a", "old")
+    try fixture.write("part", "new")
+    let seen = try folder.item("a")
+    #expect(isStale { () throws(SyncError) in try folder.place("part", at: "a", expecting: nil) })
+    try fixture.write("a", "edited by somebody")
+    #expect(isStale { () throws(SyncError) in try folder.place("part", at: "a", expecting: seen) })
+    #expect(fixture.read("a") == "edited by somebody")
+    #expect(fixture.read("part") == "new")
+    try folder.place("part", at: "a", expecting: try folder.item("a"))
+    #expect(fixture.read("a") == "new")
+    #expect(try folder.item("part") == nil)
+    try fixture.write("part", "third")
+    try folder.place("part", at: "b", expecting: nil)
+    #expect(try folder.list("").map(\.name).sorted() == ["a", "b"])
+  }
+
+  @Test("only what was seen is removed, and no folder that is not empty", arguments: Kind.allCases)
+  func removes(kind: Kind) throws {
+    let fixture = try Fixture(kind)
+    let folder = fixture.folder
+    try folder.makeFolder("f")
+    try fixture.write("f/a", "old")
+    #expect(try folder.list("f").map(\.name) == ["a"])
+    #expect(isStale { () throws(SyncError) in _ = try folder.list("f/a") })
+    let seen = try #require(try folder.item("f/a"))
+    let parent = try #require(try folder.item("f"))
+    #expect(isStale { () throws(SyncError) in try folder.remove("f", expecting: parent) })
+    try fixture.write("f/a", "edited")
+    #expect(isStale { () throws(SyncError) in try folder.remove("f/a", expecting: seen) })
+    #expect(fixture.read("f/a") == "edited")
+    try folder.remove("f/a", expecting: try #require(try folder.item("f/a")))
+    try folder.remove("f", expecting: try #require(try folder.item("f")))
+    #expect(try folder.list("").isEmpty)
+  }
+
+  @Test("nothing moves onto something else, and renaming keeps inode, size and time", arguments: Kind.allCases)
+  func moves(kind: Kind) throws {
+    let fixture = try Fixture(kind)
+    let folder = fixture.folder
+    try fixture.write("a", "one")
+    try fixture.write("b", "two")
+    #expect(isStale { () throws(SyncError) in try folder.move("a", to: "b") })
+    #expect(isStale { () throws(SyncError) in try folder.move("a", to: "missing/b") })
+    let before = try #require(try folder.item("a")?.identity)
+    try folder.move("a", to: "c")
+    let after = try #require(try folder.item("c")?.identity)
+    #expect(before.inode == after.inode && before.size == after.size && before.modified == after.modified)
+    #expect(fixture.read("b") == "two")
+  }
+
+  @Test("a file is hashed only when it is what it was", arguments: Kind.allCases)
+  func hashes(kind: Kind) throws {
+    let fixture = try Fixture(kind)
+    let folder = fixture.folder
+    try fixture.write("a", "abc")
+    let identity = try #require(try folder.item("a")?.identity)
+    _ = try folder.contentHash("a", expecting: identity)
+    try fixture.write("a", "abcd")
+    #expect(isStale { () throws(SyncError) in _ = try folder.contentHash("a", expecting: identity) })
+  }
+
+  @Test("attributes are set on what was seen, links are not followed", arguments: Kind.allCases)
+  func attributes(kind: Kind) throws {
+    let fixture = try Fixture(kind)
+    let folder = fixture.folder
+    try fixture.write("a", "x")
+    try folder.setAttributes("a", executable: true, modified: 1_234_567_890_123, expecting: try #require(try folder.item("a")))
+    let item = try #require(try folder.item("a"))
+    #expect(item.executable && item.identity.modified == 1_234_567_890_123)
+    try folder.makeSymlink("l", target: "a")
+    #expect(try folder.item("l")?.target == "a")
+    #expect(try folder.item("l")?.kind == .symlink)
+  }
+
+  @Test("the content hash of a real file is the published one")
+  func publishedHash() throws {
+    let fixture = try Fixture(.linux)
+    try fixture.write("a", "abc")
+    let identity = try #require(try fixture.folder.item("a")?.identity)
+    #expect(
+      try fixture.folder.contentHash("a", expecting: identity) == "4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358")
+  }
+
+  @Test("a watch hints at what changed in the folders that it was given")
+  func watches() async throws {
+    let temporary = try TemporaryFolder()
+    try Directory.create(temporary.path("sub"))
+    let (hints, continuation) = AsyncStream.makeStream(of: FolderWatch.Hint.self, bufferingPolicy: .bufferingNewest(100))
+    let watch = try FolderWatch(root: temporary.path) { for hint in $0 { continuation.yield(hint) } }
+    #expect(watch.update(["", "sub"]).sorted() == ["", "sub"])
+    #expect(watch.update(["", "sub"]).isEmpty)
+    try AtomicFile.write(temporary.path("sub/a"), [1])
+    var hasSeen = false
+    for await hint in hints where hint == .closed("sub/a") {
+      hasSeen = true
+      break
+    }
+    #expect(hasSeen)
+    watch.stop()
+  }
+}

@@ -1,0 +1,121 @@
+import BlockModel
+import ClusterLogic
+import Platform
+import SyncAgent
+import Synchronization
+import TestSupport
+import Testing
+
+/// Two or three devices with one folder: their users at work, messages lost, agents killed; then quiet.
+struct SyncSimulation {
+  static let executor = WorkerExecutor(name: "sync-test")
+  let seed: UInt64
+
+  /// Why it went wrong; nil when it ended well.
+  func failure() async -> String? {
+    var random = SeededRandom(seed: seed)
+    let time = ManualTime()
+    let people = People()
+    let cluster = SimulatedCluster()
+    var devices: [Device] = []
+    for number in 0..<Int.random(in: 2...3, using: &random) {
+      let machine = SimulatedMachine(seed: random.next(), time: time, people: people)
+      machine.state.withLock { state in
+        state.crashes = [0, 5, 20].randomElement(using: &random) ?? 0
+        state.failures = [0, 10, 50].randomElement(using: &random) ?? 0
+        state.interruptions = [0, 10, 40].randomElement(using: &random) ?? 0
+      }
+      devices.append(Device(name: "device\(number)", machine: machine, cluster: cluster))
+    }
+    do {
+      for _ in 0..<Int.random(in: 5...40, using: &random) {
+        let index = Int.random(in: 0..<devices.count, using: &random)
+        if Bool.random(using: &random) { devices[index].machine.act() } else { try await devices[index].round() }
+        time.advance(by: .milliseconds(.random(in: 0...3000, using: &random)))
+      }
+      for device in devices { device.machine.quieten() }
+      var quiet = 0
+      for _ in 0..<200 {
+        var isIdle = true
+        for index in devices.indices {
+          isIdle = try await devices[index].round() && isIdle
+          time.advance(by: .seconds(3))
+        }
+        quiet = isIdle ? quiet + 1 : 0
+        if quiet == 2 { return complaint(devices, cluster, people) }
+      }
+      return "it does not come to rest"
+    } catch { return "\(error)" }
+  }
+
+  private func complaint(_ devices: [Device], _ cluster: SimulatedCluster, _ people: People) -> String? {
+    let there = cluster.summary
+    var contents: Set<String> = []
+    for device in devices {
+      let (here, all) = device.machine.state.withLock { ($0.disk.summary, $0.disk.paths.compactMap($0.disk.content)) }
+      if here.sorted() != there { return "\(device.name) has \(here), and the cluster \(there)" }
+      contents.formUnion(all)
+    }
+    let lost = people.mustSurvive.subtracting(contents).sorted()
+    return lost.isEmpty ? nil : "lost: \(lost)"
+  }
+
+  struct Device {
+    let name: String
+    let machine: SimulatedMachine
+    private let folder: SimulatedFolder
+    private let remote: SimulatedRemote
+    private let state: SimulatedState
+    private var engine: SyncEngine?
+
+    init(name: String, machine: SimulatedMachine, cluster: SimulatedCluster) {
+      (self.name, self.machine) = (name, machine)
+      folder = SimulatedFolder(machine: machine)
+      remote = SimulatedRemote(cluster: cluster, machine: machine)
+      state = SimulatedState(machine: machine)
+    }
+
+    /// One round; an agent that died begins anew from what it kept.
+    /// - Returns: whether it found nothing to do.
+    @discardableResult
+    mutating func round() async throws -> Bool {
+      do throws(SyncError) {
+        let engine: SyncEngine
+        if let running = self.engine {
+          engine = running
+        } else {
+          engine = try await SyncEngine.open(
+            folder: folder, remote: remote, remotePath: SimulatedCluster.path, state: state, time: machine.time,
+            options: SyncOptions(device: name), executor: SyncSimulation.executor)
+          self.engine = engine
+        }
+        await engine.noteAnything()
+        let round = try await engine.round()
+        return round.isIdle && round.issues.allSatisfy { $0.kind != .failed }
+      } catch {
+        if error.code == .stopped { throw error }
+        if machine.state.withLock({ $0.isCrashed }) {
+          machine.restart()
+          engine = nil
+        }
+        return false
+      }
+    }
+  }
+}
+
+@Suite("Agents in simulation")
+struct SyncSimulationTests {
+  @Test("devices whose users, networks and processes do what they want come to one tree once it is quiet, and nothing is lost")
+  func converges() async {
+    let count = Environment.value("CAIRN_SYNC_SEEDS").flatMap { Int($0) } ?? 500
+    var seeds = Seeds.random()
+    for _ in 0..<count {
+      let seed = seeds.next()
+      if let failure = await SyncSimulation(seed: seed).failure() {
+        Issue.record("SyncSimulation(seed: \(seed)): \(failure)")
+        return
+      }
+    }
+  }
+}
