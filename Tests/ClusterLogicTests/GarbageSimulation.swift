@@ -57,6 +57,7 @@ struct GarbageSimulation {
 
   mutating func feed(_ event: GarbageCollector.Event) {
     for effect in collector.step(event, now: now) {
+      if case .authorize(_, let blocks) = effect { authorizations.append((now, blocks.count)) }
       if case .ended(let run) = effect { ended = run } else { pending.append(effect) }
     }
     mostWaiting = max(mostWaiting, pending.count)
@@ -100,7 +101,6 @@ struct GarbageSimulation {
       return .judged(request, blocks.compactMap { block in causes[block].map { GarbageVerdict(block: block, cause: $0) } })
     case .authorize(let request, let blocks):
       guard metadataFailsAt != "authorize" else { return .authorized(request, nil) }
-      authorizations.append((now, blocks.count))
       let granted = blocks.filter { causes[$0] != nil && !wantedLate.contains($0) }
       authorized.formUnion(granted)
       return .authorized(request, granted)
