@@ -3,7 +3,8 @@ package import BlockModel
 /// A node's decisions about requests that were signed under another layout than its own.
 ///
 /// What must hold:
-/// - a client's URL of an older layout is refused by a node that has no part in the block any more, so that the client asks for a fresh one;
+/// - a client's URL of an older layout is refused by a node that has no part in the block any more, so that the client asks for a fresh
+///   one;
 /// - copies are given up only under exactly the layout that this node has, and never by a replica;
 /// - a command that deletes is refused when it is older than what this node has seen.
 package enum LayoutFence {

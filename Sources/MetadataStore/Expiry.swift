@@ -79,7 +79,8 @@ extension WriteTransaction {
   private func lastToTrim(_ namespace: Int64, after trimmed: Int64) throws -> Int64? {
     let end: Int64?? = try db.first(
       """
-      SELECT max(sequence) FROM (SELECT sequence, at FROM changes WHERE ns = ? AND sequence > ? ORDER BY sequence LIMIT ?) AS oldest WHERE at <= ?
+      SELECT max(sequence) FROM (SELECT sequence, at FROM changes WHERE ns = ? AND sequence > ?
+        ORDER BY sequence LIMIT ?) AS oldest WHERE at <= ?
       """, .integer(namespace), .integer(trimmed), .int(WriteTransaction.expiryStep), .time(now - context.options.feedRetention)
     ) { $0.optionalInt64(0) }
     return end ?? nil

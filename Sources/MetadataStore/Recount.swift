@@ -199,7 +199,8 @@ extension ReadTransaction {
         """
         SELECT e.id FROM temp.replayed r JOIN changes c ON c.ns = \(namespace) AND c.sequence = r.sequence
         JOIN entries e ON e.ns = c.ns AND e.id = r.id WHERE r.sequence > 0 AND (
-          e.parent <> c.parent OR substr(c.path, length(c.path) - length(e.name)) <> '/' || e.name OR e.kind <> c.kind OR e.version <> c.version
+          e.parent <> c.parent OR substr(c.path, length(c.path) - length(e.name)) <> '/' || e.name
+            OR e.kind <> c.kind OR e.version <> c.version
           OR e.size <> c.size OR e.content_hash IS DISTINCT FROM c.content_hash OR e.mime_type IS DISTINCT FROM c.mime_type
           OR e.modified_at <> c.modified_at OR e.executable <> c.executable OR e.target IS DISTINCT FROM c.target)
         """

@@ -7,8 +7,8 @@ internal import SQLSession
 /// One connection to the primary, in libpq's pipeline mode: statements whose answers nobody waits for travel with the next one that
 /// somebody does.
 ///
-/// What must hold: one thread at a time uses it, which is what `@unchecked Sendable` rests on (its pool lends it out to one job); `queue` is
-/// what was sent and not yet answered, in order; after an error of the connection itself it is broken for good.
+/// What must hold: one thread at a time uses it, which is what `@unchecked Sendable` rests on (its pool lends it out to one job); `queue`
+/// is what was sent and not yet answered, in order; after an error of the connection itself it is broken for good.
 package final class PostgreSQLConnection: @unchecked Sendable {
   /// What is on its way.
   enum Sent {
@@ -74,8 +74,8 @@ package final class PostgreSQLConnection: @unchecked Sendable {
   /// Sees that the server is one that this program can rely on.
   private func check() throws(PostgreSQLError) {
     guard PQserverVersion(handle) >= 140_000 else { throw PostgreSQLError(.schema, "PostgreSQL 14 or newer is needed.") }
-    // A coordinator that stands still must not hold the locks of its transaction for ever. Each statement has its index, and a plan that was
-    // made while a table was empty must not go on reading all of it when it has grown.
+    // A coordinator that stands still must not hold the locks of its transaction for ever. Each statement has its index, and a plan that
+    // was made while a table was empty must not go on reading all of it when it has grown.
     guard
       let result = PQexec(
         handle,

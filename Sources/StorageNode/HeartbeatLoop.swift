@@ -112,8 +112,8 @@ final class HeartbeatLoop: Sendable {
     return .milliseconds(min(max(reply.intervalMilliseconds, HeartbeatLoop.intervals.lowerBound), HeartbeatLoop.intervals.upperBound))
   }
 
-  /// What lies set aside is reported when the process starts and now and then, until another copy takes its place: nobody may have noted it,
-  /// because a restart came in between, or because only an upload under way needed the block.
+  /// What lies set aside is reported when the process starts and now and then, until another copy takes its place: nobody may have noted
+  /// it, because a restart came in between, or because only an upload under way needed the block.
   private func repeatRot() {
     let now = ContinuousClock.now
     let isDue = rotRepeated.withLock { last in

@@ -22,6 +22,8 @@ struct TidinessTests {
     for file in try SourceTree.files(below: "Sources") {
       let executable = file.path.contains("/Executables/") || file.target == "CommandLineKit"
       for (number, text) in file.code {
+        // Threads of our own may wait.
+        let text = text.replacingOccurrences(of: "WorkerThread.sleep", with: "")
         for call in everywhere where text.contains(call) && !explained(file, number) { Issue.record("\(file.path):\(number) has \(call)") }
         if !executable, text.range(of: #"(^|[^A-Za-z.])print\("#, options: .regularExpression) != nil {
           Issue.record("\(file.path):\(number) prints")

@@ -31,7 +31,8 @@ final class PostgreSQLServer: Sendable {
     folder = "/tmp/cairn-postgres-\(getpid())-\(port)"
     let script = """
       export PATH=\(Self.programs):/usr/bin:/bin LANG=C.UTF-8 LC_ALL=C.UTF-8 HOME=/tmp
-      mkdir -m 700 \(folder) && cd \(folder) && initdb -D data -U cairn -A trust -E UTF8 --locale=C.UTF-8 --no-sync >initdb.log 2>&1 || exit 1
+      mkdir -m 700 \(folder) && cd \(folder) || exit 1
+      initdb -D data -U cairn -A trust -E UTF8 --locale=C.UTF-8 --no-sync >initdb.log 2>&1 || exit 1
       while [ -d /proc/\(getpid()) ] && [ ! -e stop ]; do
         postgres -D data -p \(port) -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=900 \\
           -c shared_buffers=64MB -c autovacuum_naptime=10s >>server.log 2>&1 &

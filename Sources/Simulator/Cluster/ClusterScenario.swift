@@ -1,6 +1,7 @@
 internal import BlockModel
 
-/// One run of a simulated cluster: how it is built, and what clients, operators and bad luck do to it while. Everything follows from a seed.
+/// One run of a simulated cluster: how it is built, and what clients, operators and bad luck do to it while. Everything follows from a
+/// seed.
 ///
 /// Steps name nodes, clients and files by numbers that are taken modulo what is there, so that a scenario with steps left out still plays.
 package struct ClusterScenario: Sendable, Equatable {

@@ -50,9 +50,8 @@ extension ClusterSimulation {
 
   func checkCommit(_ upload: SimulatedMetadata.Upload, _ arrivals: [(block: BlockID, tally: ReceiptTally?)]) {
     totals.commits += 1
-    note(
-      "commit \(upload.id.low % 1000) of \(upload.namespace)/\(upload.name): \(arrivals.map { "\($0.block.hex) \(String(describing: $0.tally))" })"
-    )
+    let what = arrivals.map { "\($0.block.hex) \(String(describing: $0.tally))" }
+    note("commit \(upload.id.low % 1000) of \(upload.namespace)/\(upload.name): \(what)")
     truth.commits[upload.id, default: 0] += 1
     if truth.commits[upload.id]! > 1 { fail(.linearizable, "upload \(upload.id) was committed twice") }
     let needed = metadata.layout.zonesForCommit
@@ -134,6 +133,8 @@ extension ClusterSimulation {
   func checkRetirement(of block: BlockID, by node: SimulatedNode, under version: UInt64) {
     totals.retired += 1
     guard metadata.isReferenced(block) || metadata.isLeased(block) else { return }
+    // An upload that announced a block while it is being deleted was told to put it, and stands on the receipts of that.
+    guard metadata.isReferenced(block) || metadata.blocks[block]?.deletingEpoch == nil else { return }
     guard let layout = metadata.layouts.first(where: { $0.version == version }) else { return }
     for replica in layout.replicas(of: block) {
       if replica == node.id { fail(.copiesNeverDecrease, "\(replica) gave up block \(name(block)), and it is a replica") }

@@ -1,7 +1,8 @@
 internal import BlockModel
 package import ClusterLogic
 
-/// A whole cluster in one thread: a coordinator, gateways, nodes and clients over a network, disks and clocks that fail as the scenario says.
+/// A whole cluster in one thread: a coordinator, gateways, nodes and clients over a network, disks and clocks that fail as the scenario
+/// says.
 ///
 /// First come operations and faults together; then the faults end and everything has to be finished in bounded time. What must hold is
 /// checked when it could break and at the end. The same scenario does the same each time.
@@ -230,9 +231,9 @@ package struct ClusterTotals: Sendable, Equatable {
 extension ClusterTotals: CustomStringConvertible {
   package var description: String {
     """
-    \(uploads) uploads, \(puts) puts, \(commits) commits, \(downloads) downloads, \(layouts) layouts, \(copies) copies, \(retired) given up, \
-    \(deleted) deleted in \(collections) collections, \(declaredOut) nodes declared out, \(brakes) brakes, \(stalls) stalls; \
-    messages: \(lost) lost, \(duplicated) twice, \(delayed) late; \
+    \(uploads) uploads, \(puts) puts, \(commits) commits, \(downloads) downloads, \(layouts) layouts, \(copies) copies, \
+    \(retired) given up, \(deleted) deleted in \(collections) collections, \(declaredOut) nodes declared out, \(brakes) brakes, \
+    \(stalls) stalls; messages: \(lost) lost, \(duplicated) twice, \(delayed) late; \
     faults: \(faults.map { "\($0.kind) \($0.count)" }.joined(separator: ", ")); \(elapsed.components.seconds) s
     """
   }

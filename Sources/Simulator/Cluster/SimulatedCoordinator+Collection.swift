@@ -3,8 +3,8 @@ internal import ClusterLogic
 
 /// Garbage collection as the design has it, in the simulator's own few lines: epoch, list, decide in one transaction, delete what is older.
 ///
-/// What must hold: a block that is being deleted counts as missing, and only receipts of the new epoch count for it, until no command of the
-/// collection can be obeyed any more.
+/// What must hold: a block that is being deleted counts as missing, and only receipts of the new epoch count for it, until no command of
+/// the collection can be obeyed any more.
 struct SimulatedCollection {
   var epoch: UInt64 = 0
   var isRunning = false

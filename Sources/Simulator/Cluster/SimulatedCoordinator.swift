@@ -1,8 +1,8 @@
 internal import BlockModel
 internal import ClusterLogic
 
-/// Keeps the cluster as `ClusterService` does, on the same values: `FailureDetector`, `DesiredLayout`, `LayoutTransition`, `DiskAttendance`,
-/// `RepairScheduler`. What outlives it is in the metadata.
+/// Keeps the cluster as `ClusterService` does, on the same values: `FailureDetector`, `DesiredLayout`, `LayoutTransition`,
+/// `DiskAttendance`, `RepairScheduler`. What outlives it is in the metadata.
 final class SimulatedCoordinator {
   struct Member {
     var record: SimulatedMetadata.Node
