@@ -73,12 +73,14 @@ extension ClusterService {
       if let members = garbageMembers() { driver.tell(members.nodes, areAll: members.areAll) }
       return driver.feed(.timer)
     }
+    // Before the first layout there is nothing to look at, and no look is spent on it.
+    guard (try? withState { state in state.layout.version > 0 }) == true else { return }
     let (isDue, hasAdopted) = shared.withLock { shared in
       let isDue = shared.garbage.lookAt.map { now >= $0 } ?? true
       if isDue { shared.garbage.lookAt = now + ClusterService.lookInterval }
       return (isDue && shared.garbage.undoing == nil, shared.garbage.hasAdopted)
     }
-    guard isDue, (try? withState { state in state.layout.version > 0 }) == true else { return }
+    guard isDue else { return }
     do throws(MetadataError) {
       let generation = shared.withLock { $0.state?.generation } ?? 0
       if !hasAdopted {
