@@ -110,7 +110,10 @@ import Testing
       return
     }
     defer { Self.unmount(folder) }
-    let configuration = Self.configuration(folder, segmentBytes: 16 << 20)
+    var configuration = Self.configuration(folder, segmentBytes: 16 << 20)
+    // Once all pages of deleted blocks are punched out, little else is to be had, and compaction would leave it for worse times.
+    configuration.compaction.leastGainBytes = 1
+    for level in SpaceLevel.allCases { configuration.compaction.mostLive[level] = 950 }
     let store = try SegmentStore.open(configuration)
     let plains = [3000, 20_000, 200_000].map { Fixtures.bytes($0, seed: UInt64($0)) }
     var kept: [UInt64] = []
