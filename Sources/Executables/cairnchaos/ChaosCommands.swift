@@ -54,7 +54,10 @@ enum ChaosCommands {
       lost += outcome.lost.count
       for (kind, count) in outcome.timeline.faultCounts { counts[kind, default: 0] += count }
       for fault in outcome.lost + outcome.faults { console.print("  WRONG: \(fault)") }
-      if !outcome.succeeded { failed.append(scenario.name) }
+      if !outcome.succeeded {
+        failed.append(scenario.name)
+        console.print("  what the clients wrote down is in \(folder)")
+      }
       console.print(
         "  longest without a write \(rounded(outcome.timeline.longestGap(.write))) s, without a read "
           + "\(rounded(outcome.timeline.longestGap(.read))) s; report \(page)")
