@@ -132,7 +132,7 @@ let package = Package(
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
-    tests("ChaosTests", ["Chaos", "Platform", "BlockModel", "TestSupport"]),
+    tests("ChaosTests", ["Chaos", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests("SyncAgentTests", ["SyncAgent", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CommandLineKitTests", ["CommandLineKit", "Platform"]),
     tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
