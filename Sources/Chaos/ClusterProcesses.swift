@@ -102,7 +102,9 @@ package struct ClusterProcesses: Sendable {
     options.output = .null
     options.error = .null
     let list = calls.joined(separator: ",")
-    let arguments = ["-f", "-p", "\(id)", "-e", "signal=none", "-e", "trace=\(list)", "-e", "inject=\(list):\(injection)", "-o", "/dev/null"]
+    let arguments = [
+      "-f", "-p", "\(id)", "-e", "signal=none", "-e", "trace=\(list)", "-e", "inject=\(list):\(injection)", "-o", "/dev/null",
+    ]
     return try ChildProcess.start("strace", arguments, options)
   }
 

@@ -70,7 +70,8 @@ import Testing
       ("wait 1\nend a", 2), ("kill node", 1), ("kill tree as a\nwait 1", 1), ("wait 5..2", 1), ("wait x", 1), ("clients 0", 1),
       ("dance", 1),
       ("rot 0\nwait 1", 1), ("kill node as a", 1), ("wait 1\ncut node from nodes as a", 2), ("wait 1\nfill disk as a", 2),
-      ("wait 1\nturn node clock 1..2 as a", 2), ("links\ncut node towards nodes as a", 2), ("kill node at reboot 1..2 as a", 1), ("disks 1", 1),
+      ("wait 1\nturn node clock 1..2 as a", 2), ("links\ncut node towards nodes as a", 2), ("kill node at reboot 1..2 as a", 1),
+      ("disks 1", 1),
       ("slow disk 0 as a", 1), ("links\nslow node 1..2 loss 99 as a", 2),
     ])
   func refuses(text: String, line: Int) {

@@ -154,7 +154,8 @@ extension LinkProxy {
       arguments.firstIndex(of: option).flatMap { $0 + 1 < arguments.count ? Int(arguments[$0 + 1]) : nil } ?? otherwise
     }
     var names: [String] = []
-    for (kind, number) in [("coordinator", count("--coordinators", 1)), ("gateway", count("--gateways", 1)), ("node", count("--nodes", 6))] {
+    for (kind, number) in [("coordinator", count("--coordinators", 1)), ("gateway", count("--gateways", 1)), ("node", count("--nodes", 6))]
+    {
       names += (1...max(1, number)).map { "\(kind)-\($0)" }
     }
     var random = SystemRandomNumberGenerator()

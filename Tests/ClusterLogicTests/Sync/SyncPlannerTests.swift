@@ -73,7 +73,9 @@ struct SyncPlannerTests {
   func leavesForItsFoldersName(goneFolderIsRemote: Bool) throws {
     var model = SyncModel()
     let (old, inner, target, file) = (model.newEntry(), model.newEntry(), model.newEntry(), model.newEntry())
-    for (id, place) in [(old, SyncPlace(SyncModel.root, "old")), (inner, SyncPlace(old, "inner")), (target, SyncPlace(SyncModel.root, "A"))] {
+    for (id, place) in [
+      (old, SyncPlace(SyncModel.root, "old")), (inner, SyncPlace(old, "inner")), (target, SyncPlace(SyncModel.root, "A")),
+    ] {
       model.remote.insert(id, SyncNode(place, .folder))
     }
     model.remote.insert(file, SyncNode(SyncPlace(SyncModel.root, "file"), .file, content: model.newContent(), version: 1))
