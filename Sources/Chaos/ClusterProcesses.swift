@@ -47,6 +47,10 @@ package struct ClusterProcesses: Sendable {
       try await run(root + "/cluster/down", [])
       for node in try names("node") { try? await unmount(disk(of: node)) }
     }
+    if hasClocks {
+      let text = String(decoding: try AtomicFile.read(folder + "/clocks/memory", limit: 1 << 20) ?? [], as: UTF8.self)
+      for path in Set(text.split(separator: "\n")) { try? Directory.remove(String(path)) }
+    }
     try await run(root + "/cluster/down", ["--purge"])
     links?.stop()
   }
