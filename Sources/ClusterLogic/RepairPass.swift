@@ -54,6 +54,8 @@ struct Pass: Sendable {
 
   var entries: [Entry] = []
   var isLastPage = false
+  /// Views that the scheduler had been given when the step was to be marked as done.
+  var viewsAtMark = 0
   /// The source's, from when it listed the page.
   var mark: UInt64 = 0
   var layoutVersion: UInt64 = 0

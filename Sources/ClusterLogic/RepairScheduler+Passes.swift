@@ -65,10 +65,7 @@ extension RepairScheduler {
       return list(index, now, &effects)
     }
     fillsByDigest += 1
-    active[index].stage = .settling
-    let request = open(index, .settle)
-    effects.append(
-      .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+    markFilled(index, target, &effects)
   }
 
   /// Whether the nodes that the pass cannot do without are there.

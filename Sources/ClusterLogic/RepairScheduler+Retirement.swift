@@ -5,8 +5,8 @@ internal import BlockModel
 /// The source seals the partition before anything is listed, so that what it listed last is all that it will ever have acknowledged under
 /// older layouts. What is listed is what it holds, not what metadata refers to: a block whose receipts are still on their way moves too.
 ///
-/// What must hold: no commit counts a copy that is gone. Whatever the source acknowledged before it listed a block is for an upload that was
-/// open when the receipts were voided, or is over; whatever it acknowledged since makes it refuse to drop anything.
+/// What must hold: no commit counts a copy that is gone. Whatever the source acknowledged before it listed a block is for an upload that
+/// was open when the receipts were voided, or is over; whatever it acknowledged since makes it refuse to drop anything.
 extension RepairScheduler {
   /// The partition's last target was filled: its sources are next, behind everything that is more urgent.
   mutating func beginRetirements(_ partition: Int) {
@@ -73,6 +73,7 @@ extension RepairScheduler {
       active[index].restart()
       return list(index, now, &effects)
     }
+    active[index].viewsAtMark = views
     let request = open(index, .settle)
     effects.append(
       .markRetired(request, partition: active[index].partition, source: source, layoutVersion: active[index].layoutVersion))

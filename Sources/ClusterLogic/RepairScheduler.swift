@@ -17,6 +17,8 @@ package import BlockModel
 package struct RepairScheduler: Sendable {
   let configuration: Configuration
   var view: RepairView
+  /// Views given so far.
+  var views = 0
   /// Ready to start; sorted so that the most urgent is last.
   var pending: [Pass] = []
   /// Paused until their time.
@@ -141,6 +143,7 @@ package struct RepairScheduler: Sendable {
     let returned = new.members.filter { $0.liveness == .alive && view.liveness($0.node) != .alive }.map(\.node)
     let isNewLayout = new.layout.version != view.layout.version
     view = new
+    views += 1
     let isWanted = { (pass: Pass) in
       switch pass.kind {
       case .fill(let target): return new.fillingRow(pass.partition)?.targets.contains(target) ?? false
@@ -169,7 +172,7 @@ package struct RepairScheduler: Sendable {
     sortPending()
   }
 
-  private mutating func addFills() {
+  mutating func addFills() {
     var known: [(partition: Int, target: NodeID)] = []
     for pass in pending + waiting + active {
       if case .fill(let target) = pass.kind { known.append((pass.partition, target)) }

@@ -238,11 +238,13 @@ final class RepairDriver: Sendable {
     return ours == theirs
   }
 
-  /// Nil also when a disk that counts is not among those that the node has: then the digest is over what is left.
+  /// Nil also when a disk that counts is not among those that the node has: then the digest is over what is left; and when bad copies were
+  /// set aside: two nodes that lack the same block would vouch for each other, and the report of it may yet be lost with its disk.
   private func digest(_ node: NodeID, _ partition: Int) async -> [UInt64]? {
     let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
-    guard case .digest(let counts, let words, let disks)? = await service.ask(node, .digest(partitions: [partition], bits: bits)),
-      counts.count == 1, words.count == 1,
+    guard
+      case .digest(let counts, let words, let disks, let asides)? = await service.ask(node, .digest(partitions: [partition], bits: bits)),
+      counts.count == 1, words.count == 1, asides == [0],
       (try? service.withState({ state in state.node(node)?.record.disks.allSatisfy(disks.contains) ?? false })) == true
     else { return nil }
     return [UInt64(clamping: counts[0])] + words[0]

@@ -48,8 +48,9 @@ package struct CopyItem: Sendable, Codable, Equatable {
 package enum NodeCommandReply: Sendable, Codable, Equatable {
   /// As many letters as blocks were asked for: `1` here, `0` not.
   case exist(present: String)
-  /// `disks`: over which the digests are; a disk that is missing among them took its blocks with it.
-  case digest(counts: [Int], words: [[UInt64]], disks: [DiskID])
+  /// `disks`: over which the digests are; a disk that is missing among them took its blocks with it. `asides`: bad copies in each
+  /// partition that were set aside and not replaced; the digest is without them.
+  case digest(counts: [Int], words: [[UInt64]], disks: [DiskID], asides: [Int])
   /// `mark`: what `retire` takes along; it changes with each write of the partition that ends, and when the node restarts.
   case list(blocks: [BlockRef], next: BlockID?, mark: UInt64)
   /// One outcome per item.

@@ -55,7 +55,9 @@ struct ControlCommands: Sendable {
       try check(partitions.count <= 4096, "at most 4,096 partitions")
       for partition in partitions { try checkPartition(partition, bits) }
       let digests = partitions.map { disks.digest(ofPartition: $0, bits: bits) }
-      return .digest(counts: digests.map(\.count), words: digests.map(\.words), disks: disks.soundDisks)
+      // After the digests: what is set aside while they are made is in one of the two.
+      let asides = disks.setAsideCounts(inPartitions: partitions, bits: bits)
+      return .digest(counts: digests.map(\.count), words: digests.map(\.words), disks: disks.soundDisks, asides: asides)
     case .list(let partition, let bits, let after, let limit):
       try checkPartition(partition, bits)
       try check(limit > 0, "a limit above 0")
@@ -63,7 +65,8 @@ struct ControlCommands: Sendable {
       // Before the list: what is acknowledged while it is made counts as after it.
       let mark = seals.mark(of: partition)
       let page = disks.blocks(inPartition: partition, bits: bits, after: after, limit: limit)
-      return .list(blocks: page.map { BlockRef(id: $0.id, size: $0.plainBytes) }, next: page.count == limit ? page.last?.id : nil, mark: mark)
+      return .list(
+        blocks: page.map { BlockRef(id: $0.id, size: $0.plainBytes) }, next: page.count == limit ? page.last?.id : nil, mark: mark)
     case .copy(let items):
       try check(items.count <= 256, "at most 256 items")
       return .copy(outcomes: await copying.copy(items, gcEpoch: capability.gcEpoch, requestID: requestID))

@@ -112,9 +112,9 @@ import Testing
       if acknowledged < 60, !late.isEmpty {
         acknowledged += 1
         cluster.acknowledge(late[acknowledged * 7 % late.count].id, at: node(0))
-        cluster.sweep(node(0))
       }
-      return acknowledged == 60 && isSettled(&cluster)
+      cluster.sweep(node(0))
+      return acknowledged == 60 && isSettled(&cluster) && cluster.nodes[node(0)]!.blocks.isEmpty
     }
     #expect(isDone && cluster.violations.isEmpty, "seed \(seed): \(cluster.violations.prefix(3)), \(cluster.filling), \(acknowledged)")
     #expect(cluster.lacking.isEmpty && cluster.nodes[node(0)]!.blocks.isEmpty && !cluster.retired.isEmpty, "seed \(seed)")

@@ -185,6 +185,10 @@ final class FakeNodes: HTTPRequesting {
   struct Node {
     var blocks: Set<BlockID> = []
     var rotten: Set<BlockID> = []
+    /// Bad copies set aside, of which no coordinator was told.
+    var asides: Set<BlockID> = []
+    /// Those that its digests are over.
+    var digestDisks = FakeNodes.disks
     var isUp = true
     /// Serves anybody: what an audit must find.
     var isOpen = false
@@ -278,7 +282,8 @@ final class FakeNodes: HTTPRequesting {
         let words = partitions.map { partition in
           [nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition }.reduce(0) { $0 &+ $1.words.1 }]
         }
-        return .digest(counts: counts, words: words, disks: FakeNodes.disks)
+        let asides = partitions.map { partition in nodes[host]!.asides.count { $0.partition(bits: bits) == partition } }
+        return .digest(counts: counts, words: words, disks: nodes[host]!.digestDisks, asides: asides)
       case .list(let partition, let bits, let after, let limit):
         let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
         return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil, mark: 17)

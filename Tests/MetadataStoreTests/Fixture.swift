@@ -3,8 +3,8 @@ import ClusterLogic
 import MetadataStore
 import Platform
 import PostgreSQLDatabase
-import SQLiteDatabase
 import SQLSession
+import SQLiteDatabase
 import ServiceAPI
 import TestSupport
 import Testing
@@ -153,7 +153,8 @@ final class Fixture: Sendable {
   ) -> Receipt {
     Receipt(
       cluster: cluster, upload: upload, block: block.id, plainBytes: size ?? block.size, storedBytes: block.size, node: Fixture.node(node),
-      disk: disk ?? Fixture.disk(node), layoutVersion: layoutVersion, gcEpoch: 1, durability: durability, verification: verification, keyEpoch: 1)
+      disk: disk ?? Fixture.disk(node), layoutVersion: layoutVersion, gcEpoch: 1, durability: durability, verification: verification,
+      keyEpoch: 1)
   }
 
   /// A receipt of each replica on the layout, the first one hashed.
