@@ -151,10 +151,7 @@ extension RepairScheduler {
         return retreat(index, now)
       }
       guard active[index].isLastPage else { return nextPage(index, now, &effects) }
-      active[index].stage = .settling
-      let request = open(index, .settle)
-      effects.append(
-        .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+      markFilled(index, target, &effects)
     case .recheck: settleRecheck(index, left: left, now, &effects)
     case .retire(let source): settleRetirement(index, source, now, &effects)
     }
@@ -254,7 +251,7 @@ extension RepairScheduler {
   }
 
   mutating func settled(_ request: RepairRequest, _ isDone: Bool, _ now: MonotonicTime, _ effects: inout [Effect]) {
-    guard let (index, _) = close(request) else { return }
+    guard let (index, detail) = close(request) else { return }
     switch active[index].kind {
     case .rows:
       // Refused, the rows stay: the next pass finds them again.
@@ -262,18 +259,35 @@ extension RepairScheduler {
       endRowsPage(index, now, &effects)
     case .fill(let target):
       guard isDone else { return retreat(index, now) }
-      let partition = active[index].partition
-      active.remove(at: index)
+      let pass = active.remove(at: index)
       countFill()
-      change(partition) { $0.fill(target) }
-      beginRetirements(partition)
+      guard pass.viewsAtMark == views else { return addSteps() }
+      change(pass.partition) { $0.fill(target) }
+      beginRetirements(pass.partition)
     case .retire(let source):
       guard isDone else { return retreat(index, now) }
-      let partition = active[index].partition
-      active.remove(at: index)
+      if case .void = detail { return giveUp(index, source, now, &effects) }
+      let pass = active.remove(at: index)
       retirementsDone += 1
-      change(partition) { $0.retire(source) }
+      guard pass.viewsAtMark == views else { return addSteps() }
+      change(pass.partition) { $0.retire(source) }
     case .recheck: retreat(index, now)
     }
+  }
+
+  mutating func markFilled(_ index: Int, _ target: NodeID, _ effects: inout [Effect]) {
+    active[index].stage = .settling
+    active[index].viewsAtMark = views
+    let request = open(index, .settle)
+    effects.append(
+      .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+  }
+
+  /// A view that came while a step was being marked as done was made before it or after it: the step that it still asks for may be a new
+  /// one. Where it is not, doing it once more is quick.
+  private mutating func addSteps() {
+    addFills()
+    addRetirements()
+    sortPending()
   }
 }

@@ -28,6 +28,8 @@ final class FakeMetadata: ClusterMetadata {
     var staged: [StagedRole] = []
     var rebalance = RebalanceRecord()
     var notes: [LayoutNote] = []
+    /// Blocks whose receipts were voided, by node.
+    var voided: [NodeID: Set<BlockID>] = [:]
   }
 
   let identity = ClusterIdentity(
@@ -140,6 +142,13 @@ final class FakeMetadata: ClusterMetadata {
     }
   }
 
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+    try use { (state) throws(MetadataError) in
+      guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
+      state.voided[node, default: []].formUnion(blocks)
+    }
+  }
+
   func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]] {
     try use { state in
       var found: [BlockID: [NodeID]] = [:]
@@ -176,6 +185,10 @@ final class FakeNodes: HTTPRequesting {
   struct Node {
     var blocks: Set<BlockID> = []
     var rotten: Set<BlockID> = []
+    /// Bad copies set aside, of which no coordinator was told.
+    var asides: Set<BlockID> = []
+    /// Those that its digests are over.
+    var digestDisks = FakeNodes.disks
     var isUp = true
     /// Serves anybody: what an audit must find.
     var isOpen = false
@@ -269,14 +282,16 @@ final class FakeNodes: HTTPRequesting {
         let words = partitions.map { partition in
           [nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition }.reduce(0) { $0 &+ $1.words.1 }]
         }
-        return .digest(counts: counts, words: words, disks: FakeNodes.disks)
+        let asides = partitions.map { partition in nodes[host]!.asides.count { $0.partition(bits: bits) == partition } }
+        return .digest(counts: counts, words: words, disks: nodes[host]!.digestDisks, asides: asides)
       case .list(let partition, let bits, let after, let limit):
         let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
-        return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil)
+        return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil, mark: 17)
       case .seal(let partitions, let version):
         for partition in partitions { nodes[host]!.seals[partition] = max(version, nodes[host]!.seals[partition] ?? 0) }
         return .sealed
-      case .retire(let partition, _, let blocks):
+      case .retire(let partition, _, let blocks, let mark):
+        if mark != 17 { nodes[host]!.faults.append("retired without the list's mark") }
         if (nodes[host]!.seals[partition] ?? 0) < layoutVersion { nodes[host]!.faults.append("retired without a seal") }
         for block in blocks {
           if nodes.values.count(where: { $0.blocks.contains(block) && !$0.rotten.contains(block) }) < 4 {
