@@ -1,3 +1,4 @@
+package import BlockModel
 internal import ServiceAPI
 
 /// What an upload does when the remote file changed in between.
@@ -24,6 +25,8 @@ public struct UploadOptions: Sendable {
   public var onConflict: OnConflict
   /// The revision that the local file was made from; a newer one in the cluster is a conflict.
   public var baseVersion: Int64?
+  /// The entry that `baseVersion` is of; another file at the path is a conflict then, whatever its version.
+  package var baseEntry: EntryID?
   /// Makes missing parent folders.
   public var parents: Bool
   /// Such as `text/plain`; nil leaves it to the cluster.

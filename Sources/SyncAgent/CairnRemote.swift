@@ -101,8 +101,8 @@ package final class CairnRemote: SyncRemote {
       await client.syncUpload(
         places.map {
           .init(
-            localPath: root + "/" + files[$0].path, remotePath: files[$0].remotePath, baseVersion: files[$0].baseVersion,
-            size: files[$0].size)
+            localPath: root + "/" + files[$0].path, remotePath: files[$0].remotePath, baseEntry: files[$0].entry,
+            baseVersion: files[$0].baseVersion, size: files[$0].size)
         })
     }
   }

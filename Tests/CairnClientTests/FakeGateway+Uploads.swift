@@ -116,7 +116,7 @@ extension FakeGateway {
       let path = try RemotePath(upload.request.path)
       if upload.request.parents == true { try Self.makeParents(&state, of: path) }
       var entry = state.entries[path.text] ?? Self.newEntry(&state, path: path, kind: .file)
-      if let base = upload.request.baseVersion, base != entry.version, upload.request.onConflict == .fail {
+      if let base = upload.request.baseVersion, base != entry.version || (upload.request.baseEntry ?? entry.id) != entry.id, upload.request.onConflict == .fail {
         throw Problem(.conflict, "Somebody was faster.", current: entry)
       }
       state.nextVersion += 1

@@ -68,7 +68,7 @@ struct FileUpload: Sendable {
   ) async throws -> (journal: UploadJournal, memory: UploadJournal.Memory?)? {
     // What fits into two blocks is sent again faster than remembered.
     guard let journals, source.blockCount > 2 else { return nil }
-    let key = "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)"
+    let key = "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)\(options.baseEntry.map { " " + $0.hex } ?? "")"
     return try await resources.threads.run {
       journals.sweep.runOnce()
       return UploadJournal.open(folder: journals.folder, gateway: journals.gateway, path: path, source: source.identity, key: key)
@@ -87,7 +87,7 @@ struct FileUpload: Sendable {
 
   static func request(_ path: RemotePath, _ options: UploadOptions) -> UploadRequest {
     UploadRequest(
-      path: path.text, baseVersion: options.baseVersion, onConflict: options.onConflict.wire, mimeType: options.mimeType,
+      path: path.text, baseVersion: options.baseVersion, baseEntry: options.baseEntry, onConflict: options.onConflict.wire, mimeType: options.mimeType,
       modifiedAt: options.modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }, executable: options.executable, parents: options.parents
     )
   }
