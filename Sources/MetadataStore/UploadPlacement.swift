@@ -14,8 +14,8 @@ internal import ServiceAPI
 /// | anything else, also with no base or base 0 | conflict | a copy beside it | new version |
 /// | a folder or symlink | wrong kind | a copy beside it | wrong kind |
 ///
-/// An upload that names its base entry means that version of that entry. Another file at the path, whose versions are counted by themselves,
-/// is then "anything else" whatever its version.
+/// An upload that names its base entry means that version of that entry. Another file at the path, whose versions are counted by
+/// themselves, is then "anything else" whatever its version.
 extension NamespaceEditor {
   enum Placement {
     case new(parent: EntryID, name: String, path: String)
@@ -77,7 +77,7 @@ extension NamespaceEditor {
     let sentence =
       switch upload.baseVersion {
       case .some(let number) where isOther:
-        "There is another file at \(upload.path) now, at version \(row.version), than the one whose version \(number) this upload is based on."
+        "Another file is at \(upload.path) now, at version \(row.version), than the one whose version \(number) this upload is based on."
       case nil, 0: "There is already a file at \(upload.path), at version \(row.version)."
       case .some(let number): "\(upload.path) is at version \(row.version), and this upload is based on version \(number)."
       }

@@ -41,7 +41,7 @@ extension CairnClient {
   /// Uploads files, small ones together.
   ///
   /// - Returns: one outcome a file, in their order.
-  package func syncUpload(_ files: [SyncUpload]) async -> [Result<FileEntry, CairnError>] {
+  package func syncUpload(_ files: [SyncUpload], chunking: Chunking = .fixed) async -> [Result<FileEntry, CairnError>] {
     var outcomes = [Result<FileEntry, CairnError>?](repeating: nil, count: files.count)
     let small = files.indices.filter { files[$0].size <= TreePut.smallFile }
     if small.count > 1 {
@@ -51,7 +51,7 @@ extension CairnClient {
         for index in small { outcomes[index] = .failure(CairnError(error)) }
       }
     }
-    for index in files.indices where outcomes[index] == nil { outcomes[index] = await uploadAlone(files[index]) }
+    for index in files.indices where outcomes[index] == nil { outcomes[index] = await uploadAlone(files[index], chunking) }
     return outcomes.compactMap { $0 }
   }
 
@@ -84,10 +84,10 @@ extension CairnClient {
     return outcomes
   }
 
-  private func uploadAlone(_ file: SyncUpload) async -> Result<FileEntry, CairnError> {
+  private func uploadAlone(_ file: SyncUpload, _ chunking: Chunking) async -> Result<FileEntry, CairnError> {
     do {
       let upload = FileUpload(gateway: gateway, resources: resources, progress: nil, journals: journals)
-      var options = UploadOptions(onConflict: .fail, baseVersion: file.baseVersion, parents: false)
+      var options = UploadOptions(onConflict: .fail, baseVersion: file.baseVersion, chunking: chunking, parents: false)
       options.baseEntry = file.baseEntry
       return .success(try await upload.upload(file.localPath, to: RemotePath(file.remotePath), options))
     } catch { return .failure(CairnError(error)) }
