@@ -127,7 +127,10 @@ package struct Chart: Sendable {
     var parts: [String] = []
     var left = Chart.size.width - Chart.frame.right
     for (name, one) in zip(legend, series).reversed() {
-      let colour = switch one { case .bars(_, let colour), .line(_, let colour): colour }
+      let colour =
+        switch one {
+        case .bars(_, let colour), .line(_, let colour): colour
+        }
       // Seven points a letter is more than enough for most.
       left -= Double(name.count) * 7 + 24
       parts.append("<rect x=\"\(SVG.number(left))\" y=\"32\" width=\"10\" height=\"10\" fill=\"\(colour)\"/>")

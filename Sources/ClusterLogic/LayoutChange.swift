@@ -44,7 +44,9 @@ package struct LayoutChange: Sendable, Equatable, Codable {
     let staying = old.nodes.filter { node in !has(removed, node.id) && !placed.contains { $0.id == node.id } }
     let nodes = (staying + placed).sorted { $0.id < $1.id }
     let width = old.replicasPerPartition
-    guard nodes.count <= Int(UInt16.max), min(old.replicationFactor, nodes.count) == width, rows.count % (width + 1) == 0 else { return nil }
+    guard nodes.count <= Int(UInt16.max), min(old.replicationFactor, nodes.count) == width, rows.count % (width + 1) == 0 else {
+      return nil
+    }
     // A place of a node that is gone stays out of range until its row is written.
     let toNew = LayoutAssignment.indices(of: old.nodes, in: nodes).map { UInt16(exactly: $0) ?? .max }
     var table = old.table.map { toNew[Int($0)] }

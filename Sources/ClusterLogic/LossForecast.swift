@@ -76,6 +76,10 @@ package struct LossForecast: Sendable, Equatable {
     /// Copies on live nodes, or zones with such.
     package var left: Int
     package var blocks: Int
+    package init(left: Int, blocks: Int) {
+      self.left = left
+      self.blocks = blocks
+    }
   }
 
   package struct Fullness: Sendable, Equatable {
@@ -228,7 +232,8 @@ package struct LossForecast: Sendable, Equatable {
     copyingNodes = gains.count
     let replicas = plan.layout.replicasPerPartition
     if replicas < layout.replicasPerPartition {
-      obstacles.append("\(nodes.count) nodes would be left, so blocks could have \(replicas) copies instead of \(layout.replicasPerPartition).")
+      obstacles.append(
+        "\(nodes.count) nodes would be left, so blocks could have \(replicas) copies instead of \(layout.replicasPerPartition).")
     }
     note(
       fullness: plan.loads.compactMap { load in

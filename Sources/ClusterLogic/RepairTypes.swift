@@ -145,7 +145,8 @@ extension RepairScheduler {
 
     /// What moving may take of it at most.
     package func moveBytesPerSecond(liveNodes: Int) -> Int64 {
-      min(bytesPerSecond(liveNodes: liveNodes), max(moveBytesPerSecond, moveBytesPerSecondPerNode.multipliedSaturated(by: Int64(liveNodes))))
+      let ofNodes = moveBytesPerSecondPerNode.multipliedSaturated(by: Int64(liveNodes))
+      return min(bytesPerSecond(liveNodes: liveNodes), max(moveBytesPerSecond, ofNodes))
     }
 
     func activePasses(liveNodes: Int) -> Int { max(activePasses, min(Configuration.mostActivePasses, liveNodes / 8)) }

@@ -97,7 +97,9 @@ extension ClusterService {
     do throws(LayoutPlanner.Failure) { plan = try LayoutPlanner.plan(previous: state.layout, nodes: nodes) } catch {
       throw Problem(layout: error)
     }
-    return LayoutProposal(plan: plan, report: LayoutPlanReport(plan, state, bytesPerSecond: configuration.repair.moveBytesPerSecond(liveNodes: state.liveNodes)))
+    return LayoutProposal(
+      plan: plan, report: LayoutPlanReport(plan, state, bytesPerSecond: configuration.repair.moveBytesPerSecond(liveNodes: state.liveNodes))
+    )
   }
 
   private func apply(_ request: OperatorOperations.ApplyLayout) async throws(Problem) -> LayoutPlanReport {

@@ -146,7 +146,10 @@ struct ClusterState: Sendable {
 
   private mutating func noteChange(from old: Layout) {
     guard old.version != layout.version else { return }
-    guard let change = LayoutChange(from: old, to: layout) else { return layoutChanges = [] }
+    guard let change = LayoutChange(from: old, to: layout) else {
+      layoutChanges = []
+      return
+    }
     layoutChanges.append(change)
     if layoutChanges.count > ClusterState.changesKept { layoutChanges.removeFirst() }
   }

@@ -103,7 +103,8 @@ final class HeartbeatLoop: Sendable {
     let wantsWholeView = needsWholeView.load(ordering: .relaxed)
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
-      viewRevision: wantsWholeView ? 0 : knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(), processID: processID,
+      viewRevision: wantsWholeView ? 0 : knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(),
+      processID: processID,
       rottenBlocks: rotten, foreground: foreground.take(), layoutVersion: wantsWholeView ? nil : knowledge.layoutVersion)
     let reply = try await coordinators.perform(heartbeat)
     var sealing: UInt32?

@@ -83,7 +83,9 @@ struct PlacementFigures {
   var largestRatio: Double { ratios.max() ?? 0 }
   /// What any layout with fair loads has to move: what nodes lack of their fair shares.
   var leastMoved: Double { zip(plan.loads, fair).reduce(0) { $0 + max(0, $1.1 - Double($1.0.before)) } }
-  var movedRatio: Double { Double(plan.movedReplicas) / leastMoved }
+  /// Against the least for the loads that were reached: where a fair share changes by less than a partition for each node, fractions say
+  /// nothing.
+  var movedRatio: Double { Double(plan.movedReplicas) / Double(max(1, plan.leastMovedReplicas)) }
 }
 
 struct PlacementRun {
@@ -150,7 +152,7 @@ struct PlacementRun {
     for zones in [3, 4, 6] {
       let before = PlacementCases.nodes(12, zones: zones)
       let changes: [(String, [LayoutNode])] = [
-        ("add 1", before + [PlacementCases.node(12, zone: zones > 3 ? 0 : 0)]),
+        ("add 1", before + [PlacementCases.node(12, zone: 0)]),
         ("remove 1", before.filter { $0.id.text != "node-5" }),
         ("weight 2", before.map { $0.id.text == "node-4" ? PlacementCases.node(4, zone: 4 % zones, weight: 2) : $0 }),
         ("add zone", before + (12..<15).map { PlacementCases.node($0, zone: zones) }),
@@ -197,13 +199,18 @@ struct PlacementRun {
     for (name, after) in changes {
       let (plan, seconds) = try timed { try LayoutPlanner.plan(previous: first.layout, nodes: after) }
       let figures = PlacementFigures(plan)
-      row(name, rounded(seconds, 2), PlacementRun.digits(figures.largestRatio), PlacementRun.digits(figures.movedRatio), "≤ 10 s")
+      row(name, rounded(seconds, 2), PlacementRun.digits(figures.largestRatio), PlacementRun.digits(figures.movedRatio), "≤ 10 s, ≤ 1.02")
     }
     row("peak memory of all of it", rounded(Double(try PlacementRun.peakBytes()) / 1_048_576) + " MiB", "", "", "≤ 1,024 MiB")
     lookups(first.layout)
     let ratios = PlacementFigures(first).ratios.sorted()
-    var chart = Chart("Load ÷ fair share: \(nodes.count) equal nodes in \(zones) zones, \(1 << bits) partitions", x: "nodes, sorted", y: "load ÷ fair share")
-    chart.series = [.line(ratios.enumerated().map { Chart.Point(Double($0.offset), $0.element) }, colour: "#1565c0")]
+    var chart = Chart(
+      "Load ÷ fair share: \(nodes.count) equal nodes in \(zones) zones, \(1 << bits) partitions", x: "nodes, sorted", y: "load ÷ fair share"
+    )
+    // Every so many of them, and the last: an eye sees no more.
+    let step = max(1, ratios.count / 400)
+    let shown = Array(stride(from: 0, to: ratios.count, by: step)) + [ratios.count - 1]
+    chart.series = [.line(shown.map { Chart.Point(Double($0), ratios[$0]) }, colour: "#1565c0")]
     chart.yDomain = 0.95...1.05
     chart.goal = (1.01, "goal 1.01")
     try write(chart, to: "load-large")

@@ -53,7 +53,11 @@ private struct ScaleCoordinator {
     let secret = ClusterSecret.generate()
     service = ClusterService(
       metadata: store, signer: CapabilitySigner(root: secret.capabilityRoot), http: NobodyAnswers(), time: SystemTime(),
-      configuration: ClusterConfiguration(initialNodes: count, isEncrypted: false),
+      // Nobody is to fall silent only because the first round of heartbeats takes long here.
+      configuration: ClusterConfiguration(
+        initialNodes: count,
+        failure: FailureDetector.Configuration(suspectAfter: .seconds(3600), outAfter: .seconds(7200), tickInterval: .seconds(1)),
+        isEncrypted: false),
       logger: Logger(component: "scale", level: .error), metrics: Metrics())
     service.register(on: dispatcher)
     try await service.start(runsLoop: false)

@@ -124,7 +124,8 @@ enum ForesightCommands {
     console.write(table.render(style: console.style))
     console.print("")
     console.print(
-      "n = \(report.copies) copies in different zones, λ = \(significant(report.eventsPerYear)) a year, q = \(significant(report.badShare))")
+      "n = \(report.copies) copies in different zones, λ = \(significant(report.eventsPerYear)) a year, q = \(significant(report.badShare))"
+    )
     console.print(
       "a block is lost within a year with n·λ·q^(n-1) = \(significant(report.lossPerBlockYear))"
         + (report.nines.map { ": \(significant($0)) nines" } ?? ""))

@@ -130,7 +130,9 @@ enum RepairCommands {
     console.print("size      \(found.size.map { "\(HumanFormat.count($0)) bytes" } ?? "not known")")
     console.print("partition \(found.partition)")
     if !found.copies.isEmpty {
-      var table = Table([.left("NODE"), .left("ZONE"), .left("NODE IS"), .left("ROLE"), .left("COPY"), .left("READ BACK"), .left("SCRUBBED")])
+      var table = Table([
+        .left("NODE"), .left("ZONE"), .left("NODE IS"), .left("ROLE"), .left("COPY"), .left("READ BACK"), .left("SCRUBBED"),
+      ])
       for copy in found.copies {
         table.add([
           copy.node.text, copy.zone.text, copy.nodeState?.rawValue ?? "-", copy.role, copy.state?.rawValue ?? "not asked",
