@@ -28,7 +28,8 @@ import Testing
   func nines() throws {
     let a = DurabilityModel(copies: 1, hazards: [Self.hazard(1e-6, hours: 1)])
     let b = DurabilityModel(copies: 1, hazards: [Self.hazard(1e-5, hours: 1)])
-    #expect(abs(try #require(a.nines) - 6) < 1e-3 && abs(try #require(a.nines) - (try #require(b.nines)) - 1) < 1e-3)
+    let (many, fewer) = (try #require(a.nines), try #require(b.nines))
+    #expect(abs(many - 6) < 1e-3 && abs(many - fewer - 1) < 1e-3)
     #expect(DurabilityModel(copies: 3, hazards: []).nines == nil, "a model of no hazards says nothing")
   }
 

@@ -26,7 +26,7 @@ import Testing
   }
 
   @Test("without one zone of three each block has a copy in each of the others")
-  func zone() throws {
+  func zoneLoss() throws {
     let forecast = LossForecast(.zone(zone(1)), of: try Self.cluster())
     #expect(forecast.lostNodes == [node(1), node(4)] && forecast.lostBlocks == 0 && forecast.lastCopyBlocks == 0)
     #expect(forecast.byCopies == [.init(left: 2, blocks: 640)] && forecast.byZones == [.init(left: 2, blocks: 640)])
@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test("of one node what it held is at risk, and the others take it")
-  func node_() throws {
+  func nodeLoss() throws {
     let cluster = try Self.cluster()
     let forecast = LossForecast(.node(node(2)), of: cluster)
     let held = (0..<64).count { cluster.layout.replicas(ofPartition: $0).contains(node(2)) }
@@ -71,7 +71,7 @@ import Testing
   }
 
   @Test("of a disk, the share of its bytes is at risk, and its node makes it anew on the others", arguments: [2, 4])
-  func disk(disks: Int) throws {
+  func diskLoss(disks: Int) throws {
     let cluster = try Self.cluster(nodes: 3, disks: disks)
     let forecast = LossForecast(.disk(DiskID(high: 1, low: 1), node(1)), of: cluster)
     let expected = 64 * Int((Double(Self.blocksEach) / Double(disks)).rounded())
