@@ -8,7 +8,7 @@ package enum ImaginedLoss: Sendable, Equatable {
   case disk(DiskID, NodeID)
 }
 
-/// What would be left of a cluster that lost a zone, a node or a disk for good, and what making the copies anew would take. A value; nothing
+/// What would be left of a cluster that lost a zone, a node or a disk for good, and what new copies would take. A value; nothing
 /// changes.
 ///
 /// What must hold: only copies on live nodes count as left, whether or not they are the ones that are imagined gone; a partition that a

@@ -1,7 +1,8 @@
 package import BlockModel
 package import ClusterLogic
 
-/// What operators ask about losses that did not happen, about durability, and what they may set. The documents are those of `cairnctl --json`.
+/// What operators ask about losses that did not happen and about durability, and what they may set. The documents are those of
+/// `cairnctl --json`.
 extension OperatorOperations {
   /// What would be left, and what repair would take, if a zone, a node or a disk were gone. Changes nothing. Exactly one is given.
   package struct SimulateLoss: ControlOperation {

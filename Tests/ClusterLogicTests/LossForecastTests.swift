@@ -32,9 +32,10 @@ import Testing
     #expect(forecast.byCopies == [.init(left: 2, blocks: 640)] && forecast.byZones == [.init(left: 2, blocks: 640)])
     #expect(forecast.acceptsWrites && forecast.detectionSeconds == 600)
     #expect(forecast.capacityBefore == 6000 && forecast.capacityAfter == 4000 && forecast.usedBefore == 600)
-    // Four nodes hold what six held, because two zones still take three copies.
-    #expect(forecast.bytesToCopy == 200 && forecast.usedAfterRepair == 600 && forecast.copyingSeconds == 20)
-    #expect(forecast.fullest?.share == 0.15 && forecast.obstacles.isEmpty)
+    // Four nodes hold what six held, because two zones still take three copies; some replicas may change places for it besides.
+    #expect((200...225).contains(forecast.bytesToCopy) && forecast.usedAfterRepair == 400 + forecast.bytesToCopy)
+    #expect(forecast.copyingSeconds == Double(forecast.bytesToCopy) / 10 && forecast.copyingNodes == 4)
+    #expect(abs(try #require(forecast.fullest).share - 0.15) < 0.01 && forecast.obstacles.isEmpty)
   }
 
   @Test("of one node what it held is at risk, and the others take it")

@@ -3,7 +3,7 @@ import ClusterLogic
 
 /// Nodes, disks and links as numbers around the real `RepairScheduler`: how long repair of a large cluster takes, and what deciding costs.
 ///
-/// A partition's blocks go as a few large pieces, because ten billion of them would be ten billion events; what listing and asking for their
+/// A partition's blocks go as a few large pieces, because ten billion of them would be as many events; what listing and asking for their
 /// pages takes is in the time of each listing. Each node reads and writes one piece after the other at its rate.
 struct RepairModel {
   struct Settings {

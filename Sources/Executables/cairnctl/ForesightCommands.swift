@@ -74,7 +74,7 @@ enum ForesightCommands {
     discussion: """
       What was measured (how soon losses are noticed, how long repair takes, how long blocks lacked copies, when every copy was last read \
       back), and a model over it: a block of n copies is lost at about n·λ·q^(n-1) a year, λ the events a year that a copy suffers, q the \
-      share of time for which it is bad. Nines are no better than the inputs, which are printed with them; bugs, operators and disasters that \
+      share of time for which it is bad. Nines are no better than the inputs, printed with them; bugs, operators and disasters that \
       take several zones are not among them.
       """,
     options: [
@@ -155,7 +155,7 @@ enum ForesightCommands {
   private static let set = Command(
     "set", summary: "change a setting of the running cluster, or list them",
     discussion: """
-      What is set counts at once and over restarts, before the coordinator's configuration; “default” lets the configuration's count again. \
+      What is set counts at once and over restarts, before the coordinator's configuration; “default” lets that count again. \
       Rates are bytes a second (such as 200MiB), times are seconds. Without a key all settings are listed.
       """,
     arguments: [
