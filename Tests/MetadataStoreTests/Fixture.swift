@@ -167,11 +167,11 @@ final class Fixture: Sendable {
   @discardableResult
   func put(
     _ path: String, _ blocks: [BlockRef] = [Fixture.block(1)], as principal: Principal, base: Int64? = nil,
-    policy: ConflictPolicy? = nil, copies: Int = 3, modifiedAt: FileTime? = nil
+    entry: EntryID? = nil, policy: ConflictPolicy? = nil, copies: Int = 3, modifiedAt: FileTime? = nil
   ) async throws -> FileEntry {
     let state = try await store.openUpload(
       UploadRequest(
-        path: path, size: blocks.reduce(0) { $0 + Int64($1.size) }, blocks: blocks, baseVersion: base, onConflict: policy,
+        path: path, size: blocks.reduce(0) { $0 + Int64($1.size) }, blocks: blocks, baseVersion: base, baseEntry: entry, onConflict: policy,
         modifiedAt: modifiedAt, parents: true), for: principal, once: nil)
     let receipts = state.missing.flatMap { Fixture.receipts(state.uploadID, BlockRef(id: $0.id, size: $0.size), copies: copies) }
     return try await store.completeUpload(Completion(upload: state.uploadID, receipts: receipts), for: principal)
