@@ -1,4 +1,4 @@
-package import BlockModel
+internal import BlockModel
 
 /// How one layout differs from the one before: small where the layouts are alike, so that a change reaches thousands of nodes without the
 /// table.
