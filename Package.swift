@@ -106,7 +106,7 @@ let package = Package(
     // Tests.
     .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),
     tests("HouseTests", []),
-    tests("BlockModelTests", ["BlockModel"]),
+    tests("BlockModelTests", ["BlockModel", "TestSupport"]),
     tests("ClusterLogicTests", ["ClusterLogic", "BlockModel", "TestSupport"]),
     tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
     tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
@@ -135,10 +135,10 @@ let package = Package(
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
+    tests("ChaosTests", ["Chaos", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests("ChartsTests", ["Charts"]),
-    tests("ChaosTests", ["Chaos", "Platform", "BlockModel", "TestSupport"]),
     tests("SyncAgentTests", ["SyncAgent", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
-    tests("CommandLineKitTests", ["CommandLineKit", "Platform"]),
+    tests("CommandLineKitTests", ["CommandLineKit", "Platform", "TestSupport"]),
     tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
   ]
 )

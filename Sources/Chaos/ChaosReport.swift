@@ -30,10 +30,24 @@ package enum ChaosReport {
       <ul>\(rows.joined())</ul>
       <table>\(figures.map { "<tr><td>\($0.0)</td><td>\(escaped($0.1))</td></tr>" }.joined())</table>
       <h2>What happened when</h2>\(picture(timeline))
+      <h2>What users noticed of each kind</h2>
+      <table><tr><th>fault</th><th>times</th><th>longest without a write</th><th>without a read</th>
+      <th>writes that succeeded, begun 2 s after it or later</th><th>reads</th></tr>\(kinds(timeline))</table>
       <h2>Memory and open files</h2>
       <table><tr><th>process</th><th>at the start</th><th>at the end</th><th>files open</th></tr>\(processes(timeline))</table></html>
 
       """
+  }
+
+  private static func kinds(_ timeline: Timeline) -> String {
+    timeline.faultCounts.map { kind, count in
+      let shares = [Timeline.Operation.Kind.write, .read].map { operation in
+        let (succeeded, all) = timeline.succeeded(operation, during: kind, after: 2)
+        return "<td>\(succeeded) of \(all)</td>"
+      }
+      return "<tr><td>\(escaped(kind))</td><td>\(count)</td><td>\(seconds(timeline.longestGap(.write, during: kind)))</td>"
+        + "<td>\(seconds(timeline.longestGap(.read, during: kind)))</td>\(shares.joined())</tr>"
+    }.joined()
   }
 
   private static func processes(_ timeline: Timeline) -> String {

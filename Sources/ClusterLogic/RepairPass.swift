@@ -54,6 +54,8 @@ struct Pass: Sendable {
 
   var entries: [Entry] = []
   var isLastPage = false
+  /// The source's, from when it listed the page.
+  var mark: UInt64 = 0
   var layoutVersion: UInt64 = 0
   var outstanding = 0
   /// Copies ready to be sent: indices into `entries` by target.
@@ -111,6 +113,7 @@ struct RequestOwner: Sendable {
     case settle
     case seal
     case compare(reference: NodeID)
+    case void
     case retire
   }
   var pass: UInt64

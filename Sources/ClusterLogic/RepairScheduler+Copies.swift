@@ -258,7 +258,7 @@ extension RepairScheduler {
   }
 
   mutating func settled(_ request: RepairRequest, _ isDone: Bool, _ now: MonotonicTime, _ effects: inout [Effect]) {
-    guard let (index, _) = close(request) else { return }
+    guard let (index, detail) = close(request) else { return }
     switch active[index].kind {
     case .rows:
       // Refused, the rows stay: the next pass finds them again.
@@ -273,6 +273,7 @@ extension RepairScheduler {
       beginRetirements(partition)
     case .retire(let source):
       guard isDone else { return retreat(index, now) }
+      if case .void = detail { return giveUp(index, source, now, &effects) }
       let partition = active[index].partition
       active.remove(at: index)
       retirementsDone += 1

@@ -114,6 +114,14 @@ extension RepairScheduler {
     check(index, blocks: blocks, now, &effects)
   }
 
+  mutating func heldListed(_ request: RepairRequest, _ page: HeldPage?, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard let (index, _) = close(request) else { return }
+    guard let page else { return retreat(index, now) }
+    active[index].mark = page.mark
+    active[index].isLastPage = page.blocks.count < pageLimit(active[index])
+    check(index, blocks: page.blocks, now, &effects)
+  }
+
   // MARK: Checking
 
   private mutating func check(_ index: Int, blocks: [RepairBlock], _ now: MonotonicTime, _ effects: inout [Effect]) {

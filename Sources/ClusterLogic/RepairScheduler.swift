@@ -11,7 +11,7 @@ package import BlockModel
 ///   said that the block is here, or acknowledged a verified copy; or its digest of the partition is that of a whole replica;
 /// - no answer is never an answer: neither "missing" nor "done";
 /// - a copy is given up only by a node off the layout that has sealed the partition, only after every replica confirmed that block, and
-///   those that took its place by reading it back; a replica's copy is never deleted;
+///   those that took its place by reading it back, and after its receipts were voided; a replica's copy is never deleted;
 /// - one partition never has more than one replica in motion;
 /// - fewest surviving zones first; work per node, in all, and per second is bounded; every failure is tried again, later each time.
 package struct RepairScheduler: Sendable {
@@ -68,6 +68,7 @@ package struct RepairScheduler: Sendable {
     case .recheck(let id, let scope): begin(id, scope)
     case .listed(let request, let blocks): listed(request, blocks, now, &effects)
     case .repairsListed(let request, let rows): listed(request, rows, now, &effects)
+    case .heldListed(let request, let page): heldListed(request, page, now, &effects)
     case .checked(let request, let outcomes): checked(request, outcomes, now, &effects)
     case .copied(let request, let outcomes): copied(request, outcomes, now, &effects)
     case .settled(let request, let isDone): settled(request, isDone, now, &effects)

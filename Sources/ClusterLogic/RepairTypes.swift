@@ -111,6 +111,17 @@ package struct RecheckProgress: Sendable, Equatable {
 
 package typealias RepairRequest = UInt64
 
+/// One page of what a node holds of a partition.
+package struct HeldPage: Sendable, Equatable {
+  package var blocks: [RepairBlock]
+  /// The node's, from when it listed them: it gives them up only while nothing was written to the partition since.
+  package var mark: UInt64
+  package init(blocks: [RepairBlock], mark: UInt64) {
+    self.blocks = blocks
+    self.mark = mark
+  }
+}
+
 extension RepairScheduler {
   package struct Configuration: Sendable, Equatable {
     /// Blocks of one page: what a node is asked about at once.
@@ -164,9 +175,10 @@ extension RepairScheduler {
     /// rows.
     case listed(RepairRequest, [RepairBlock]?)
     case repairsListed(RepairRequest, [RepairBlock]?)
+    case heldListed(RepairRequest, HeldPage?)
     case checked(RepairRequest, [RepairCheck]?)
     case copied(RepairRequest, [RepairCopyOutcome]?)
-    /// The answer to `markFilled`, `markRetired` and `clearRepairs`.
+    /// The answer to `markFilled`, `markRetired`, `clearRepairs` and `voidReceipts`.
     case settled(RepairRequest, Bool)
     /// The answer to `seal`: true when the source refuses older layouts for the partition, durably, and none of their writes is under way.
     case sealed(RepairRequest, Bool)
@@ -195,10 +207,13 @@ extension RepairScheduler {
     case compare(RepairRequest, target: NodeID, reference: NodeID, partition: Int)
     /// The source shall refuse writes of layouts before this one for the partition.
     case seal(RepairRequest, source: NodeID, partition: Int, layoutVersion: UInt64)
-    /// One page of what the node holds of the partition, referenced or not; answered by `listed`.
+    /// One page of what the node holds of the partition, referenced or not; answered by `heldListed`.
     case listHeld(RepairRequest, node: NodeID, partition: Int, after: BlockID?, limit: Int)
-    /// The source drops these blocks, which every replica confirmed.
-    case retire(RepairRequest, source: NodeID, partition: Int, blocks: [BlockID], layoutVersion: UInt64)
+    /// What the source has acknowledged of these blocks under this layout or an older one counts for no upload any more: it is about to
+    /// give them up.
+    case voidReceipts(RepairRequest, source: NodeID, blocks: [BlockID], layoutVersion: UInt64)
+    /// The source drops these blocks, which every replica confirmed, unless it took writes since the mark.
+    case retire(RepairRequest, source: NodeID, partition: Int, blocks: [BlockID], mark: UInt64, layoutVersion: UInt64)
     /// The source holds nothing of the partition any more.
     case markRetired(RepairRequest, partition: Int, source: NodeID, layoutVersion: UInt64)
     /// The target has every live block of the partition.

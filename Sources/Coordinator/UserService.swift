@@ -103,8 +103,9 @@ package final class UserService: Sendable {
   func once<Op: ControlOperation>(_ operation: Op, _ context: ControlContext) throws(Problem) -> IdempotencyKey? {
     guard let key = try checkedKey(context) else { return nil }
     // The description of these documents names every field in the order of declaration; JSON's order of keys differs from run to run.
-    return IdempotencyKey(
-      key: key, operation: Op.name, requestHash: SHA256Hasher.hash(Array(String(reflecting: operation).utf8)))
+    // Where a request lists hundreds of files, it says by itself what it asks for, at a tenth of the cost.
+    let text = (operation as? any CanonicallyDescribed)?.canonicalBytes ?? Array(String(reflecting: operation).utf8)
+    return IdempotencyKey(key: key, operation: Op.name, requestHash: SHA256Hasher.hash(text))
   }
 }
 

@@ -116,6 +116,21 @@ extension WriteTransaction {
     }
   }
 
+  /// Nobody commits meanwhile, and who commits afterwards sees it: so no version counts a copy that its node was told to drop.
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) throws {
+    try checkLayoutVersion(layoutVersion)
+    for block in blocks {
+      try db.run(
+        """
+        INSERT INTO voided_receipts (upload, block, node, layout_version) SELECT upload, block, ?, ? FROM upload_blocks WHERE block = ?
+        ON CONFLICT (upload, block, node) DO UPDATE SET layout_version = excluded.layout_version
+        """, .text(node.text), .integer(Int64(layoutVersion)), .block(block))
+      try db.run(
+        "DELETE FROM upload_receipts WHERE block = ? AND node = ? AND upload IN (SELECT upload FROM upload_blocks WHERE block = ?)",
+        .block(block), .text(node.text), .block(block))
+    }
+  }
+
   func saveDataKeyEpoch(_ record: DataKeyEpochRecord) throws -> DataKeyEpochRecord {
     try db.run(
       "INSERT OR IGNORE INTO data_key_epochs (epoch, founder, check_value) VALUES (?, ?, ?)", .int(Int(record.epoch)),

@@ -101,6 +101,10 @@ extension SQLMetadataStore {
     try await writer.write(repeatable: true) { try $0.clearRepairs(blocks, layoutVersion: layoutVersion) }
   }
 
+  package func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+    try await writer.write(.cluster, repeatable: true) { try $0.voidReceipts(of: node, for: blocks, layoutVersion: layoutVersion) }
+  }
+
   package func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]] {
     try await readers.read { transaction in
       var found: [BlockID: [NodeID]] = [:]

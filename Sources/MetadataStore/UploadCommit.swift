@@ -142,7 +142,7 @@ extension NamespaceEditor {
       var copies = try receiptsKept(of: block.id, upload)
       for receipt in given[block.id] ?? [] {
         try NamespaceEditor.check(receipt, of: upload.id, size: block.size)
-        guard try counts(receipt) else { continue }
+        guard try counts(receipt, for: upload) else { continue }
         copies.removeAll { $0.node == receipt.node }
         copies.append(CopyReceipt(node: receipt.node, disk: receipt.disk, isHashed: receipt.verification == .hashed))
       }

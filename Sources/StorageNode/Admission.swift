@@ -39,8 +39,11 @@ struct Admission: Sendable {
 
   /// The capability of a request whose path ends in the block's name; read from the target's bytes, since every request brings one.
   func capability(of head: HTTPRequestHead, operations: [CapabilityOperation]) throws(Problem) -> Capability {
-    let target = head.target
-    return try heard { () throws(CredentialError) in
+    try capability(of: head.target, operations: operations)
+  }
+
+  func capability(of target: RequestTarget, operations: [CapabilityOperation]) throws(Problem) -> Capability {
+    try heard { () throws(CredentialError) in
       try verifier.verify(
         block: target.components.last ?? 0..<0, parameters: target.parameters, of: target.text, operations: operations, now: time.wall())
     }

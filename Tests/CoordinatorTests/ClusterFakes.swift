@@ -28,6 +28,8 @@ final class FakeMetadata: ClusterMetadata {
     var staged: [StagedRole] = []
     var rebalance = RebalanceRecord()
     var notes: [LayoutNote] = []
+    /// Blocks whose receipts were voided, by node.
+    var voided: [NodeID: Set<BlockID>] = [:]
     var tuning: [ClusterTuning.Value] = []
   }
 
@@ -141,6 +143,13 @@ final class FakeMetadata: ClusterMetadata {
     try use { (state) throws(MetadataError) in
       guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
       for block in blocks { state.repairs[block] = nil }
+    }
+  }
+
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+    try use { (state) throws(MetadataError) in
+      guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
+      state.voided[node, default: []].formUnion(blocks)
     }
   }
 
@@ -276,11 +285,12 @@ final class FakeNodes: HTTPRequesting {
         return .digest(counts: counts, words: words, disks: FakeNodes.disks)
       case .list(let partition, let bits, let after, let limit):
         let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
-        return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil)
+        return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil, mark: 17)
       case .seal(let partitions, let version):
         for partition in partitions { nodes[host]!.seals[partition] = max(version, nodes[host]!.seals[partition] ?? 0) }
         return .sealed
-      case .retire(let partition, _, let blocks):
+      case .retire(let partition, _, let blocks, let mark):
+        if mark != 17 { nodes[host]!.faults.append("retired without the list's mark") }
         if (nodes[host]!.seals[partition] ?? 0) < layoutVersion { nodes[host]!.faults.append("retired without a seal") }
         for block in blocks {
           if nodes.values.count(where: { $0.blocks.contains(block) && !$0.rotten.contains(block) }) < 4 {

@@ -29,7 +29,7 @@ import Testing
       var listed: [BlockID] = []
       var after: BlockID?
       repeat {
-        guard case .list(let page, let next) = try await cluster.command(.list(partition: 0, bits: 0, after: after, limit: 7), at: 1) else {
+        guard case .list(let page, let next, _) = try await cluster.command(.list(partition: 0, bits: 0, after: after, limit: 7), at: 1) else {
           Issue.record("a list is answered by a list")
           return
         }

@@ -19,5 +19,5 @@ enum OperatorTool {
         ]
         + ForesightCommands.commands + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),
-    version: CairnVersion.text, explain: { CommandFailure($0) })
+    version: CairnVersion.text, describesItself: true, explain: { CommandFailure($0) })
 }

@@ -39,7 +39,7 @@ extension SimulatedCoordinator {
     guard waiting > 0 else { return decide(partition + 1) }
     for node in nodes {
       ask(node, .list(partition: partition, after: nil, limit: 10_000)) { [unowned self] reply in
-        if case .list(let blocks)? = reply { held += blocks.filter { !held.contains($0) } }
+        if case .list(let blocks, _)? = reply { held += blocks.filter { !held.contains($0) } }
         waiting -= 1
         if waiting == 0 {
           delete(held.sorted(), from: nodes)

@@ -59,11 +59,17 @@ extension SimulatedCoordinator {
       }
     case .listHeld(let request, let node, let partition, let after, let limit):
       ask(node, .list(partition: partition, after: after, limit: limit)) { [unowned self] reply in
-        guard case .list(let blocks)? = reply else { return feed(.listed(request, nil)) }
-        feed(.listed(request, blocks.map { RepairBlock(id: $0, size: simulation.size(of: $0), isReferenced: false) }))
+        guard case .list(let blocks, let mark)? = reply else { return feed(.heldListed(request, nil)) }
+        let held = blocks.map { RepairBlock(id: $0, size: simulation.size(of: $0), isReferenced: false) }
+        feed(.heldListed(request, HeldPage(blocks: held, mark: mark)))
       }
-    case .retire(let request, let source, let partition, let blocks, let version):
-      ask(source, .retire(partition: partition, blocks: blocks), within: .seconds(30), ifLayout: version) { [unowned self] reply in
+    case .voidReceipts(let request, let source, let blocks, let version):
+      soon { [unowned self] in
+        feed(.settled(request, metadata.voidReceipts(of: source, for: blocks, layoutVersion: version)))
+      }
+    case .retire(let request, let source, let partition, let blocks, let mark, let version):
+      let command = SimulatedNode.Command.retire(partition: partition, blocks: blocks, mark: mark)
+      ask(source, command, within: .seconds(30), ifLayout: version) { [unowned self] reply in
         if case .done? = reply { feed(.retired(request, true)) } else { feed(.retired(request, false)) }
       }
     case .markRetired(let request, let partition, let source, let version):

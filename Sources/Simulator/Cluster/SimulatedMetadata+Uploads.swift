@@ -151,6 +151,15 @@ extension SimulatedMetadata {
 
   // MARK: Receipts
 
+  /// - Returns: false when another layout is newer.
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) -> Bool {
+    guard layout.version == layoutVersion else { return false }
+    for id in uploadOrder where uploads[id]?.status == .open {
+      for block in blocks where uploads[id]?.blocks.contains(block) ?? false { uploads[id]?.voids[block, default: [:]][node] = layoutVersion }
+    }
+    return true
+  }
+
   private func add(_ receipt: SimulatedReceipt, to upload: inout Upload) {
     // The newest word of a node is the one that counts.
     upload.receipts[receipt.block, default: []].removeAll { $0.node == receipt.node }
@@ -160,9 +169,11 @@ extension SimulatedMetadata {
   /// Copies older than a collection that is deleting the block do not count.
   private func tally(_ block: BlockID, _ upload: Upload) -> ReceiptTally {
     let floor = blocks[block]?.deletingEpoch ?? 0
-    let copies = (upload.receipts[block] ?? []).filter { $0.gcEpoch >= floor || bug == .deletesWithoutEpochTest }.map {
-      CopyReceipt(node: $0.node, disk: $0.disk, isHashed: $0.isHashed)
+    let voids = bug == .countsGivenUpCopies ? [:] : upload.voids[block] ?? [:]
+    let counted = (upload.receipts[block] ?? []).filter {
+      ($0.gcEpoch >= floor || bug == .deletesWithoutEpochTest) && CopyReceipt.counts(under: $0.layoutVersion, voided: voids[$0.node])
     }
+    let copies = counted.map { CopyReceipt(node: $0.node, disk: $0.disk, isHashed: $0.isHashed) }
     return ReceiptTally(copies, of: block, layout: layout) { id in
       node(id).map { node in
         var disks = node.disks

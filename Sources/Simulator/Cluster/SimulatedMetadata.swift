@@ -62,6 +62,8 @@ final class SimulatedMetadata {
     var had: Set<BlockID> = []
     var pinned: Set<BlockID> = []
     var receipts: [BlockID: [SimulatedReceipt]] = [:]
+    /// The layouts under which nodes gave blocks up while this was open. Looked up only.
+    var voids: [BlockID: [NodeID: UInt64]] = [:]
     var reserved = 0
     /// The version that it became.
     var version: Int?
@@ -252,6 +254,7 @@ struct SimulatedReceipt {
   var block: BlockID
   var node: NodeID
   var disk: DiskID
+  var layoutVersion: UInt64
   var gcEpoch: UInt64
   var isHashed: Bool
 }

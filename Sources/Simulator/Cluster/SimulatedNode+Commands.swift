@@ -10,7 +10,7 @@ extension SimulatedNode {
     case list(partition: Int, after: BlockID?, limit: Int)
     case copy([RepairCopy])
     case seal([Int], layoutVersion: UInt64)
-    case retire(partition: Int, blocks: [BlockID])
+    case retire(partition: Int, blocks: [BlockID], mark: UInt64)
     case delete([BlockID])
   }
 
@@ -24,7 +24,7 @@ extension SimulatedNode {
   enum Reply {
     case checks([RepairCheck])
     case digests([[BlockID]], disks: [DiskID])
-    case list([BlockID])
+    case list([BlockID], mark: UInt64)
     case copies([RepairCopyOutcome])
     case done
     case refused
@@ -52,10 +52,11 @@ extension SimulatedNode {
     case .verify(let blocks): answer(.checks(blocks.map(verify)))
     case .digest(let partitions): answer(.digests(partitions.map { blocks(inPartition: $0) }, disks: stores.map(\.disk)))
     case .list(let partition, let after, let limit):
-      answer(.list(Array(blocks(inPartition: partition).filter { block in after.map { block > $0 } ?? true }.prefix(limit))))
+      let page = blocks(inPartition: partition).filter { block in after.map { block > $0 } ?? true }.prefix(limit)
+      answer(.list(Array(page), mark: seals.mark(of: partition)))
     case .copy(let items): copy(items, signature, [], answer)
     case .seal(let partitions, let version): seal(partitions, version, answer)
-    case .retire(let partition, let blocks): retire(blocks, of: partition, signature, answer)
+    case .retire(let partition, let blocks, let mark): retire(blocks, of: partition, mark: mark, signature, answer)
     case .delete(let blocks): delete(blocks, signature, answer)
     }
   }
@@ -143,20 +144,23 @@ extension SimulatedNode {
 
   // MARK: Giving up
 
-  private func retire(_ blocks: [BlockID], of partition: Int, _ signature: Signature, _ answer: @escaping (Reply) -> Void) {
+  private func retire(
+    _ blocks: [BlockID], of partition: Int, mark: UInt64, _ signature: Signature, _ answer: @escaping (Reply) -> Void
+  ) {
     do throws(LayoutFence.Refusal) {
       try LayoutFence.checkRetirement(
         by: id, of: partition, bits: bits, layoutVersion: signature.layoutVersion, knowing: knowledge.view?.layout)
     } catch { return answer(.refused) }
     let life = process.incarnation
     if bug != .ignoresSeals {
-      do throws(SealLedger.Refusal) { try seals.beginRetiring(partition, layoutVersion: signature.layoutVersion) } catch {
-        return answer(.refused)
-      }
+      let mark = bug == .ignoresMarks ? seals.mark(of: partition) : mark
+      do throws(SealLedger.Refusal) {
+        try seals.beginRetiring(partition, layoutVersion: signature.layoutVersion, mark: mark)
+      } catch { return answer(.refused) }
     }
     var left = 0
     let finish: () -> Void = { [unowned self] in
-      if process.incarnation == life, bug != .ignoresSeals { seals.endRetiring(layoutVersion: signature.layoutVersion) }
+      if process.incarnation == life, bug != .ignoresSeals { seals.endRetiring(partition, layoutVersion: signature.layoutVersion) }
       answer(.done)
     }
     let held = blocks.filter { store(of: $0) != nil }
