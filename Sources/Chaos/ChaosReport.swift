@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import Charts
 
 /// A page about one run that a person can open: what was done to the cluster, what its users noticed, and how it came back.
 package enum ChaosReport {
@@ -103,11 +104,9 @@ package enum ChaosReport {
     return whole + (rest - 1) / 9
   }
 
-  private static func number(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+  private static func number(_ value: Double) -> String { SVG.number(value) }
   private static func seconds(_ value: Double) -> String { "\((value * 100).rounded() / 100) s" }
   private static func percent(_ share: Double) -> String { "\((share * 10_000).rounded() / 100) %" }
 
-  private static func escaped(_ text: String) -> String {
-    text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
-  }
+  private static func escaped(_ text: String) -> String { SVG.escaped(text) }
 }

@@ -64,17 +64,21 @@ extension RepairScheduler {
   // MARK: Sending
 
   mutating func dispatchCopies(_ now: MonotonicTime, _ effects: inout [Effect]) {
-    for index in active.indices {
+    for index in active.indices where !active[index].copies.isEmpty {
+      // Where nothing can begin, what is sent need not be worked out.
+      guard active[index].copies.contains(where: { load.copies(at: $0.target) < configuration.copiesPerNode }) else { continue }
       var kept: [(target: NodeID, entries: [Int])] = []
       for command in active[index].copies {
+        guard load.copies(at: command.target) < configuration.copiesPerNode, isOpen(active[index], now) else {
+          kept.append(command)
+          continue
+        }
         let items = command.entries.map { number in
           let entry = active[index].entries[number]
           return RepairCopy(block: entry.block.id, size: entry.block.size, sources: sources(of: entry, for: command.target))
         }
         let source = items.first?.sources.first
-        guard load.copies(at: command.target) < configuration.copiesPerNode,
-          source.map({ load.reads(from: $0) < configuration.readsPerNode }) ?? true, isOpen(active[index], now)
-        else {
+        guard source.map({ load.reads(from: $0) < configuration.readsPerNode }) ?? true else {
           kept.append(command)
           continue
         }

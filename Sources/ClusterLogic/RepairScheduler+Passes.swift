@@ -11,7 +11,7 @@ extension RepairScheduler {
 
   mutating func startPasses(_ now: MonotonicTime, _ effects: inout [Effect]) {
     var passedOver: [Pass] = []
-    while active.count < configuration.activePasses, var pass = pending.popLast() {
+    while active.count < mostActive, var pass = pending.popLast() {
       // One replica of a partition in motion at a time.
       let isTaken = pass.kind.isPartOfMove && active.contains { $0.partition == pass.partition && $0.kind.isPartOfMove }
       if isTaken || isPaused && isMove(pass) {

@@ -15,7 +15,7 @@ package import BlockModel
 /// - one partition never has more than one replica in motion;
 /// - fewest surviving zones first; work per node, in all, and per second is bounded; every failure is tried again, later each time.
 package struct RepairScheduler: Sendable {
-  let configuration: Configuration
+  private(set) var configuration: Configuration
   var view: RepairView
   /// Views given so far.
   var views = 0
@@ -23,8 +23,9 @@ package struct RepairScheduler: Sendable {
   var pending: [Pass] = []
   /// Paused until their time.
   var waiting: [Pass] = []
-  /// Being worked on; at most `activePasses`.
+  /// Being worked on; at most `mostActive`.
   var active: [Pass] = []
+  private(set) var mostActive: Int
   /// Looked up by number only, never iterated.
   var requests: [RepairRequest: RequestOwner] = [:]
   var nextNumber: UInt64 = 1
@@ -55,6 +56,7 @@ package struct RepairScheduler: Sendable {
   package init(configuration: Configuration = Configuration(), view: RepairView) {
     self.configuration = configuration
     self.view = RepairView(layout: view.layout, filling: [], members: view.members, isBraked: view.isBraked)
+    mostActive = configuration.activePasses
     bucket = RepairBucket(bytesPerSecond: configuration.bytesPerSecond)
     moveBucket = RepairBucket(bytesPerSecond: configuration.moveBytesPerSecond)
     adopt(view)
@@ -77,6 +79,10 @@ package struct RepairScheduler: Sendable {
     case .retired(let request, let isDone): retired(request, isDone, now, &effects)
     case .diskLost(let node): forget(node)
     case .rebalance(let isPaused, let bytesPerSecond): pace(isPaused, bytesPerSecond)
+    case .limit(let bytesPerSecond, let perNode):
+      configuration.bytesPerSecond = bytesPerSecond
+      configuration.bytesPerSecondPerNode = perNode
+      scale()
     case .timer: break
     }
     wakeWaiting(now)
@@ -139,11 +145,19 @@ package struct RepairScheduler: Sendable {
 
   // MARK: View
 
+  /// As much at once as so many nodes bear.
+  private mutating func scale() {
+    let live = view.members.count { $0.liveness == .alive }
+    bucket.bytesPerSecond = Double(max(1, configuration.bytesPerSecond(liveNodes: live)))
+    mostActive = configuration.activePasses(liveNodes: live)
+  }
+
   mutating func adopt(_ new: RepairView) {
     let returned = new.members.filter { $0.liveness == .alive && view.liveness($0.node) != .alive }.map(\.node)
     let isNewLayout = new.layout.version != view.layout.version
     view = new
     views += 1
+    scale()
     let isWanted = { (pass: Pass) in
       switch pass.kind {
       case .fill(let target): return new.fillingRow(pass.partition)?.targets.contains(target) ?? false

@@ -131,21 +131,38 @@ extension RepairScheduler {
     package var copyBytes = 16 << 20
     /// Blocks that a source gives up at once.
     package var retireBlocks = 64
-    /// Pages worked on at once.
+    /// Pages worked on at once; in a large cluster one for every eight nodes, up to a bound.
     package var activePasses = 16
     /// Copy commands at once to one target, and naming one node as their first source.
     package var copiesPerNode = 2
     package var readsPerNode = 4
-    /// Plain bytes copied per second, in all.
+    /// Plain bytes copied per second, in all: so many, or so many for each node that lives, whichever is more.
     package var bytesPerSecond: Int64 = 256 << 20
+    package var bytesPerSecondPerNode: Int64 = 0
     /// Of these, what moving may take; `rebalance` changes it.
     package var moveBytesPerSecond: Int64 = 256 << 20
+    package var moveBytesPerSecondPerNode: Int64 = 0
     /// Waits after a failure: doubled from the first to the last.
     package var firstBackoff: Duration = .milliseconds(500)
     package var lastBackoff: Duration = .seconds(10)
     /// Tries of one page by a recheck before it reports and goes on.
     package var recheckAttempts = 4
     package init() {}
+
+    /// Plain bytes that may be copied per second with so many nodes alive.
+    package func bytesPerSecond(liveNodes: Int) -> Int64 {
+      max(bytesPerSecond, bytesPerSecondPerNode.multipliedSaturated(by: Int64(liveNodes)))
+    }
+
+    /// What moving may take of it at most.
+    package func moveBytesPerSecond(liveNodes: Int) -> Int64 {
+      let ofNodes = moveBytesPerSecondPerNode.multipliedSaturated(by: Int64(liveNodes))
+      return min(bytesPerSecond(liveNodes: liveNodes), max(moveBytesPerSecond, ofNodes))
+    }
+
+    func activePasses(liveNodes: Int) -> Int { max(activePasses, min(Configuration.mostActivePasses, liveNodes / 8)) }
+
+    private static let mostActivePasses = 1024
   }
 
   package enum Event: Sendable, Equatable {
@@ -173,6 +190,8 @@ extension RepairScheduler {
     case diskLost(NodeID)
     /// How fast data may move that nothing is missing of; paused, none moves. Repair goes on.
     case rebalance(isPaused: Bool, bytesPerSecond: Int64)
+    /// What may be copied a second, in all, from now on.
+    case limit(bytesPerSecond: Int64, bytesPerSecondPerNode: Int64)
     /// Time has passed; to be given at least every 200 ms.
     case timer
   }
@@ -201,5 +220,12 @@ extension RepairScheduler {
     case markFilled(RepairRequest, partition: Int, target: NodeID, layoutVersion: UInt64)
     /// These blocks have all their copies on the layout of this version.
     case clearRepairs(RepairRequest, blocks: [BlockID], layoutVersion: UInt64)
+  }
+}
+
+extension Int64 {
+  fileprivate func multipliedSaturated(by other: Int64) -> Int64 {
+    let (product, overflow) = multipliedReportingOverflow(by: other)
+    return overflow ? .max : product
   }
 }

@@ -28,6 +28,10 @@ package protocol ClusterMetadata: Sendable {
   func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError)
   func rebalance() async throws(MetadataError) -> RebalanceRecord
   func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError)
+  /// What operators set of the running cluster, in the order of `ClusterTuning.Key`.
+  func tuning() async throws(MetadataError) -> [ClusterTuning.Value]
+  /// Replaces all of it.
+  func saveTuning(_ values: [ClusterTuning.Value]) async throws(MetadataError)
   func fillingPartitions() async throws(MetadataError) -> [FillingPartition]
   /// Replaces the row of each partition named (one that is done goes), if the layout is still `layoutVersion`; else `.conflict`.
   func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError)

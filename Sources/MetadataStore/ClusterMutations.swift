@@ -61,6 +61,16 @@ extension WriteTransaction {
     for (key, value) in values { try Settings.set(db, key, value) }
   }
 
+  func saveTuning(_ values: [ClusterTuning.Value]) throws {
+    for key in ClusterTuning.Key.allCases {
+      if let value = values.first(where: { $0.key == key }) {
+        try Settings.set(db, Settings.tuning(key), value.value)
+      } else {
+        try db.run("DELETE FROM settings WHERE key = ?", .text(Settings.tuning(key)))
+      }
+    }
+  }
+
   private func checkLayoutVersion(_ expected: UInt64) throws {
     try context.holdCluster(self)
     let newest = try newestLayoutVersion()

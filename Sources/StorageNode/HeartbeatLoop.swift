@@ -32,6 +32,8 @@ final class HeartbeatLoop: Sendable {
   private let processID: UInt64
   private let silent = Flag()
   private let rotRepeated = Mutex<ContinuousClock.Instant?>(nil)
+  /// The last update did not fit what the node knows.
+  private let needsWholeView = Atomic<Bool>(false)
   private let isStopping: @Sendable () -> Bool
 
   init(
@@ -98,14 +100,17 @@ final class HeartbeatLoop: Sendable {
   func beat() async throws -> Duration {
     repeatRot()
     let rotten = rot.next
+    let wantsWholeView = needsWholeView.load(ordering: .relaxed)
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
-      viewRevision: knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(), processID: processID,
-      rottenBlocks: rotten, foreground: foreground.take(), layoutVersion: knowledge.layoutVersion)
+      viewRevision: wantsWholeView ? 0 : knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(),
+      processID: processID,
+      rottenBlocks: rotten, foreground: foreground.take(), layoutVersion: wantsWholeView ? nil : knowledge.layoutVersion)
     let reply = try await coordinators.perform(heartbeat)
     var sealing: UInt32?
     if case .use(let epoch) = reply.dataKeys { sealing = epoch }
     let view = reply.view ?? reply.update.flatMap { update in knowledge.view.flatMap { $0.updated(by: update) } }
+    needsWholeView.store(reply.update != nil && view == nil, ordering: .relaxed)
     try await knowledge.apply(generation: reply.generation, view: view, dataKeyEpoch: sealing)
     rot.acknowledge(rotten)
     await obey(reply.dataKeys)

@@ -30,6 +30,7 @@ final class FakeMetadata: ClusterMetadata {
     var notes: [LayoutNote] = []
     /// Blocks whose receipts were voided, by node.
     var voided: [NodeID: Set<BlockID>] = [:]
+    var tuning: [ClusterTuning.Value] = []
   }
 
   let identity = ClusterIdentity(
@@ -75,6 +76,9 @@ final class FakeMetadata: ClusterMetadata {
   func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError) { try use { state in state.staged = roles } }
   func rebalance() async throws(MetadataError) -> RebalanceRecord { try use { state in state.rebalance } }
   func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError) { try use { state in state.rebalance = record } }
+
+  func tuning() async throws(MetadataError) -> [ClusterTuning.Value] { try use { state in state.tuning } }
+  func saveTuning(_ values: [ClusterTuning.Value]) async throws(MetadataError) { try use { state in state.tuning = values } }
 
   func commitLayout(
     _ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition], note: LayoutNote

@@ -20,7 +20,8 @@ enum BenchCommands {
       ],
       subcommands: [
         node, blocks, urls, stall, FeedBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
-        StoreIndexBench.command,
+        StoreIndexBench.command, PlacementBench.command, ScaleBench.command,
+        LatencyBench.command,
       ]),
     version: CairnVersion.text)
 

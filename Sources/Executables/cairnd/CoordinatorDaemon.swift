@@ -118,7 +118,13 @@ enum CoordinatorDaemon {
     let beat = max(.milliseconds(200), min(.seconds(1), failure.suspectAfter / 5))
     failure.tickInterval = beat
     var repair = RepairScheduler.Configuration()
-    if let rate = try file.size("repair-bytes-per-second") { repair.bytesPerSecond = rate }
+    // Of its own accord repair grows with the cluster; a rate that was given is one for all of it.
+    repair.bytesPerSecondPerNode = 32 << 20
+    repair.moveBytesPerSecondPerNode = 32 << 20
+    if let rate = try file.size("repair-bytes-per-second") {
+      repair.bytesPerSecond = rate
+      repair.bytesPerSecondPerNode = 0
+    }
     var configuration = ClusterConfiguration(
       initialNodes: nodes, failure: failure, heartbeatInterval: beat, repair: repair,
       isEncrypted: try file.choice("encryption", ["on", "off"]) != "off")
