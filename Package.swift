@@ -76,7 +76,7 @@ let package = Package(
     module("CommandLineKit", ["Platform"]),
 
     // Breaking real clusters.
-    module("Chaos", ["BlockModel", "Platform"]),
+    module("Chaos", ["BlockModel", "Platform", "HTTPTransport"]),
     executable("cairnchaos", path: "Sources/Executables/cairnchaos", ["Chaos", "CommandLineKit", "Platform", "BlockModel"]),
 
     executable(

@@ -26,7 +26,7 @@ private let allowedImports: [String: Set<String>] = [
   "CairnClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
   "SyncAgent": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"],
   "CommandLineKit": ["Platform"],
-  "Chaos": ["BlockModel", "Platform"],
+  "Chaos": ["BlockModel", "Platform", "HTTPTransport"],
   "cairnchaos": ["Chaos", "CommandLineKit", "Platform", "BlockModel"],
   "cairn": ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
