@@ -79,7 +79,7 @@ let package = Package(
     module("Charts", []),
 
     // Breaking real clusters.
-    module("Chaos", ["BlockModel", "Platform", "Charts"]),
+    module("Chaos", ["BlockModel", "Platform", "Charts", "HTTPTransport"]),
     executable("cairnchaos", path: "Sources/Executables/cairnchaos", ["Chaos", "CommandLineKit", "Platform", "BlockModel"]),
 
     executable(

@@ -13,6 +13,8 @@ struct ClusterState: Sendable {
     var keys: [DataKeyStatement] = []
     /// Whether this process has had a heartbeat of it.
     var wasHeard = false
+    /// How long it holds deleted blocks; nil when it does not say.
+    var quarantineHold: Duration?
     /// Whether its record in the database says the same as here.
     var isSaved = true
     /// When what it holds beyond its part of the layout is looked at next.

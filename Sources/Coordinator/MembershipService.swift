@@ -115,6 +115,7 @@ extension ClusterService {
 
   private func adopt(_ heartbeat: ClusterOperations.Heartbeat, into node: inout ClusterState.Node, _ state: inout ClusterState) {
     node.record.address = heartbeat.address
+    node.quarantineHold = heartbeat.quarantineSeconds.map { .seconds($0) }
     // The layout's zone and weight count once a layout names the node: they change by a layout only.
     if let placed = state.layout.node(heartbeat.node) {
       if placed.zone != heartbeat.zone && !node.wasHeard {

@@ -61,19 +61,20 @@ package final class UserService: Sendable {
 
   /// An operation for nobody in particular.
   func open<Op: ControlOperation>(
-    _ type: Op.Type, on dispatcher: ControlDispatcher, _ body: @escaping @Sendable (Op, ControlContext) async throws -> Op.Response
+    _ type: Op.Type, on dispatcher: ControlDispatcher, encode: (@Sendable (Op.Response) -> [UInt8])? = nil,
+    _ body: @escaping @Sendable (Op, ControlContext) async throws -> Op.Response
   ) {
-    dispatcher.register(type) { operation, context async throws(Problem) in
+    dispatcher.register(type, encode: encode) { operation, context async throws(Problem) in
       do { return try await body(operation, context) } catch { throw Problem(mapping: error) }
     }
   }
 
   /// An operation for the user whose token comes along.
   func user<Op: ControlOperation>(
-    _ type: Op.Type, on dispatcher: ControlDispatcher,
+    _ type: Op.Type, on dispatcher: ControlDispatcher, encode: (@Sendable (Op.Response) -> [UInt8])? = nil,
     _ body: @escaping @Sendable (Op, Principal, ControlContext) async throws -> Op.Response
   ) {
-    open(type, on: dispatcher) { operation, context in
+    open(type, on: dispatcher, encode: encode) { operation, context in
       try await body(operation, self.authenticate(context), context)
     }
   }

@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import ControlClient
 package import Credentials
 package import HTTPTransport
 package import Platform
@@ -104,8 +105,21 @@ package final class GatewayService: Sendable {
   func perform<Operation: ControlOperation>(
     _ operation: Operation, _ call: GatewayCall
   ) async throws(Problem) -> Operation.Response {
+    try await asking(operation, call) { control, context throws(Problem) in try await control.perform(operation, context: context) }
+  }
+
+  /// The coordinator's answer as JSON, where it is the client's as it stands: long lists are not read and written once more.
+  func performEncoded<Operation: ControlOperation>(_ operation: Operation, _ call: GatewayCall) async throws(Problem) -> [UInt8] {
+    try await asking(operation, call) { control, context throws(Problem) in
+      try await control.encodedResponse(to: operation, context: context)
+    }
+  }
+
+  private func asking<Operation: ControlOperation, Answer>(
+    _ operation: Operation, _ call: GatewayCall, _ ask: (any ControlPlane, ControlContext) async throws(Problem) -> Answer
+  ) async throws(Problem) -> Answer {
     let context = Operation.audience == .user ? try call.userContext() : try call.anonymousContext()
-    do throws(Problem) { return try await control.perform(operation, context: context) } catch {
+    do throws(Problem) { return try await ask(control, context) } catch {
       // The coordinator says that the layout moved on: what is signed next has to know it.
       if error.kind == .staleLayout || error.kind == .fenced { await views.refresh() }
       throw error

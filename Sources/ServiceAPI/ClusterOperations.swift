@@ -212,11 +212,14 @@ extension ClusterOperations {
     package var rottenBlocks: [BlockID]
     /// What clients asked of it since the last heartbeat.
     package var foreground: ForegroundLoad?
+    /// How long it holds deleted blocks before it purges them, in seconds.
+    package var quarantineSeconds: Int64?
     package init(
       node: NodeID, zone: ZoneID, address: String, weight: Double, disks: [DiskReport], viewRevision: UInt64, generation: UInt64,
       dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID], foreground: ForegroundLoad? = nil,
-      layoutVersion: UInt64? = nil
+      layoutVersion: UInt64? = nil, quarantineSeconds: Int64? = nil
     ) {
+      self.quarantineSeconds = quarantineSeconds
       self.layoutVersion = layoutVersion
       self.foreground = foreground
       self.node = node

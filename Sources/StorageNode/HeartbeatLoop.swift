@@ -29,6 +29,7 @@ final class HeartbeatLoop: Sendable {
   private let pool: BlockingPool
   private let metrics: NodeMetrics
   private let log: Logger
+  private let quarantineSeconds: Int64
   private let processID: UInt64
   private let silent = Flag()
   private let rotRepeated = Mutex<ContinuousClock.Instant?>(nil)
@@ -39,7 +40,7 @@ final class HeartbeatLoop: Sendable {
   init(
     identity: NodeIdentity, coordinators: CoordinatorTurn, client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
     knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], foreground: ForegroundMeter,
-    pool: BlockingPool, metrics: NodeMetrics, log: Logger,
+    pool: BlockingPool, quarantineHold: Duration, metrics: NodeMetrics, log: Logger,
     isStopping: @escaping @Sendable () -> Bool
   ) {
     self.identity = identity
@@ -53,6 +54,7 @@ final class HeartbeatLoop: Sendable {
     self.folders = folders
     self.foreground = foreground
     self.pool = pool
+    quarantineSeconds = quarantineHold.components.seconds
     self.metrics = metrics
     self.log = log
     self.isStopping = isStopping
@@ -104,8 +106,8 @@ final class HeartbeatLoop: Sendable {
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
       viewRevision: wantsWholeView ? 0 : knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(),
-      processID: processID,
-      rottenBlocks: rotten, foreground: foreground.take(), layoutVersion: wantsWholeView ? nil : knowledge.layoutVersion)
+      processID: processID, rottenBlocks: rotten, foreground: foreground.take(),
+      layoutVersion: wantsWholeView ? nil : knowledge.layoutVersion, quarantineSeconds: quarantineSeconds)
     let reply = try await coordinators.perform(heartbeat)
     var sealing: UInt32?
     if case .use(let epoch) = reply.dataKeys { sealing = epoch }

@@ -339,6 +339,8 @@ final class FakeCluster: Sendable {
   private let configuration: ClusterConfiguration
   private let beating: Mutex<Set<NodeID>>
   let replies = Mutex<[NodeID: HeartbeatReply]>([:])
+  /// What nodes say of how long they hold deleted blocks.
+  let holds = Mutex<[NodeID: Int64]>([:])
 
   var service: ClusterService { current.withLock { $0 } }
 
@@ -389,7 +391,8 @@ final class FakeCluster: Sendable {
         DiskReport(
           id: DiskID(high: 7, low: UInt64(number)), state: .healthy, reason: nil, capacityBytes: 1 << 40, usedBytes: 1 << 30,
           blockCount: nodes.state.withLock { $0[name]!.blocks.count })
-      ], viewRevision: 0, generation: 1, dataKeys: keys, processID: UInt64(number + 1), rottenBlocks: rotten)
+      ], viewRevision: 0, generation: 1, dataKeys: keys, processID: UInt64(number + 1), rottenBlocks: rotten,
+      quarantineSeconds: holds.withLock { $0[name] })
   }
 
   func kill(_ name: NodeID) {

@@ -27,7 +27,7 @@ private let allowedImports: [String: Set<String>] = [
   "SyncAgent": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"],
   "CommandLineKit": ["Platform"],
   "Charts": [],
-  "Chaos": ["BlockModel", "Platform", "Charts"],
+  "Chaos": ["BlockModel", "Platform", "Charts", "HTTPTransport"],
   "cairnchaos": ["Chaos", "CommandLineKit", "Platform", "BlockModel"],
   "cairn": ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [

@@ -19,9 +19,8 @@ enum BenchCommands {
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
       subcommands: [
-        node, blocks, urls, stall, FeedBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
-        StoreIndexBench.command, PlacementBench.command, ScaleBench.command,
-        LatencyBench.command,
+        node, blocks, urls, stall, FeedBench.command, MetadataBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
+        StoreIndexBench.command, PlacementBench.command, ScaleBench.command, LatencyBench.command,
       ]),
     version: CairnVersion.text)
 

@@ -9,7 +9,7 @@ enum ChaosCommands {
     root: Command(
       "cairnchaos", summary: "break real clusters, heal them, and see that nothing acknowledged was lost",
       options: [CommandOption("root", value: "FOLDER", help: "the repository", isRequired: true)], flags: [.quiet],
-      subcommands: [run, list]),
+      subcommands: [run, list, LinearizeCommand.command]),
     version: CairnVersion.text)
 
   private static let run = Command(
