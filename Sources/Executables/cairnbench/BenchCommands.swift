@@ -20,7 +20,7 @@ enum BenchCommands {
       ],
       subcommands: [
         node, blocks, urls, stall, FeedBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
-        StoreIndexBench.command,
+        StoreIndexBench.command, ChunkingBench.command,
       ]),
     version: CairnVersion.text)
 
