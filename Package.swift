@@ -84,6 +84,8 @@ let package = Package(
 
     executable(
       "cairn", path: "Sources/Executables/cairn", ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"]),
+    // What a program needs that uses the SDK.
+    executable("cairn-snapshot", path: "Examples/Snapshot", ["CairnClient"]),
     executable(
       "cairnd", path: "Sources/Executables/cairnd",
       [

@@ -12,13 +12,15 @@ public struct Configuration: Sendable {
   public var compress: Bool
   /// Folder for the journals that let an interrupted transfer go on; nil keeps none.
   public var stateDirectory: String?
+  /// Bytes a second that blocks may take, up and down together, over the time of a block and longer; nil sets no limit.
+  public var bytesPerSecond: Int64?
   /// How long a request is tried again while the gateway or the nodes cannot be reached or are busy.
   public var patience: Duration
 
   /// Makes one from its parts.
   public init(
     gateway: String, token: String? = nil, caFile: String? = nil, parallel: Int = 8, compress: Bool = true,
-    stateDirectory: String? = nil, patience: Duration = .seconds(30)
+    stateDirectory: String? = nil, bytesPerSecond: Int64? = nil, patience: Duration = .seconds(30)
   ) {
     self.gateway = gateway
     self.token = token
@@ -26,6 +28,7 @@ public struct Configuration: Sendable {
     self.parallel = min(max(parallel, 1), 64)
     self.compress = compress
     self.stateDirectory = stateDirectory
+    self.bytesPerSecond = bytesPerSecond
     self.patience = patience
   }
 }

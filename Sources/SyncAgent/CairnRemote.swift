@@ -1,29 +1,23 @@
 package import BlockModel
 package import CairnClient
 internal import ClusterLogic
-internal import Platform
 internal import ServiceAPI
-internal import Synchronization
 
 /// The cluster, through the SDK.
 package final class CairnRemote: SyncRemote {
   private static let parallelRequests = 4
   private static let smallFile: Int64 = 128 << 10
-  private static let filesTogether = 128
+  private static let filesTogether = 256
 
   private let client: CairnClient
   /// The local folder, absolute.
   private let root: String
-  private let pace: TransferPace
 
   private let chunking: Chunking
 
-  /// - Parameters:
-  ///   - bytesPerSecond: what transfers may take, up and down together; nil sets no limit.
-  ///   - chunking: of what goes up.
-  package init(client: CairnClient, root: String, bytesPerSecond: Int64? = nil, chunking: Chunking = .fixed) {
+  /// - Parameter chunking: of what goes up.
+  package init(client: CairnClient, root: String, chunking: Chunking = .fixed) {
     (self.client, self.root, self.chunking) = (client, root, chunking)
-    pace = TransferPace(bytesPerSecond: bytesPerSecond)
   }
 
   private static func mapped(_ error: CairnError) -> SyncError {
@@ -117,7 +111,11 @@ package final class CairnRemote: SyncRemote {
     let root = root
     return await together(files.map(\.size)) { places in
       await client.syncDownload(
-        places.map { .init(entry: files[$0].entry, size: files[$0].size, localPath: root + "/" + files[$0].path) })
+        places.map { place in
+          .init(
+            entry: files[place].entry, size: files[place].size, localPath: root + "/" + files[place].path,
+            basis: files[place].basis.map { root + "/" + $0 })
+        })
     }
   }
 
@@ -133,7 +131,6 @@ package final class CairnRemote: SyncRemote {
     for start in stride(from: 0, to: small.count, by: Self.filesTogether) {
       groups.append(Array(small[start..<min(start + Self.filesTogether, small.count)]))
     }
-    let pace = pace
     let work = groups
     let outcomes = await withTaskGroup(of: (Int, [Result<FileEntry, CairnError>]).self) { group in
       var next = 0
@@ -142,10 +139,7 @@ package final class CairnRemote: SyncRemote {
         guard next < work.count else { return }
         let index = next
         next += 1
-        group.addTask {
-          await pace.wait(for: work[index].reduce(0) { $0 + sizes[$1] })
-          return (index, await transfer(work[index]))
-        }
+        group.addTask { (index, await transfer(work[index])) }
       }
       for _ in 0..<Self.parallelRequests { start() }
       while let one = await group.next() {
@@ -185,23 +179,5 @@ package final class CairnRemote: SyncRemote {
 
   package func delete(_ entries: [(id: EntryID, version: Int64?)]) async throws(SyncError) {
     try await answering { () async throws(CairnError) in try await client.syncDelete(entries) }
-  }
-}
-
-/// Spreads transfers over time, a group of files at a time: each begins when those before it would be through at the allowed rate.
-final class TransferPace: Sendable {
-  private let bytesPerSecond: Int64?
-  private let free = Mutex<ContinuousClock.Instant?>(nil)
-
-  init(bytesPerSecond: Int64?) { self.bytesPerSecond = bytesPerSecond.map { max($0, 1) } }
-
-  func wait(for bytes: Int64) async {
-    guard let bytesPerSecond else { return }
-    let start = free.withLock { free in
-      let start = max(free ?? .now, .now)
-      free = start + .seconds(Double(bytes) / Double(bytesPerSecond))
-      return start
-    }
-    try? await Task.sleep(until: start, clock: .continuous)
   }
 }

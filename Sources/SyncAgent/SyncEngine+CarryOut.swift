@@ -8,6 +8,8 @@ internal import Platform
 extension SyncEngine {
   private static let retryDelays: ClosedRange<Duration> = .seconds(5) ... .seconds(3600)
   private static let retryLimit = 10_000
+  /// Bytes from which on a download looks for what is here already.
+  private static let worthLooking: Int64 = 4 << 20
 
   func carryOut(_ operations: [SyncOperation], _ run: inout SyncRun, _ round: inout SyncRound) async throws(SyncError) {
     var uploads: [SyncOperation] = []
@@ -302,6 +304,7 @@ extension SyncEngine {
   private func download(_ operations: [SyncOperation], _ run: inout SyncRun, _ round: inout SyncRound) async throws(SyncError) {
     var taken: [(operation: SyncOperation, entry: EntryID, part: String, target: String)] = []
     var files: [RemoteDownload] = []
+    var copies: [String: String]?
     for operation in operations {
       guard case .download(let entry) = operation else { continue }
       do throws(SyncError) {
@@ -314,7 +317,9 @@ extension SyncEngine {
           succeeded(operation, run, &round)
           continue
         }
-        files.append(RemoteDownload(entry: entry, size: node.size, path: part))
+        if copies == nil, node.size >= SyncEngine.worthLooking { copies = contents(run) }
+        let basis = run.local[.entry(entry)] != nil ? target : node.content.flatMap { copies?[$0] }
+        files.append(RemoteDownload(entry: entry, size: node.size, path: part, basis: basis))
         taken.append((operation, entry, part, target))
       } catch { try failed(operation, error, run, &round) }
     }
@@ -339,6 +344,18 @@ extension SyncEngine {
     }
     try settle(&run)
     if let gone { throw gone }
+  }
+
+  /// A local file for each content that large files have. It is only where a download looks first: each block is verified.
+  private func contents(_ run: SyncRun) -> [String: String] {
+    var paths: [String: String] = [:]
+    for id in run.local.sortedIDs {
+      guard let node = run.local[id], node.kind == .file, node.size >= SyncEngine.worthLooking, let content = node.content,
+        paths[content] == nil
+      else { continue }
+      paths[content] = try? run.path(id)
+    }
+    return paths
   }
 
   private func place(_ entry: RemoteEntry, _ part: String, _ target: String, _ run: inout SyncRun) throws(SyncError) {

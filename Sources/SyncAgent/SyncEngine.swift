@@ -17,7 +17,7 @@ package struct SyncOptions: Sendable {
   /// Names from the root down of folders and files that this device does not have.
   package var leftOut: [[String]] = []
   /// Operations of one round, and bytes that it uploads.
-  package var operationsPerRound = 512
+  package var operationsPerRound = 2048
   package var bytesPerRound: Int64 = 256 << 20
 
   package init(device: String) { self.device = device }
@@ -137,7 +137,7 @@ package actor SyncEngine {
     var run = SyncRun(local: local, remote: view, places: places, scan: scan)
     let (ready, waiting) = split(plan, run, &round)
     if options.isDryRun {
-      round.planned = ready + waiting
+      round.planned = SyncPreview.whole(ready + waiting, local: local, remote: view)
       round.plannedLines = round.planned.filter { !$0.isBookkeeping }.map { SyncText.describe($0, run) }
       return round
     }

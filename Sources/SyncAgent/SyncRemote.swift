@@ -81,6 +81,8 @@ package struct RemoteDownload: Sendable {
   package var size: Int64
   /// In the local folder, under a reserved name.
   package var path: String
+  /// A file of the local folder that may have much in common with it.
+  package var basis: String?
 }
 
 /// The cluster. Every call may fail after it was carried out; the change feed tells.

@@ -71,6 +71,34 @@ extension ClientTests {
       }
     }
 
+    @Test("a download takes the blocks that the local file has already from there", arguments: [Chunking.fixed, .contentDefined])
+    func localBlocks(chunking: Chunking) async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        var bytes = random.bytes(6 * Limits.blockBytes)
+        let client = try cluster.client(compress: false)
+        let options = UploadOptions(chunking: chunking)
+        try await client.upload(try cluster.write("source", bytes), to: "/f", options: options)
+        cluster.replicate()
+        let copy = cluster.folder.path("copy")
+        try await client.download("/f", to: copy)
+        if chunking == .contentDefined { bytes.insert(7, at: 100) } else { bytes[5 * Limits.blockBytes / 2] ^= 1 }
+        bytes += random.bytes(1000)
+        try await client.upload(try cluster.write("source", bytes), to: "/f", options: options)
+        cluster.replicate()
+        for node in cluster.nodes { node.state.withLock { $0.gets = [:] } }
+        try await client.download("/f", to: copy)
+        #expect(try cluster.read(copy) == bytes)
+        #expect(cluster.gets <= (chunking == .fixed ? 4 : 10))
+        // What the local file has is looked at, and never believed.
+        var spoiled = bytes
+        spoiled[Limits.blockBytes] ^= 1
+        _ = try cluster.write("copy", spoiled)
+        try await client.download("/f", to: copy)
+        #expect(try cluster.read(copy) == bytes)
+      }
+    }
+
     @Test("a pipe is cut like a file, however its bytes come", arguments: [0, 1000, 2 * Limits.blockBytes + 7])
     func pipes(size: Int) async throws {
       try await withCluster { cluster in

@@ -124,6 +124,9 @@ final class FakeGateway: Sendable {
   private struct LogIn: Decodable { var name: String }
 
   private static func addAccounts(_ route: AddRoute) {
+    route(.post, "/v1/users") { _, _, body in
+      .json(UserInfo(id: UserID(high: 1, low: 1), name: try JSONCoding.decode(LogIn.self, from: body).name, device: nil), status: 201)
+    }
     route(.post, "/v1/sessions") { _, _, body in
       let name = try JSONCoding.decode(LogIn.self, from: body).name
       return .json(SessionToken(token: "token-of-\(name)", expiresAt: WallTime(seconds: 1_900_000_000)), status: 201)

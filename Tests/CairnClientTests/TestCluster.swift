@@ -49,6 +49,8 @@ final class TestCluster: Sendable {
     }
   }
 
+  var gets: Int { nodes.reduce(0) { $0 + $1.state.withLock { $0.gets.values.reduce(0, +) } } }
+
   /// The blocks whose receipts stand in a journal.
   func acknowledged() throws -> Set<BlockID> {
     let folder = folder.path("state/uploads")

@@ -126,4 +126,31 @@ struct SyncEngineTests {
     #expect(bench.cluster.summary[1].contains("edited here"))
     #expect(bench.paths == ["0", "moved away"])
   }
+
+  @Test("a dry run tells all that a sync would do, also below folders that are not there yet, and does none of it")
+  func dryRun() async throws {
+    let one = Bench("one")
+    one.change { disk, now in
+      for folder in ["a", "a/b"] { disk.makeFolder(folder, now: now) }
+      for path in ["a/x", "a/b/y", "z"] { disk.write(path, "text \(path)", now: now, anew: true) }
+    }
+    one.machine.time.advance(by: .seconds(3))
+    func preview(_ bench: Bench, _ name: String) async throws -> [String] {
+      var options = SyncOptions(device: name)
+      options.isDryRun = true
+      let engine = try await SyncEngine.open(
+        folder: SimulatedFolder(machine: bench.machine), remote: SimulatedRemote(cluster: bench.cluster, machine: bench.machine),
+        remotePath: SimulatedCluster.path, state: SimulatedState(machine: bench.machine), time: bench.machine.time, options: options,
+        executor: SyncSimulation.executor)
+      return try await engine.round().plannedLines.sorted()
+    }
+    #expect(
+      try await preview(one, "one") == ["make there a/", "make there a/b/", "upload a/b/y", "upload a/x", "upload z"])
+    #expect(one.cluster.summary.isEmpty)
+    try await one.settle()
+    let two = Bench("two", cluster: one.cluster, time: one.machine.time)
+    #expect(
+      try await preview(two, "two") == ["download a/b/y", "download a/x", "download z", "make here a/", "make here a/b/"])
+    #expect(two.paths.isEmpty)
+  }
 }

@@ -8,6 +8,8 @@ struct FileDownload: Sendable {
   let resources: TransferResources
   let progress: TransferProgress?
   let journals: TransferJournals?
+  /// A local file that may have much in common with the download; nil is what is at the destination.
+  var basis: String?
 
   /// - Parameter destination: absolute or relative; what is there is replaced when the new file is whole.
   /// - Returns: what was downloaded, with the size and time of that version.
@@ -25,7 +27,7 @@ struct FileDownload: Sendable {
     }
     let (part, journal, done) = try await prepare(plan, destination)
     do {
-      try await fill(part, plan, done: done, journal: journal)
+      try await fill(part, plan, from: basis ?? destination, done: done, journal: journal)
       try await resources.threads.run {
         try part.finish(modified: plan.file.modifiedAt, executable: plan.file.executable, durably: true)
         journal?.remove()
@@ -85,7 +87,10 @@ struct FileDownload: Sendable {
     }
   }
 
-  private func fill(_ part: PartFile, _ plan: DownloadPlan, done: Set<Int>, journal: DownloadJournal?) async throws {
+  private func fill(
+    _ part: PartFile, _ plan: DownloadPlan, from basis: String, done: Set<Int>, journal: DownloadJournal?
+  ) async throws {
+    let local = try await LocalBlocks.open(basis, for: plan, resources)
     let walk = try await withThrowingTaskGroup(of: Void.self) { group in
       var walk = PlanWalk(gateway: gateway, plan: plan)
       while let step = try await walk.next() {
@@ -96,6 +101,7 @@ struct FileDownload: Sendable {
             progress?.moved(bytes: Int64(step.block.size))
             return
           }
+          if let local, try await copy(step, from: local, part, buffer, journal) { return }
           try await transfer(step, part, buffer, journal)
         }
       }
@@ -104,6 +110,19 @@ struct FileDownload: Sendable {
     }
     try walk.checkContentHash()
     if plan.chunker == .cdc { try await checkBytes(of: part, plan) }
+  }
+
+  private func copy(
+    _ step: PlanWalk.Step, from local: LocalBlocks, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?
+  ) async throws -> Bool {
+    let isThere = try await resources.threads.run {
+      guard local.take(step.block, index: step.index, into: buffer) else { return false }
+      try part.file.pwrite(buffer.bytes(0..<step.block.size), at: step.block.offset)
+      try journal?.wrote(step.index)
+      return true
+    }
+    if isThere { progress?.moved(bytes: Int64(step.block.size)) }
+    return isThere
   }
 
   private func transfer(_ step: PlanWalk.Step, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?) async throws {

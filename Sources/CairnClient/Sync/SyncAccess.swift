@@ -30,11 +30,14 @@ extension CairnClient {
     package var size: Int64
     /// Nothing may be there but what an earlier attempt left.
     package var localPath: String
+    /// A local file that may have much in common with it.
+    package var basis: String?
 
-    package init(entry: EntryID, size: Int64, localPath: String) {
+    package init(entry: EntryID, size: Int64, localPath: String, basis: String? = nil) {
       self.entry = entry
       self.size = size
       self.localPath = localPath
+      self.basis = basis
     }
   }
 
@@ -110,7 +113,7 @@ extension CairnClient {
       let file = files[index]
       do {
         let plan = try await gateway.downloadPlan(file.entry, version: nil)
-        let download = FileDownload(gateway: gateway, resources: resources, progress: nil, journals: journals)
+        let download = FileDownload(gateway: gateway, resources: resources, progress: nil, journals: journals, basis: file.basis)
         try await download.download(plan, to: file.localPath)
         outcomes[index] = .success(plan.file)
       } catch { outcomes[index] = .failure(CairnError(error)) }

@@ -27,6 +27,7 @@ struct BlockFetcher: Sendable {
       let failure: any Error
       do {
         guard !targets.isEmpty else { throw NodeRefusal.failed(status: 503, detail: "no node that holds it is up") }
+        try await resources.pace.wait(for: block.size)
         return try await race(block, resources.health.order(targets), into: buffer)
       } catch let error as CairnError { throw error } catch let error as CancellationError { throw error } catch { failure = error }
       guard let wait = backoff.next() else { throw NodeRefusal.sentence(failure, verb: "give") }

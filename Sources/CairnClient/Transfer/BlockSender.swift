@@ -38,6 +38,7 @@ struct BlockSender: Sendable {
       let failure: any Error
       do {
         guard !targets.isEmpty else { throw NodeRefusal.failed(status: 503, detail: "no node is up that may take it") }
+        try await resources.pace.wait(for: block.stored)
         return try await race(block, resources.health.order(targets))
       } catch let error as CairnError { throw error } catch let error as CancellationError { throw error } catch {
         if case NodeRefusal.wrongBytes = error { throw NodeRefusal.sentence(error, verb: "store") }

@@ -116,6 +116,7 @@ struct SmallBlocks: Sendable {
       body: .bytes(body), deadline: resources.health.batchDeadline(work), connectTimeout: BlockSender.connectTimeout, stallTimeout: nil,
       responseLimit: BlockBatch.bodyBytes + (1 << 20))
     do {
+      try await resources.pace.wait(for: parcel.bytes)
       let response = try await resources.transport.send(request)
       return response.status == 200 ? response : nil
     } catch {

@@ -18,6 +18,7 @@ final class TransferResources: Sendable {
   /// Small blocks on their way at a time; they share a buffer or have small ones of their own.
   let smallBlocks: TaskLimit
   let health: NodeHealth
+  let pace: TransferPace
   let time: any TimeSource
   let compress: Bool
   let parallel: Int
@@ -33,6 +34,7 @@ final class TransferResources: Sendable {
     scratch = BufferPool(bufferCapacity: Limits.blockBytes, limit: processors)
     smallBlocks = TaskLimit(parallel * 4)
     health = NodeHealth(time: time)
+    pace = TransferPace(bytesPerSecond: configuration.bytesPerSecond, time: time)
     compress = configuration.compress
     patience = max(configuration.patience, .seconds(1))
     self.time = time

@@ -24,15 +24,31 @@ final class BlockCutter: Sendable {
   }
 
   private let chunking: ContentDefinedChunking?
+  private let countsPieces: Bool
   private let read: Reading
   private let rest: IOBuffer
   private let state = Mutex(State())
 
-  /// - Parameter chunking: nil cuts blocks of 4 MiB.
-  init(_ chunking: ContentDefinedChunking?, read: @escaping Reading) {
+  /// - Parameters:
+  ///   - chunking: nil cuts blocks of 4 MiB.
+  ///   - countsPieces: whether the content hash is wanted, which costs as much as hashing the blocks.
+  init(_ chunking: ContentDefinedChunking?, countsPieces: Bool = true, read: @escaping Reading) {
     self.chunking = chunking
+    self.countsPieces = countsPieces && chunking != nil
     self.read = read
     rest = IOBuffer(capacity: BlockCutter.step)
+  }
+
+  /// Cuts a file from its start on.
+  convenience init(_ chunking: ContentDefinedChunking, from file: File, countsPieces: Bool = true) {
+    let place = Mutex<Int64>(0)
+    self.init(chunking, countsPieces: countsPieces) { bytes in
+      try place.withLock { place in
+        let count = try file.pread(into: bytes, at: place)
+        place += Int64(count)
+        return count
+      }
+    }
   }
 
   /// Bytes in the blocks so far.
@@ -43,7 +59,7 @@ final class BlockCutter: Sendable {
   func next(into buffer: IOBuffer) throws -> Int {
     try state.withLock { state in
       let count = try fill(buffer, &state)
-      if chunking != nil { state.pieces.update(buffer.bytes(0..<count)) }
+      if countsPieces { state.pieces.update(buffer.bytes(0..<count)) }
       state.cutBytes += Int64(count)
       return count
     }
@@ -66,7 +82,7 @@ final class BlockCutter: Sendable {
 
   /// After the end: the content hash where it does not follow from the blocks.
   func contentHash() -> String? {
-    guard chunking != nil else { return nil }
+    guard countsPieces else { return nil }
     return state.withLock { $0.pieces.contentHash() }
   }
 

@@ -103,7 +103,7 @@ struct FileUpload: Sendable {
     let known = await session.blocks
     let start = known.reduce(Int64(0)) { $0 + Int64($1.size) }
     progress?.moved(bytes: start)
-    let cutter = chunking == .fixed ? nil : source.cutter(ContentDefinedChunking.standard)
+    let cutter = chunking == .fixed ? nil : BlockCutter(.standard, from: source.file)
     try await guarded(session) { group in
       if let cutter {
         let buffer = try await resources.buffer()

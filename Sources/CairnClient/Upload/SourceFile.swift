@@ -1,7 +1,6 @@
 internal import BlockModel
 internal import Glibc
 internal import Platform
-internal import Synchronization
 
 /// What tells one state of a local file from another without reading it.
 struct FileIdentity: Sendable, Equatable {
@@ -75,19 +74,6 @@ final class SourceFile: Sendable {
     let count = try file.pread(into: buffer.mutableBytes(0..<size), at: offset)
     guard count == size else { throw changed() }
     return count
-  }
-
-  /// Cuts the file from its start on.
-  func cutter(_ chunking: ContentDefinedChunking) -> BlockCutter {
-    let place = Mutex<Int64>(0)
-    let file = file
-    return BlockCutter(chunking) { bytes in
-      try place.withLock { place in
-        let count = try file.pread(into: bytes, at: place)
-        place += Int64(count)
-        return count
-      }
-    }
   }
 
   /// Blocks.

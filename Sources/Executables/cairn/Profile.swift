@@ -62,10 +62,12 @@ struct Profile: Codable, Sendable {
   static let personsPatience = Duration.seconds(8)
   static let transferPatience = Duration.seconds(30)
 
-  func client(parallel: Int = 8, compress: Bool = true, patience: Duration = personsPatience) throws -> CairnClient {
+  func client(parallel: Int = 8, compress: Bool = true, bytesPerSecond: Int64? = nil, patience: Duration = personsPatience)
+    throws -> CairnClient
+  {
     try CairnClient(
       Configuration(
         gateway: gateway, token: token, caFile: caFile, parallel: parallel, compress: compress, stateDirectory: Profile.stateFolder,
-        patience: patience))
+        bytesPerSecond: bytesPerSecond, patience: patience))
   }
 }

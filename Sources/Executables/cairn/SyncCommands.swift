@@ -47,7 +47,7 @@ enum SyncCommands {
 
   private static func runSync(_ invocation: Invocation) async throws {
     let profile = try Profile.current()
-    let client = try profile.client(patience: Profile.transferPatience)
+    let client = try profile.client(bytesPerSecond: invocation.size("limit-rate"), patience: Profile.transferPatience)
     let local = try absolute(invocation.argument("LOCAL"))
     let remote = invocation.argument("REMOTE")
     let files = SyncFiles(state: Profile.stateFolder, gateway: profile.gateway, local: local, remote: remote)
@@ -56,7 +56,7 @@ enum SyncCommands {
     options.allowsDeletions = invocation.flag("allow-deletions")
     options.leftOut = invocation.options("exclude").map { $0.split(separator: "/").map(String.init) }.filter { !$0.isEmpty }
     let configuration = SyncAgent.Configuration(
-      local: local, remote: remote, gateway: profile.gateway, options: options, bytesPerSecond: invocation.size("limit-rate"),
+      local: local, remote: remote, gateway: profile.gateway, options: options,
       chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)) ?? .fixed,
       once: invocation.flag("once") || options.isDryRun)
     let console = invocation.console

@@ -13,6 +13,9 @@ enum TransferCommands {
   private static let range = CommandOption(
     "range", value: "A-B", help: "bytes A to B, both included, counted from 0; A- is all from A on, -N the last N")
 
+  private static let limitRate = CommandOption(
+    "limit-rate", value: "SIZE", help: "bytes a second that blocks may take, such as 2MiB", kind: .size)
+
   // MARK: put
 
   private static let put = Command(
@@ -31,7 +34,7 @@ enum TransferCommands {
       CommandArgument("REMOTE", help: "where they go, such as /docs"),
     ],
     options: [
-      parallel,
+      parallel, limitRate,
       CommandOption(
         "on-conflict", value: "POLICY",
         help: "when somebody else's change came first: fail, copy (keep both), overwrite (a newer revision)",
@@ -54,7 +57,8 @@ enum TransferCommands {
 
   private static func runPut(_ invocation: Invocation) async throws {
     let client = try Profile.current().client(
-      parallel: invocation.int("parallel") ?? 8, compress: !invocation.flag("no-compress"), patience: Profile.transferPatience)
+      parallel: invocation.int("parallel") ?? 8, compress: !invocation.flag("no-compress"),
+      bytesPerSecond: invocation.size("limit-rate"), patience: Profile.transferPatience)
     let base = invocation.int("base-version")
     // Who names a base wants to hear of a newer one.
     let policy = invocation.option("on-conflict").flatMap(OnConflict.init(rawValue:)) ?? (base == nil ? .overwrite : .fail)
@@ -90,14 +94,15 @@ enum TransferCommands {
       CommandArgument("REMOTE", help: "files or folders of the cluster", count: .oneOrMore),
       CommandArgument("LOCAL", help: "where they go, or - for standard output"),
     ],
-    options: [parallel, version, range], flags: [CommandFlag("recursive", short: "r", help: "folders with all that is in them")],
+    options: [parallel, limitRate, version, range], flags: [CommandFlag("recursive", short: "r", help: "folders with all that is in them")],
     examples: [
       "cairn get /docs/report.pdf .", "cairn get -r /photos ~/photos", "cairn get /notes.txt old.txt --version 6",
       "cairn get /disk.img head.bin --range 0-511",
     ], run: runGet)
 
   private static func runGet(_ invocation: Invocation) async throws {
-    let client = try Profile.current().client(parallel: invocation.int("parallel") ?? 8, patience: Profile.transferPatience)
+    let client = try Profile.current().client(
+      parallel: invocation.int("parallel") ?? 8, bytesPerSecond: invocation.size("limit-rate"), patience: Profile.transferPatience)
     let remotes = invocation.arguments("REMOTE")
     let local = invocation.argument("LOCAL")
     let version = invocation.int("version").map { Int64($0) }
@@ -121,10 +126,12 @@ enum TransferCommands {
 
   private static let cat = Command(
     "cat", summary: "write files to standard output",
-    arguments: [CommandArgument("REMOTE", help: "files of the cluster", count: .oneOrMore)], options: [parallel, version, range],
+    arguments: [CommandArgument("REMOTE", help: "files of the cluster", count: .oneOrMore)],
+    options: [parallel, limitRate, version, range],
     examples: ["cairn cat /docs/notes.txt", "cairn cat /backup/src.tar | tar x", "cairn cat /disk.img --range -512 | xxd"]
   ) { invocation in
-    let client = try Profile.current().client(parallel: invocation.int("parallel") ?? 8, patience: Profile.transferPatience)
+    let client = try Profile.current().client(
+      parallel: invocation.int("parallel") ?? 8, bytesPerSecond: invocation.size("limit-rate"), patience: Profile.transferPatience)
     let version = invocation.int("version").map { Int64($0) }
     try await write(invocation.arguments("REMOTE"), version: version, range: invocation.option("range"), client, invocation.console)
   }

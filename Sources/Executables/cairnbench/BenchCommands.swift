@@ -20,7 +20,7 @@ enum BenchCommands {
       ],
       subcommands: [
         node, blocks, urls, stall, FeedBench.command, MetadataBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
-        StoreIndexBench.command, PlacementBench.command, ScaleBench.command, LatencyBench.command,
+        StoreIndexBench.command, PlacementBench.command, ScaleBench.command, LatencyBench.command, ChunkingBench.command,
       ]),
     version: CairnVersion.text)
 
