@@ -57,6 +57,8 @@ package final class ClusterService: Sendable {
     var progress: [Progress] = []
     var isSweeping = false
     var garbage = GarbageState()
+    /// Nodes that sent a heartbeat before `start`: where they are now.
+    var early: [NodeID: (zone: ZoneID, address: String)] = [:]
   }
 
   package init(
