@@ -53,12 +53,13 @@ let package = Package(
     module("Platform", ["BlockModel", "CLinux", "COpenSSL", "CZstd"]),
     module("Credentials", ["BlockModel", "Platform"]),
     module("BlockStore", ["BlockModel", "Platform"]),
+    module("Journal", ["BlockModel", "ClusterLogic", "Platform"]),
     module("SQLSession", []),
     module("SQLiteDatabase", ["SQLSession", "CSQLite"]),
     module("PostgreSQLDatabase", ["SQLSession", "Platform", "BlockModel", "CPostgreSQL"]),
     module(
       "MetadataStore",
-      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase"]),
+      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase", "Journal"]),
     module("HTTPTransport", ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"]),
     module("ControlClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
 
@@ -68,8 +69,9 @@ let package = Package(
     // Serving.
     module(
       "StorageNode",
-      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "HTTPTransport", "ControlClient"]),
-    module("Coordinator", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"]),
+      ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "Journal", "HTTPTransport", "ControlClient"]),
+    module(
+      "Coordinator", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "Journal", "HTTPTransport"]),
     module("Gateway", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"]),
     module("CairnClient", ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"]),
     module("SyncAgent", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"]),
@@ -90,7 +92,7 @@ let package = Package(
       "cairnd", path: "Sources/Executables/cairnd",
       [
         "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport",
-        "BlockStore", "MetadataStore", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "ControlClient",
+        "BlockStore", "MetadataStore", "PostgreSQLDatabase", "Journal", "ServiceAPI", "ClusterLogic", "ControlClient",
       ]),
     executable(
       "cairnctl", path: "Sources/Executables/cairnctl",
@@ -113,6 +115,7 @@ let package = Package(
     tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
     tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
     tests("BlockStoreTests", ["BlockStore", "Platform", "BlockModel", "TestSupport"]),
+    tests("JournalTests", ["Journal", "Simulator", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     // A process that writes to a store until something stops it: what the tests on real disks kill.
     .executableTarget(
       name: "storewriter", dependencies: ["Simulator", "BlockStore", "Platform", "BlockModel"], path: "Tests/StoreWriter",
@@ -121,18 +124,21 @@ let package = Package(
     tests(
       "MetadataStoreTests",
       [
-        "MetadataStore", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel",
-        "TestSupport",
+        "MetadataStore", "Journal", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "Platform",
+        "BlockModel", "TestSupport",
       ]),
     tests("HTTPTransportTests", ["HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests(
       "StorageNodeTests",
-      ["StorageNode", "BlockStore", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+      [
+        "StorageNode", "BlockStore", "Journal", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel",
+        "TestSupport",
+      ]),
     tests(
       "CoordinatorTests",
       [
-        "Coordinator", "MetadataStore", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform",
-        "BlockModel", "TestSupport",
+        "Coordinator", "MetadataStore", "Journal", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic",
+        "Platform", "BlockModel", "TestSupport",
       ]),
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),

@@ -13,6 +13,8 @@ struct NodeClientError: Error, Sendable, CustomStringConvertible {
     case refused
     /// It answered what is no reply to the command.
     case malformed
+    /// It obeys a newer coordinator.
+    case fenced
   }
   var code: Code
   var message: String

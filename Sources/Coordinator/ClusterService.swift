@@ -62,6 +62,8 @@ package final class ClusterService: Sendable {
     var meter = DurabilityMeter()
     var sampledAt: MonotonicTime?
     var garbage = GarbageState()
+    /// Nodes that sent a heartbeat before `start`: where they are now.
+    var early: [NodeID: (zone: ZoneID, address: String)] = [:]
   }
 
   struct Tuned: Sendable {

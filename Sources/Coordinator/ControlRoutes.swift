@@ -10,8 +10,13 @@ package struct ControlRoutes: Sendable {
   private let dispatcher: ControlDispatcher
   private let verifier: ServiceTokenVerifier
   private let logger: Logger
+  private let servesUsers: @Sendable () -> Bool
 
-  package init(dispatcher: ControlDispatcher, verifier: ServiceTokenVerifier, logger: Logger) {
+  /// - Parameter servesUsers: false while the metadata may not be the newest yet: then users' operations are refused.
+  package init(
+    dispatcher: ControlDispatcher, verifier: ServiceTokenVerifier, logger: Logger, servesUsers: @escaping @Sendable () -> Bool = { true }
+  ) {
+    self.servesUsers = servesUsers
     self.dispatcher = dispatcher
     self.verifier = verifier
     self.logger = logger
@@ -55,6 +60,9 @@ package struct ControlRoutes: Sendable {
     var context = ControlContext(
       userToken: head.headers[ControlHeader.userToken], idempotencyKey: head.headers[ControlHeader.idempotencyKey],
       requestID: head.requestID, remoteAddress: head.headers[ControlHeader.clientAddress] ?? head.remoteAddress)
+    if audience == .user, !servesUsers() {
+      throw Problem(.unavailable, "The coordinator is starting; try again in a moment.", retryAfter: 1)
+    }
     switch (audience, principal) {
     case (.user, .gateway), (.gateway, .gateway), (.op, .op): break
     case (.node, .node(let node)): context.node = node

@@ -36,6 +36,7 @@ extension ClusterService {
   private static let samplesKept = 65_536
 
   func beat(_ heartbeat: ClusterOperations.Heartbeat, _ context: ControlContext) async throws(Problem) -> HeartbeatReply {
+    if let caller = context.node, caller == heartbeat.node { noteEarly(heartbeat) }
     try check(heartbeat, context)
     let mustSave = try take(heartbeat)
     if mustSave {

@@ -5,7 +5,8 @@ package import Platform
 ///
 ///     cluster secret of an epoch ── "root capability" ──▶ capability root ── "node NAME" ──▶ the node's capability key
 ///                                ├─ "root receipt"    ──▶ receipt root    ── "node NAME" ──▶ the node's receipt key
-///                                └─ "root control"    ──▶ control root    ── "token KIND NAME" ──▶ a service's bearer token
+///                                ├─ "root control"    ──▶ control root    ── "token KIND NAME" ──▶ a service's bearer token
+///                                └─ "root journal"    ──▶ what the metadata's journal on the nodes is sealed under
 ///
 /// The epoch is in the secret, so keys of two epochs have nothing in common. A node holds only its own leaves, a gateway only the
 /// capability root, and only the coordinator can verify every receipt.
@@ -59,6 +60,8 @@ package struct ClusterSecret: Sendable {
 
   package var capabilityRoot: CapabilityRoot { CapabilityRoot(keys: keys.children("root capability")) }
   package var receiptRoot: ReceiptRoot { ReceiptRoot(keys: keys.children("root receipt")) }
+  /// Seals the metadata's journal; held by coordinators only.
+  package var journalKeys: EpochKeys { keys.children("root journal") }
   package var controlRoot: ControlRoot { ControlRoot(keys: keys.children("root control")) }
 
   /// What one node is given.

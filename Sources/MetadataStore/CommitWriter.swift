@@ -1,4 +1,6 @@
 internal import BlockModel
+internal import ClusterLogic
+internal import Journal
 internal import Platform
 internal import SQLSession
 internal import SQLiteDatabase
@@ -9,12 +11,21 @@ internal import Synchronization
 /// cost one sync.
 ///
 /// What must hold: each mutation is in a savepoint of its own, so a refused one leaves nothing; nobody is answered, not even with a refusal
-/// (which may rest on a neighbour's change), before COMMIT has returned; after a failed sync nothing is written any more.
+/// (which may rest on a neighbour's change), before COMMIT has returned and, with a journal, before the group's record and all before it
+/// are safe on the nodes; after a failed sync nothing is written any more. The next group may be written while the record of this one is on
+/// its way: its answers wait for both. Readers see a group from its COMMIT on.
 final class CommitWriter: MetadataWriter {
   private struct Job: Sendable {
     /// Does the work and answers how to tell its outcome later: with nil when the commit succeeded.
     let run: @Sendable (WriteTransaction) throws -> @Sendable (MetadataError?) -> Void
     let fail: @Sendable (MetadataError) -> Void
+    /// Answered when it is durable here.
+    var isHereOnly = false
+  }
+
+  private struct Answer {
+    let tell: @Sendable (MetadataError?) -> Void
+    let isHereOnly: Bool
   }
 
   private struct Line {
@@ -24,6 +35,8 @@ final class CommitWriter: MetadataWriter {
   }
 
   static let batchLimit = 256
+  /// A group ends when its record has about so much, so that records stay small enough to be sent at once.
+  private static let recordBytes = 4 << 20
 
   private let connection: SQLiteConnection
   private let context: WriterContext
@@ -32,6 +45,12 @@ final class CommitWriter: MetadataWriter {
   private let thread: BlockingPool
   private let queueLimit: Int
   private let line = Mutex(Line())
+  private let feed = Mutex<FeedBox?>(nil)
+
+  /// `@unchecked`: what is in it is used on the writer's thread alone, apart from the sink, which is any thread's.
+  private struct FeedBox: @unchecked Sendable {
+    let feed: JournalFeed
+  }
 
   /// - Parameter queueLimit: mutations that may wait; one more is refused as `busy`.
   init(connection: SQLiteConnection, context: WriterContext, time: any TimeSource, hub: ChangeHub, queueLimit: Int = 4096) {
@@ -46,6 +65,18 @@ final class CommitWriter: MetadataWriter {
   func write<T: Sendable>(
     _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
   ) async throws(MetadataError) -> T {
+    try await write(isHereOnly: false, work)
+  }
+
+  func writeHere<T: Sendable>(
+    _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
+  ) async throws(MetadataError) -> T {
+    try await write(isHereOnly: true, work)
+  }
+
+  private func write<T: Sendable>(
+    isHereOnly: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
+  ) async throws(MetadataError) -> T {
     let result: Result<T, MetadataError> = await withCheckedContinuation { continuation in
       add(
         Job(
@@ -53,9 +84,22 @@ final class CommitWriter: MetadataWriter {
             let value = try work(transaction)
             return { error in continuation.resume(returning: error.map { .failure($0) } ?? .success(value)) }
           },
-          fail: { continuation.resume(returning: .failure($0)) }))
+          fail: { continuation.resume(returning: .failure($0)) }, isHereOnly: isHereOnly))
     }
     return try result.get()
+  }
+
+  /// From now on each group's record goes to `sink`. Called before the first mutation.
+  func attach(_ sink: any JournalSink, position: JournalPosition?) {
+    feed.withLock { $0 = FeedBox(feed: JournalFeed(sink: sink, position: position, schema: Migrations.all.count)) }
+  }
+
+  /// Runs `body` on the writer's thread and connection, between mutations. Blocks.
+  func alone<T: Sendable>(_ body: @escaping @Sendable (SQLiteConnection) throws -> T) async throws -> T {
+    try await thread.run {
+      defer { self.context.forget() }
+      return try body(self.connection)
+    }
   }
 
   /// Refuses what comes from now on and blocks until what waits is done.
@@ -66,8 +110,9 @@ final class CommitWriter: MetadataWriter {
 
   private func add(_ job: Job) {
     enum Next { case nothing, start, refuse(MetadataError) }
+    let refusal = job.isHereOnly ? nil : feed.withLock { $0 }?.feed.sink.refusal
     let next = line.withLock { line -> Next in
-      if let failure = line.failure { return .refuse(failure) }
+      if let failure = line.failure ?? refusal { return .refuse(failure) }
       guard line.jobs.count < queueLimit else { return .refuse(MetadataError(mapping: BlockingPool.Refused.overloaded)) }
       line.jobs.append(job)
       if line.isRunning { return .nothing }
@@ -106,36 +151,76 @@ final class CommitWriter: MetadataWriter {
   }
 
   private func commit(_ batch: [Job]) {
-    var answers: [@Sendable (MetadataError?) -> Void] = []
+    let feed = feed.withLock { $0 }?.feed
+    var group = batch[...]
+    var answers: [Answer] = []
     answers.reserveCapacity(batch.count)
+    var record: JournalRecord?
     do {
+      feed?.recorder.log.removeAll()
       try connection.run("BEGIN IMMEDIATE")
-      for job in batch { answers.append(try perform(job)) }
-      try WriteTransaction(db: SQLiteSession(connection), now: time.wall(), context: context).writePartitionCounts()
+      while let job = group.first {
+        answers.append(Answer(tell: try perform(job, feed), isHereOnly: job.isHereOnly))
+        group.removeFirst()
+        if let feed, feed.recorder.log.approximateBytes > CommitWriter.recordBytes { putBack(&group) }
+      }
+      let transaction = transaction(feed)
+      try transaction.writePartitionCounts()
+      if let feed {
+        let zones = try context.layout(transaction).requiredZones
+        record = try feed.prepare(connection, hasLayout: zones > 0)
+        if let record { feed.sink.send(record, zones: zones) }
+      }
       try connection.run("COMMIT")
     } catch {
       connection.rollBack()
+      if let record { feed?.sink.retract(record) }
       context.forget()
       context.partitionCounts = [:]
       let mapped = MetadataError(mapping: error)
       if (error as? SQLiteError)?.code == .inputOutput { stopWriting(error) }
-      for answer in answers { answer(mapped) }
-      for job in batch[answers.count...] { job.fail(mapped) }
+      for answer in answers { answer.tell(mapped) }
+      for job in group { job.fail(mapped) }
       _ = context.takeChanged()
       return
     }
-    hub.publish(context.takeChanged())
-    for answer in answers { answer(nil) }
+    if let record { feed?.committed(record) }
+    tell(answers, changed: context.takeChanged(), feed)
+  }
+
+  private func tell(_ answers: [Answer], changed: Set<Int64>, _ feed: JournalFeed?) {
+    guard let feed, let sequence = feed.sequence else {
+      hub.publish(changed)
+      for answer in answers { answer.tell(nil) }
+      return
+    }
+    for answer in answers where answer.isHereOnly { answer.tell(nil) }
+    let waiting = answers.filter { !$0.isHereOnly }.map(\.tell)
+    guard !waiting.isEmpty || !changed.isEmpty else { return }
+    feed.sink.whenStored(sequence) { [hub] error in
+      hub.publish(changed)
+      for tell in waiting { tell(error) }
+    }
+  }
+
+  private func putBack(_ jobs: inout ArraySlice<Job>) {
+    let later = jobs
+    line.withLock { $0.jobs.insert(contentsOf: later, at: 0) }
+    jobs = []
+  }
+
+  private func transaction(_ feed: JournalFeed?) -> WriteTransaction {
+    let session: any SQLSession = if let feed { RecordingSession(connection, feed.recorder) } else { SQLiteSession(connection) }
+    return WriteTransaction(db: session, now: time.wall(), context: context)
   }
 
   /// Runs one mutation in its savepoint.
   /// - Throws: when the transaction as a whole cannot go on.
-  private func perform(_ job: Job) throws -> @Sendable (MetadataError?) -> Void {
+  private func perform(_ job: Job, _ feed: JournalFeed?) throws -> @Sendable (MetadataError?) -> Void {
     let counts = context.partitionCounts
+    let transaction = transaction(feed)
     do {
-      return try connection.savepoint {
-        try job.run(WriteTransaction(db: SQLiteSession(connection), now: time.wall(), context: context))
-      }
+      return try transaction.db.savepoint { try job.run(transaction) }
     } catch {
       context.forget()
       context.partitionCounts = counts

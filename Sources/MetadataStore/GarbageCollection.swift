@@ -186,7 +186,8 @@ extension WriteTransaction {
     let floor = max(try gcFloor(), UInt64(clamping: old))
     try setGarbageFloor(floor)
     return try db.run(
-      "DELETE FROM gc_deletes WHERE block IN (SELECT block FROM gc_deletes WHERE epoch <= ? LIMIT ?)", .integer(Int64(floor)), .int(limit))
+      "DELETE FROM gc_deletes WHERE block IN (SELECT block FROM gc_deletes WHERE epoch <= ? ORDER BY epoch, block LIMIT ?)",
+      .integer(Int64(floor)), .int(limit))
   }
 
   private func setGarbageFloor(_ floor: UInt64) throws {

@@ -20,11 +20,22 @@ protocol MetadataWriter: Sendable {
   func write<T: Sendable>(
     _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
   ) async throws(MetadataError) -> T
+  /// As `write`, answered when it is durable here, also while the journal cannot take it: for what is learned anew when it is lost.
+  func writeHere<T: Sendable>(
+    _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
+  ) async throws(MetadataError) -> T
   /// Refuses what comes from now on and blocks until what waits is done.
   func shutDown()
 }
 
 extension MetadataWriter {
+  /// An engine that keeps copies by itself has no other way.
+  func writeHere<T: Sendable>(
+    _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
+  ) async throws(MetadataError) -> T {
+    try await write(scope, isRepeatable: isRepeatable, work)
+  }
+
   func write<T: Sendable>(
     _ scope: WriteScope = .rows, repeatable isRepeatable: Bool = false, work: @escaping @Sendable (WriteTransaction) throws -> T
   ) async throws(MetadataError) -> T {

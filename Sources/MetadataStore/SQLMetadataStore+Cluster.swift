@@ -9,7 +9,8 @@ extension SQLMetadataStore {
   package func clusterIdentity() async throws(MetadataError) -> ClusterIdentity { settings }
 
   package func raiseGeneration() async throws(MetadataError) -> UInt64 {
-    try await writer.write(repeatable: true) { try $0.raiseGeneration() }
+    // Nodes remember the highest they have seen, so a restored database goes above it without having this one.
+    try await writer.writeHere(.rows, isRepeatable: true) { try $0.raiseGeneration() }
   }
 
   package func currentLayout() async throws(MetadataError) -> Layout {
@@ -68,7 +69,8 @@ extension SQLMetadataStore {
   }
 
   package func saveNode(_ node: NodeRecord) async throws(MetadataError) {
-    try await writer.write(.cluster, repeatable: true) { try $0.saveNode(node) }
+    // Heartbeats say it again; a node that comes back has to be known before the journal can go on with it.
+    try await writer.writeHere(.cluster, isRepeatable: true) { try $0.saveNode(node) }
   }
 
   package func liveBlocks(

@@ -40,6 +40,7 @@ extension SQLMetadataStore {
     let connection = try SQLiteConnection(path, writing)
     try connection.migrate(Migrations.all)
     try PlannerStatistics.install(on: connection)
+    try JournalTables.establish(connection, schema: Migrations.all.count)
     let (settings, feedEpoch) = try connection.write { try Settings.establish(SQLiteSession(connection), identity) }
     guard settings.cluster == identity.cluster else {
       throw MetadataError(.unusable, "\(path) belongs to cluster \(settings.cluster) and this is cluster \(identity.cluster).")
@@ -52,9 +53,7 @@ extension SQLMetadataStore {
       readers: ReaderPool(try (0..<max(1, options.readers)).map { _ in try SQLiteConnection(path, reading) }), settings: settings,
       feedEpoch: feedEpoch, options: options, time: time, hub: hub,
       copy: { destination in
-        var reading = SQLiteConnection.Options()
-        reading.readOnly = true
-        try SQLiteConnection(path, reading).backUp(to: destination)
+        try SQLMetadataStore.copyDatabase(path, to: destination)
       },
       // The lock is the process's as long as the store lives.
       atEnd: { withExtendedLifetime(lock) {} })

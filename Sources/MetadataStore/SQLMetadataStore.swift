@@ -14,7 +14,7 @@ package final class SQLMetadataStore: MetadataStore {
   let time: any TimeSource
   let repairPages = RepairPages()
   package let hub: ChangeHub
-  private let copy: @Sendable (_ path: String) throws -> Void
+  let copy: @Sendable (_ path: String) throws -> Void
   private let atEnd: @Sendable () -> Void
   /// For calls that take long and are rare: opening, closing, backup.
   static let slow = BlockingPool(name: "metadata-slow", threads: 2, queueLimit: 1024)

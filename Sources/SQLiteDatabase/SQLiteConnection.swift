@@ -119,6 +119,13 @@ package final class SQLiteConnection: @unchecked Sendable {
     while try statement.step(), try body(statement) {}
   }
 
+  /// Whether a statement changes nothing by itself.
+  package func isReadOnly(_ sql: String) throws(SQLiteError) -> Bool {
+    let statement = try borrow(sql)
+    defer { giveBack(statement) }
+    return statement.isReadOnly
+  }
+
   /// The row id that the last INSERT made.
   package var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
 

@@ -64,6 +64,8 @@ package final class SQLiteStatement {
     }
   }
 
+  var isReadOnly: Bool { sqlite3_stmt_readonly(handle) != 0 }
+
   func reset() {
     sqlite3_reset(handle)
     sqlite3_clear_bindings(handle)

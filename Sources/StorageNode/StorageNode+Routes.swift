@@ -1,6 +1,7 @@
 internal import BlockModel
 internal import BlockStore
 package import HTTPTransport
+internal import Journal
 internal import Platform
 internal import ServiceAPI
 
@@ -17,6 +18,13 @@ extension StorageNode {
         _ = try node.admission.capability(of: head, operations: [.control])
       }
     ) { head, body in await commands.handle(head, body) }
+    let journal = journal
+    router.add(
+      .post, JournalRoutes.path, maxBodyBytes: JournalRequest.bodyLimit,
+      gate: gate { head throws(Problem) in
+        _ = try node.admission.capability(of: head, operations: [.control])
+      }
+    ) { head, body in await journal.handle(head, body) }
     router.add(.get, "/healthz") { _, _ in
       HTTPResponse(status: 200, headers: ["Content-Type": "text/plain"], body: .bytes(Array("ok\n".utf8)))
     }

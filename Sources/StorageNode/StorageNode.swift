@@ -2,6 +2,7 @@ package import BlockModel
 package import BlockStore
 package import Credentials
 package import HTTPTransport
+package import Journal
 package import Platform
 package import ServiceAPI
 internal import Synchronization
@@ -37,6 +38,8 @@ package final class StorageNode: Sendable {
     package var quarantineHold: Duration = .seconds(25 * 3600)
     /// Where each disk is, for those who look after the cluster.
     package var diskFolders: [DiskID: String] = [:]
+    /// Where this node keeps its part of the metadata's journal; nil refuses it.
+    package var journal: JournalStore?
 
     package init(
       node: NodeID, zone: ZoneID, weight: Double, advertisedAddress: String, durability: Receipt.Durability, limits: NodeLimits,
@@ -74,6 +77,7 @@ package final class StorageNode: Sendable {
   let reading: BlockReading
   let batches: BatchRoutes
   let commands: ControlCommands
+  let journal: JournalRoutes
   let foreground = ForegroundMeter()
   let time: any TimeSource
   let log: Logger
@@ -123,6 +127,9 @@ package final class StorageNode: Sendable {
     commands = ControlCommands(
       node: parts.node, admission: admission, disks: disks, pools: pools, copying: copying, keys: dataKeys, knowledge: knowledge,
       scrubs: scrubs, seals: parts.seals, time: parts.time, log: log)
+    journal = JournalRoutes(
+      admission: admission, store: parts.journal, knowledge: knowledge,
+      pool: BlockingPool(name: "journal", threads: 2, queueLimit: 64), log: log.component("journal"))
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
       coordinators: coordinators, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, scrubs: scrubs,

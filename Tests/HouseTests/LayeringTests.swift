@@ -9,19 +9,21 @@ private let allowedImports: [String: Set<String>] = [
   "Platform": ["BlockModel", "CLinux", "COpenSSL", "CZstd"],
   "Credentials": ["BlockModel", "Platform"],
   "BlockStore": ["BlockModel", "Platform"],
+  "Journal": ["BlockModel", "ClusterLogic", "Platform"],
   "Simulator": ["BlockModel", "ClusterLogic", "Platform", "BlockStore"],
   "SQLSession": [],
   "SQLiteDatabase": ["SQLSession", "CSQLite"],
   "PostgreSQLDatabase": ["SQLSession", "Platform", "BlockModel", "CPostgreSQL"],
   "MetadataStore": [
-    "BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase",
+    "BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "PostgreSQLDatabase", "Journal",
   ],
   "HTTPTransport": ["BlockModel", "Platform", "CMicroHTTPD", "CCurl"],
   "ControlClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
   "StorageNode": [
-    "BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "HTTPTransport", "ControlClient",
+    "BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "BlockStore", "Journal", "HTTPTransport",
+    "ControlClient",
   ],
-  "Coordinator": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "HTTPTransport"],
+  "Coordinator": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "MetadataStore", "Journal", "HTTPTransport"],
   "Gateway": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "Credentials", "HTTPTransport", "ControlClient"],
   "CairnClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
   "SyncAgent": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"],
@@ -32,7 +34,7 @@ private let allowedImports: [String: Set<String>] = [
   "cairn": ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
     "StorageNode", "Coordinator", "Gateway", "CommandLineKit", "Platform", "BlockModel", "Credentials", "HTTPTransport", "BlockStore",
-    "MetadataStore", "PostgreSQLDatabase", "ServiceAPI", "ClusterLogic", "ControlClient",
+    "MetadataStore", "PostgreSQLDatabase", "Journal", "ServiceAPI", "ClusterLogic", "ControlClient",
   ],
   "cairnbench": [
     "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",

@@ -6,6 +6,7 @@ import PostgreSQLDatabase
 import SQLSession
 import SQLiteDatabase
 import ServiceAPI
+import Synchronization
 import TestSupport
 import Testing
 
@@ -34,6 +35,8 @@ final class Fixture: Sendable {
   let store: any MetadataStore
   /// With the PostgreSQL engine.
   let database: PostgreSQLOptions?
+  /// With SQLite: whatever a test did is replayed on a copy of the database from the test's beginning when it is over.
+  private let replay: ReplayCheck?
 
   static func identity() -> ClusterIdentity {
     ClusterIdentity(cluster: cluster, partitionBits: partitionBits, replicationFactor: 3, writeQuorum: 2)
@@ -43,6 +46,7 @@ final class Fixture: Sendable {
   init(database: String) async throws {
     folder = try TemporaryFolder()
     self.database = nil
+    replay = nil
     store = try await Fixture.open(.sqlite, database, time: time)
     try await setUpCluster(zones: 3)
   }
@@ -52,20 +56,39 @@ final class Fixture: Sendable {
     switch engine {
     case .sqlite:
       database = nil
-      store = try await Fixture.open(.sqlite, folder.path("metadata.db"), options: options, time: time)
+      let check = ReplayCheck(database: folder.path("metadata.db"), base: folder.path("replayed.db"), sink: RecordingSink())
+      let store = try await SQLMetadataStore.open(path: check.database, identity: Fixture.identity(), options: options, time: time)
+      try await store.keepJournal(in: check.sink)
+      self.store = store
+      replay = check
     case .postgresql:
       let database = try await PostgreSQLServer.common().database()
       self.database = database
+      replay = nil
       store = try await Fixture.open(database, options: options, time: time)
     }
     try await setUpCluster(zones: zones)
+    if let replay { try await store.backUp(to: replay.base) }
   }
+
+  deinit {
+    guard let replay, isReplayed.withLock({ $0 }) else { return }
+    do {
+      let differences = try replay.differences()
+      if !differences.isEmpty { Issue.record("replaying the journal gives other rows in \(differences)") }
+    } catch { Issue.record("the journal cannot be replayed: \(error)") }
+  }
+
+  private let isReplayed = Mutex(true)
+  /// For tests that change the database past the store that the fixture has.
+  func doNotReplay() { isReplayed.withLock { $0 = false } }
 
   /// Over a server of the caller's.
   init(_ server: PostgreSQLServer) async throws {
     folder = try TemporaryFolder()
     let database = try await server.database()
     self.database = database
+    replay = nil
     store = try await Fixture.open(database, time: time)
     try await setUpCluster(zones: 3)
   }

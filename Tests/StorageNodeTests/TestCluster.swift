@@ -3,6 +3,7 @@ import BlockStore
 import ClusterLogic
 import Credentials
 import HTTPTransport
+import Journal
 import Platform
 import ServiceAPI
 import StorageNode
@@ -122,6 +123,7 @@ final class TestCluster: Sendable {
       keys: secret.nodeKeys(id, cluster: cluster), dataKeys: dataKeys, disks: [disk], knowledge: knowledge, seals: seals,
       client: client, control: options.control, pool: pool, time: SystemTime(), metrics: NodeMetrics(), log: .none)
     parts.scrub = options.scrub
+    parts.journal = try JournalStore(fileSystem: LinuxFileSystem(), folder: folder.path("journal"))
     let node = StorageNode(parts)
     var configuration = HTTPServer.Configuration()
     configuration.connectionMemoryBytes = 256 << 10

@@ -5,6 +5,7 @@ import Foundation
 import HTTPTransport
 import Platform
 import ServiceAPI
+import Synchronization
 
 /// The coordinator that `CAIRN_COORDINATOR` names, asked with the token in `CAIRN_OPERATOR_TOKEN`.
 struct CoordinatorConnection: Sendable {
@@ -13,6 +14,9 @@ struct CoordinatorConnection: Sendable {
   private static let pollInterval = Duration.milliseconds(500)
 
   private let control: RemoteControlPlane
+  private let http: HTTPClient
+  private let urls: [String]
+  private let token: String
   private let requestID: String
 
   /// - Throws: `CommandFailure` that says which variable is missing or wrong.
@@ -41,12 +45,56 @@ struct CoordinatorConnection: Sendable {
       }
       configuration.caPEM = pem
     }
-    control = RemoteControlPlane(http: HTTPClient(configuration: configuration), urls: urls, token: token)
+    http = HTTPClient(configuration: configuration)
+    control = RemoteControlPlane(http: http, urls: urls, token: token)
+    self.urls = urls
+    self.token = token
     requestID = "cairnctl-\(UploadID.random().hex)"
   }
 
   func perform<Operation: ControlOperation>(_ operation: Operation) async throws -> Operation.Response {
     try await control.perform(operation, context: ControlContext(requestID: requestID))
+  }
+
+  /// Fetches a document of any length into a file; answers its bytes.
+  func download(_ path: String, to file: File) async throws -> Int64 {
+    let progress = Download()
+    let request = HTTPClientRequest(
+      method: .get, url: urls[0] + path, headers: ["Authorization": "Bearer \(token)", "X-Request-Id": requestID],
+      deadline: .seconds(24 * 3600), stallTimeout: .seconds(600))
+    try await http.stream(request) { response in
+      progress.state.withLock { $0.status = response.status }
+    } onBytes: { bytes in
+      progress.state.withLock { state in
+        guard state.status == 200 else {
+          state.problem += bytes.prefix(max(0, 65_536 - state.problem.count))
+          return true
+        }
+        do throws(FileError) { try file.pwrite(bytes, at: state.bytes) } catch {
+          state.failure = error
+          return false
+        }
+        state.bytes += Int64(bytes.count)
+        return true
+      }
+    }
+    let state = progress.state.withLock { $0 }
+    if let failure = state.failure { throw failure }
+    guard state.status == 200 else {
+      let document = try? JSONCoding.decode(ProblemDocument.self, from: state.problem)
+      throw CommandFailure(state.status == 503 ? .unavailable : .failed, document?.detail ?? "The coordinator answered \(state.status).")
+    }
+    return state.bytes
+  }
+
+  private final class Download: Sendable {
+    struct State: Sendable {
+      var status = 0
+      var bytes: Int64 = 0
+      var problem: [UInt8] = []
+      var failure: FileError?
+    }
+    let state = Mutex(State())
   }
 
   /// Asks again and again until `isOver`, showing each answer; a coordinator that is away for a moment ends nothing.

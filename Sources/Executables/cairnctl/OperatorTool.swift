@@ -16,6 +16,7 @@ enum OperatorTool {
       subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
         + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [
           ScrubCommands.command, DiskCommands.command, RotationCommands.command, GarbageCommands.command,
+          BackupCommand.command, RestoreCommand.command,
         ]
         + ForesightCommands.commands + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),

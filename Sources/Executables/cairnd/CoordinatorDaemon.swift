@@ -10,12 +10,12 @@ import Synchronization
 
 /// `cairnd coordinator`: opens the metadata, raises the generation, keeps the cluster, and answers gateways, nodes and operators.
 enum CoordinatorDaemon {
-  private static let keys =
+  static let keys =
     DaemonSettings.keys + [
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
       "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
       "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds", "url-lifetime-seconds",
-      "metadata", "metadata-connection-file", "lease-seconds",
+      "metadata", "metadata-connection-file", "lease-seconds", "metadata-journal",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -47,20 +47,51 @@ enum CoordinatorDaemon {
     // A file has one coordinator, which keeps the cluster from the start; of several over one database the holder of the lease does.
     let term = JobsTerm(
       store: store, time: SystemTime(), length: .seconds(try file.int("lease-seconds", in: 1...600) ?? 10), logger: settings.logger)
-    if !isShared { try await service.start() }
-    let http = try serve(settings, dispatcher, ServiceTokenVerifier(root: secret.controlRoot))
-    let keeping = Task { isShared ? await keep(service, users, term) : await users.keepTidy() }
+    // What a file's disk has is on the nodes, too, before anybody is told; a database server has standbys of its own.
+    let keepsJournal = try file.choice("metadata-journal", ["on", "off"]) != "off" && !isShared
+    let journal =
+      keepsJournal
+      ? MetadataJournal(secret: secret, http: client, time: SystemTime(), folder: folder, logger: settings.logger) : nil
+    if !isShared, journal == nil { try await service.start() }
+    let verifier = ServiceTokenVerifier(root: secret.controlRoot)
+    let backups = BackupRoute(store: store, verifier: verifier, folder: folder, logger: settings.logger)
+    let http = try serve(settings, dispatcher, verifier, backups) { journal?.isEstablished ?? true }
     settings.logger.info("serving", ["address": .string(settings.advertise), "cluster": .string(cluster.hex)])
-    await Lifetime.untilTold(signals)
+    try await untilTold(signals) {
+      if isShared { return await keep(service, users, term) }
+      if let journal { try await begin(journal, store, service) }
+      await users.keepTidy()
+    }
 
     settings.logger.info("stopping")
-    keeping.cancel()
-    await keeping.value
     await service.stop()
+    await journal?.stop()
     await http.shutdown(grace: shutdownGrace)
     await store.close()
     client.shutdown()
     lock.release()
+  }
+
+  /// Runs `keeping` until a signal ends it, or it fails.
+  private static func untilTold(
+    _ signals: AsyncStream<ProcessSignal>, _ keeping: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await Lifetime.untilTold(signals) }
+      group.addTask {
+        do { try await keeping() } catch is CancellationError {}
+      }
+      _ = try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// Puts the database and the nodes' journal together, and begins to keep the cluster.
+  private static func begin(_ journal: MetadataJournal, _ store: SQLMetadataStore, _ service: ClusterService) async throws {
+    try await journal.establish(store) { await service.nodesBeforeStart() }
+    try await service.start()
+    journal.run(over: store) { service.journalNodes }
+    try await journal.awaitSafety()
   }
 
   /// Keeps the cluster and tidies up while this coordinator holds the lease of the jobs. Users are served all the time.
@@ -92,11 +123,16 @@ enum CoordinatorDaemon {
   }
 
   private static func serve(
-    _ settings: DaemonSettings, _ dispatcher: ControlDispatcher, _ verifier: ServiceTokenVerifier
+    _ settings: DaemonSettings, _ dispatcher: ControlDispatcher, _ verifier: ServiceTokenVerifier, _ backups: BackupRoute,
+    servesUsers: @escaping @Sendable () -> Bool
   ) throws -> HTTPServer {
     var router = HTTPRouter()
-    ControlRoutes(dispatcher: dispatcher, verifier: verifier, logger: settings.logger).add(to: &router)
-    HealthRoutes(unready: { nil }, metrics: settings.metrics).add(to: &router)
+    ControlRoutes(dispatcher: dispatcher, verifier: verifier, logger: settings.logger, servesUsers: servesUsers).add(to: &router)
+    backups.add(to: &router)
+    let unready: @Sendable () -> String? = {
+      servesUsers() ? nil : "The coordinator is putting its metadata and the nodes' journal together."
+    }
+    HealthRoutes(unready: unready, metrics: settings.metrics).add(to: &router)
     let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
     let http = HTTPServer(
       configuration: settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }, router: router)

@@ -3,6 +3,7 @@ import BlockStore
 import CommandLineKit
 import Credentials
 import HTTPTransport
+import MetadataStore
 import Platform
 import StorageNode
 
@@ -21,7 +22,7 @@ enum DaemonCommands {
         daemon("coordinator", "keep the metadata and the layout", CoordinatorDaemon.run),
         daemon("gateway", "serve clients", GatewayDaemon.run), DiskCommands.command,
         KeyCommands.command,
-        StoreCommands.command,
+        StoreCommands.command, RestoreCommand.command,
       ]),
     version: CairnVersion.text, explain: explain)
 
@@ -44,6 +45,7 @@ enum DaemonCommands {
     case let error as ClusterKnowledge.Refused: CommandFailure(.conflict, error.description)
     case let error as DiskRoster.Damaged: CommandFailure(.conflict, error.description)
     case let error as FileError: CommandFailure(.failed, error.description)
+    case let error as MetadataError: CommandFailure(.failed, error.message)
     default: nil
     }
   }

@@ -3,6 +3,7 @@ import BlockStore
 import ControlClient
 import Credentials
 import HTTPTransport
+import Journal
 import Platform
 import StorageNode
 
@@ -65,6 +66,7 @@ enum NodeDaemon {
     parts.diskFolders = disks.folders
     parts.scrub = configuration.scrub
     parts.quarantineHold = configuration.quarantineHold
+    parts.journal = try JournalStore(fileSystem: LinuxFileSystem(), folder: configuration.dataFolder + "/journal")
     return (StorageNode(parts), client)
   }
 

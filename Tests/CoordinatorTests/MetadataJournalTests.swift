@@ -1,0 +1,243 @@
+import BlockModel
+import ClusterLogic
+import Coordinator
+import Credentials
+import Journal
+import MetadataStore
+import Platform
+import ServiceAPI
+import Synchronization
+import TestSupport
+import Testing
+
+@Suite("The metadata's journal on the nodes", .serialized)
+struct MetadataJournalTests {
+  private func fresh(seed: UInt64 = 1) async throws -> JournalledStore {
+    try await JournalledStore(try FakeJournals(seed: seed), folder: try TemporaryFolder(), secret: .generate(), layout: true)
+  }
+
+  private func again(_ old: JournalledStore) async throws -> JournalledStore {
+    await old.stop()
+    return try await JournalledStore(old.journals, folder: old.folder, secret: old.secret)
+  }
+
+  private func restored(_ old: JournalledStore) async throws -> JournalledStore {
+    await old.stop()
+    let folder = try TemporaryFolder()
+    _ = try await JournalledStore.recover(old.journals, into: folder, secret: old.secret)
+    return try await JournalledStore(old.journals, folder: folder, secret: old.secret)
+  }
+
+  private func code(_ body: () async throws -> Void) async -> MetadataError.Code? {
+    do {
+      try await body()
+      return nil
+    } catch { return (error as? MetadataError)?.code }
+  }
+
+  @Test("with the coordinator's disk gone everything acknowledged is restored, also what came before the first layout")
+  func restore() async throws {
+    let first = try await fresh()
+    for number in 0..<30 { try await first.sign("user-\(number)") }
+    let before = try await first.names()
+    let second = try await restored(first)
+    #expect(try await second.names() == before)
+    #expect(try await second.store.garbageRecord().hold != nil, "nothing is collected after a restore")
+    #expect(try await second.store.gcEpoch() == 5, "above what nodes have seen")
+    #expect(try await second.store.currentLayout().version == 2)
+    #expect(try await second.store.raiseGeneration() > 9)
+    try await second.sign("later")
+    let third = try await restored(second)
+    #expect(try await third.names().contains("later"))
+    await third.stop()
+  }
+
+  @Test("with nodes of too few zones nothing is acknowledged, and all goes on when they are back", .timeLimit(.minutes(1)))
+  func tooFewZones() async throws {
+    let cluster = try await fresh()
+    try await cluster.sign("before")
+    cluster.journals.change("n1", "n4", "n2", "n5") { $0.isSilent = true }
+    #expect(await code { try await cluster.sign("unknown") } == .unavailable)
+    #expect(await code { try await cluster.sign("refused") } == .unavailable)
+    #expect(try await cluster.names().contains("before"), "reading goes on")
+    cluster.journals.change("n1") { $0.isSilent = false }
+    try await eventually(within: .seconds(40), "writing goes on") { await code { try await cluster.sign("after") } == nil }
+    let names = try await cluster.names()
+    #expect(!names.contains("refused"))
+    let after = try await restored(cluster)
+    #expect(try await after.names() == names, "what was unknown is there on both")
+    await after.stop()
+  }
+
+  @Test("one silent zone stops nothing", arguments: [["n1", "n4"], ["n2", "n5"], ["n3", "n6"]])
+  func oneZone(silent: [String]) async throws {
+    let cluster = try await fresh()
+    for name in silent { cluster.journals.change(name) { $0.isSilent = true } }
+    for number in 0..<10 { try await cluster.sign("user-\(number)") }
+    // The other zones' first node dies, too, one after the other: spares take over.
+    let next = try await again(cluster)
+    #expect(try await next.names().count == 10)
+    try await next.sign("one-more")
+    await next.stop()
+  }
+
+  @Test("a coordinator that starts sends again what the nodes do not have")
+  func databaseAhead() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    first.journals.change("n1", "n2", "n3", "n4", "n5", "n6") { $0.isSilent = true }
+    let waiting = Task { await code { try await first.sign("bob") } }
+    try await eventually("it is in the database") { try await first.names().contains("bob") }
+    await first.stop()
+    #expect(await waiting.value == .unavailable)
+    first.journals.change("n1", "n2", "n3", "n4", "n5", "n6") { $0.isSilent = false }
+    let second = try await JournalledStore(first.journals, folder: first.folder, secret: first.secret)
+    let third = try await restored(second)
+    #expect(try await third.names() == ["ada", "bob"])
+    await third.stop()
+  }
+
+  @Test("a database that is an old copy is brought forward by the nodes' records")
+  func databaseBehind() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    let copy = first.folder.path("copy")
+    try await first.store.backUp(to: copy)
+    try await first.sign("bob")
+    await first.stop()
+    let folder = try TemporaryFolder()
+    try Directory.rename(copy, to: folder.path("metadata.db"))
+    let second = try await JournalledStore(first.journals, folder: folder, secret: first.secret)
+    #expect(try await second.names() == ["ada", "bob"])
+    try await second.sign("cid")
+    let third = try await restored(second)
+    #expect(try await third.names() == ["ada", "bob", "cid"])
+    await third.stop()
+  }
+
+  @Test("the former coordinator makes nothing safe after a restore, and its database is refused when it starts")
+  func fencedOut() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    let folder = try TemporaryFolder()
+    _ = try await JournalledStore.recover(first.journals, into: folder, secret: first.secret)
+    let second = try await JournalledStore(first.journals, folder: folder, secret: first.secret)
+    try await second.sign("bob")
+    #expect(await code { try await first.sign("cid") } == .unavailable)
+    await first.stop()
+    #expect(await code { _ = try await JournalledStore(first.journals, folder: first.folder, secret: first.secret) } == .unusable)
+    try await second.sign("dan")
+    #expect(try await second.names() == ["ada", "bob", "dan"])
+    await second.stop()
+  }
+
+  @Test("nothing is restored while nodes of too many zones are silent, unless a loss is accepted")
+  func silentNodes() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    await first.stop()
+    first.journals.change("n1", "n2") { $0.isSilent = true }
+    let folder = try TemporaryFolder()
+    await #expect(throws: MetadataRecovery.Refused.self) {
+      _ = try await JournalledStore.recover(first.journals, into: folder, secret: first.secret)
+    }
+    #expect(try Directory.attributes(folder.path("metadata.db")) == nil)
+    _ = try await JournalledStore.recover(first.journals, into: folder, secret: first.secret, acceptsLoss: true)
+    #expect(try Directory.attributes(folder.path("metadata.db")) != nil)
+  }
+
+  @Test("a database that is there is not replaced, and another cluster's secret opens nothing")
+  func refusals() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    await first.stop()
+    await #expect(throws: MetadataRecovery.Refused.self) {
+      _ = try await JournalledStore.recover(first.journals, into: first.folder, secret: first.secret)
+    }
+    let folder = try TemporaryFolder()
+    await #expect(throws: (any Error).self) {
+      _ = try await JournalledStore.recover(first.journals, into: folder, secret: .generate())
+    }
+    #expect(try Directory.attributes(folder.path("metadata.db")) == nil)
+  }
+
+  @Test("what lies on the nodes tells no names")
+  func sealed() async throws {
+    let cluster = try await fresh()
+    try await cluster.sign("very-secret-name")
+    await cluster.stop()
+    for name in FakeJournals.names {
+      let store = cluster.journals.nodes.withLock { $0[name]!.store }
+      for file in store.status().files ?? [] {
+        let bytes = try store.read(file.name, offset: 0, limit: 4 << 20)
+        #expect(!bytes.contains(Array("very-secret-name".utf8)))
+      }
+    }
+  }
+
+  @Test("whatever messages, nodes and coordinators get lost, no acknowledged user is missing after the disk is gone", arguments: 0..<4)
+  func random(round: Int) async throws {
+    var random = Seeds.random("random \(round)")
+    let journals = try FakeJournals(seed: random.next())
+    let secret = ClusterSecret.generate()
+    var cluster = try await JournalledStore(journals, folder: try TemporaryFolder(), secret: secret, layout: true)
+    let acknowledged = Names()
+    for step in 0..<12 {
+      let victims = FakeJournals.names.filter { _ in Int.random(in: 0..<4, using: &random) == 0 }
+      for name in FakeJournals.names {
+        let (answers, messages) = (Int.random(in: 0...20, using: &random), Int.random(in: 0...20, using: &random))
+        journals.change(name) { node in
+          node.lostAnswers = answers
+          node.lostMessages = messages
+          node.isSilent = victims.first == name
+        }
+      }
+      let present = cluster
+      await withTaskGroup(of: Void.self) { group in
+        for writer in 0..<6 {
+          group.addTask {
+            for number in 0..<5 {
+              let name = "u-\(step)-\(writer)-\(number)"
+              if (try? await present.sign(name)) != nil { acknowledged.add(name) }
+            }
+          }
+        }
+      }
+      for name in FakeJournals.names {
+        journals.change(name) { node in
+          node.lostAnswers = 0
+          node.lostMessages = 0
+          node.isSilent = false
+        }
+      }
+      for name in victims { journals.change(name) { $0.isSilent = true } }
+      try await Task.sleep(for: .milliseconds(50))
+      for name in victims { try journals.restartNode(name) }
+      switch Int.random(in: 0..<3, using: &random) {
+      case 0: cluster = try await again(cluster)
+      case 1:
+        let zone = ["a", "b", "c"][Int.random(in: 0..<3, using: &random)]
+        let silent = FakeJournals.names.filter { FakeJournals.zone($0).text == zone }
+        for name in silent { journals.change(name) { $0.isSilent = true } }
+        await cluster.stop()
+        let folder = try TemporaryFolder()
+        _ = try await JournalledStore.recover(journals, into: folder, secret: secret)
+        cluster = try await JournalledStore(journals, folder: folder, secret: secret)
+        for name in silent { journals.change(name) { $0.isSilent = false } }
+      default: break
+      }
+      let found = Set(try await cluster.names())
+      let missing = acknowledged.all.filter { !found.contains($0) }
+      #expect(missing.isEmpty, "step \(step)")
+    }
+    #expect(acknowledged.all.count > 100)
+    await cluster.stop()
+  }
+}
+
+/// Names that were acknowledged.
+private final class Names: Sendable {
+  private let names = Mutex<[String]>([])
+  func add(_ name: String) { names.withLock { $0.append(name) } }
+  var all: [String] { names.withLock { $0 } }
+}

@@ -1,0 +1,157 @@
+import BlockModel
+import ClusterLogic
+import TestSupport
+import Testing
+
+@Suite("Which nodes keep the journal")
+struct JournalQuorumTests {
+  private let start = MonotonicTime(nanoseconds: 1_000_000_000)
+
+  private func candidate(_ name: String, _ zone: String, alive: Bool = true) -> JournalQuorum.Candidate {
+    JournalQuorum.Candidate(node: NodeID(name)!, zone: ZoneID(zone)!, isAlive: alive)
+  }
+
+  private var four: [JournalQuorum.Candidate] {
+    [candidate("a-1", "a"), candidate("a-2", "a"), candidate("b-1", "b"), candidate("c-1", "c"), candidate("d-1", "d")]
+  }
+
+  private func node(_ name: String) -> NodeID { NodeID(name)! }
+
+  @Test("one more node than zones are asked for, each in a zone of its own")
+  func members() {
+    var quorum = JournalQuorum(stored: 0, zones: 2)
+    check(quorum.update(four, now: start))
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1", "c-1"])
+    check(quorum.update(four, now: start) == false)
+  }
+
+  @Test("a record is stored when as many zones as were asked for have it and all before it")
+  func stored() {
+    var quorum = JournalQuorum(stored: 10, zones: 2)
+    _ = quorum.update(four, now: start)
+    for sequence in UInt64(11)...13 { quorum.append(sequence, zones: 2) }
+    #expect(quorum.toSend(node("a-1")) == 11...13)
+    check(quorum.node(node("a-1"), has: 13, era: 0) == false)
+    #expect(quorum.stored == 10)
+    check(quorum.node(node("b-1"), has: 12, era: 0))
+    #expect(quorum.stored == 12)
+    check(quorum.node(node("d-1"), has: 13, era: 0) == false, "it is no member")
+    check(quorum.node(node("c-1"), has: 13, era: 0))
+    #expect(quorum.stored == 13)
+  }
+
+  @Test("two nodes of one zone count once, and dead ones do not lower what is asked for")
+  func zonesCount() {
+    var quorum = JournalQuorum(stored: 0, zones: 2)
+    _ = quorum.update([candidate("a-1", "a"), candidate("a-2", "a"), candidate("b-1", "b", alive: false)], now: start)
+    quorum.append(1, zones: 2)
+    _ = quorum.node(node("a-1"), has: 1, era: 0)
+    _ = quorum.node(node("a-2"), has: 1, era: 0)
+    #expect(quorum.stored == 0)
+  }
+
+  @Test("more zones are asked for from the record on that the larger layout came with")
+  func growing() {
+    var quorum = JournalQuorum(stored: 0, zones: 1)
+    _ = quorum.update([candidate("a-1", "a"), candidate("b-1", "b")], now: start)
+    quorum.append(1, zones: 1)
+    quorum.append(2, zones: 2)
+    _ = quorum.node(node("a-1"), has: 2, era: 0)
+    #expect(quorum.stored == 1)
+    _ = quorum.node(node("b-1"), has: 2, era: 0)
+    #expect(quorum.stored == 2)
+    quorum.append(3, zones: 1)
+    quorum.append(4, zones: 2)
+    _ = quorum.node(node("b-1"), has: 4, era: 0)
+    #expect(quorum.stored == 3)
+  }
+
+  @Test("the first record may ask for more zones than were asked for before it")
+  func firstGrows() {
+    var quorum = JournalQuorum(stored: 0, zones: 1)
+    _ = quorum.update([candidate("a-1", "a"), candidate("b-1", "b")], now: start)
+    quorum.append(1, zones: 2)
+    _ = quorum.node(node("a-1"), has: 1, era: 0)
+    #expect(quorum.stored == 0)
+    _ = quorum.node(node("b-1"), has: 1, era: 0)
+    #expect(quorum.stored == 1)
+  }
+
+  @Test("a node that dies or takes nothing is replaced, and its spare begins with what is not stored")
+  func replacing() {
+    var quorum = JournalQuorum(stored: 0, zones: 2)
+    _ = quorum.update(four, now: start)
+    quorum.append(1, zones: 2)
+    _ = quorum.node(node("a-1"), has: 1, era: 0)
+    _ = quorum.node(node("b-1"), has: 1, era: 0)
+    quorum.append(2, zones: 2)
+    let dead = four.map { $0.node.text == "b-1" ? candidate("b-1", "b", alive: false) : $0 }
+    check(quorum.update(dead, now: start))
+    #expect(quorum.members.map(\.node.text) == ["a-1", "c-1", "d-1"])
+    #expect(quorum.toSend(node("d-1")) == 2...2)
+    check(quorum.node(node("c-1"), failedAt: start) == false)
+    check(quorum.node(node("c-1"), failedAt: start + .seconds(2)), "another one joins")
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1", "d-1"], "nobody better is left in zone b")
+    _ = quorum.update(four, now: start + .seconds(20))
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1", "d-1"])
+  }
+
+  @Test("what was sent before a number was given again does not count for what has it now")
+  func retracting() {
+    var quorum = JournalQuorum(stored: 4, zones: 1)
+    _ = quorum.update(four, now: start)
+    quorum.append(5, zones: 1)
+    quorum.node(node("a-1"), wasSent: 5)
+    quorum.retract(5)
+    quorum.append(5, zones: 1)
+    check(quorum.node(node("a-1"), has: 5, era: 0) == false)
+    #expect(quorum.stored == 4)
+    #expect(quorum.toSend(node("a-1")) == 5...5)
+    check(quorum.node(node("a-1"), has: 5, era: 1))
+  }
+
+  @Test("a record that enough nodes have and whose own commit failed is stored no more")
+  func retractingStored() {
+    var quorum = JournalQuorum(stored: 4, zones: 1)
+    _ = quorum.update(four, now: start)
+    quorum.append(5, zones: 1)
+    check(quorum.node(node("a-1"), has: 5, era: 0))
+    quorum.retract(5)
+    #expect(quorum.stored == 4)
+    quorum.append(5, zones: 1)
+    #expect(quorum.toSend(node("a-1")) == 5...5)
+  }
+
+  @Test("a snapshot is due at the start, when members change, and when records are many; not while one is under way")
+  func upkeep() {
+    var upkeep = JournalUpkeep(isWanted: true)
+    check(upkeep.begin(start))
+    check(!upkeep.begin(start))
+    upkeep.ended(bytes: 400 << 20, at: start)
+    check(!upkeep.begin(start + .seconds(100)))
+    upkeep.appended(bytes: 100 << 20)
+    check(!upkeep.begin(start + .seconds(100)), "less than half a snapshot")
+    upkeep.appended(bytes: 100 << 20)
+    check(upkeep.begin(start + .seconds(100)))
+    upkeep.ended(bytes: nil, at: start + .seconds(101))
+    check(!upkeep.begin(start + .milliseconds(101_500)))
+    check(upkeep.begin(start + .seconds(140)), "the last one failed")
+    upkeep.ended(bytes: 1, at: start + .seconds(141))
+    upkeep.membersChanged()
+    check(!upkeep.begin(start + .seconds(142)), "not at once")
+    check(upkeep.begin(start + .seconds(180)))
+  }
+
+  @Test("who misses nodes of fewer zones than a record has heard enough")
+  func hearing() {
+    let nodes = four.map { ($0.node, $0.zone) }
+    func enough(_ heard: [String]) -> Bool {
+      JournalHistory.hasHeardEnough(of: nodes.map { (node: $0.0, zone: $0.1) }, heard: heard.map { node($0) }, zones: 2)
+    }
+    #expect(enough(["a-1", "a-2", "b-1", "c-1", "d-1"]))
+    #expect(enough(["a-1", "b-1", "c-1", "d-1"]), "one zone is missed in part")
+    #expect(enough(["b-1", "c-1", "d-1"]))
+    #expect(!enough(["a-1", "c-1", "d-1"]), "a-2 and b-1 may have the two copies of a record")
+    #expect(!enough([]))
+  }
+}
