@@ -19,13 +19,14 @@ package struct ClusterProcesses: Sendable {
   private(set) var links: LinkProxy?
   private var diskBytes: Int64?
   private var hasClocks = false
-  private var variables: [String: String] = [:]
+  private(set) var variables: [String: String] = [:]
 
   init(root: String, folder: String) {
     self.root = root
     self.folder = folder
   }
 
+  /// Brings up what a scenario is told to, with links, disks and clocks that can be broken as far as it breaks them.
   mutating func up(_ scenario: Scenario, seed: UInt64) async throws {
     (diskBytes, hasClocks) = (scenario.diskBytes, scenario.hasClocks)
     var arguments = scenario.cluster
@@ -34,6 +35,10 @@ package struct ClusterProcesses: Sendable {
       links = proxy
       arguments += ports
     }
+    try await up(arguments)
+  }
+
+  mutating func up(_ arguments: [String]) async throws {
     try await run(root + "/cluster/up", arguments)
     let text = String(decoding: try AtomicFile.read(folder + "/env", limit: 1 << 20) ?? [], as: UTF8.self)
     for line in text.split(separator: "\n") {
