@@ -112,7 +112,7 @@ private struct ScaleCoordinator {
 
   /// What a node gets that has nothing yet, or another layout.
   private func views(_ view: ClusterView) async throws {
-    let count = 20
+    let count = min(20, nodes.count)
     var bytes = 0
     let (_, seconds) = try await timed {
       for number in 0..<count { bytes += try await send(try heartbeat(number, revision: 0, layout: nil), from: number).count }
@@ -147,7 +147,7 @@ private struct ScaleCoordinator {
     var body = try heartbeat(0, revision: before.revision, layout: before.layout.version)
     body = Array(String(decoding: body, as: UTF8.self).replacing("10.0.0.0:7001", with: "10.9.9.9:7001").utf8)
     _ = try await send(body, from: 0)
-    let count = 100
+    let count = min(100, nodes.count - 1)
     var bytes = 0
     let (_, seconds) = try await timed {
       for number in 1...count {
