@@ -181,7 +181,10 @@ extension HTTPResponse {
   }
 
   static func refusal(_ problem: Problem) -> HTTPResponse {
-    var response = HTTPResponse.problem(status: problem.status, type: problem.type, title: problem.title, detail: problem.detail)
+    let current = problem.current.flatMap { try? JSONCoding.encode($0) }.map { String(decoding: $0, as: UTF8.self) }
+    var response = HTTPResponse.problem(
+      status: problem.status, type: problem.type, title: problem.title, detail: problem.detail,
+      extra: current.map { [("current", .json($0))] } ?? [])
     if let seconds = problem.retryAfter { response.headers["Retry-After"] = String(seconds) }
     return response
   }

@@ -151,7 +151,7 @@ extension ClientTests {
           try await client.upload(try cluster.write("three", [3]), to: "/a", options: options)
         }
         #expect(error?.kind == .conflict)
-        #expect(second.version > first.version)
+        #expect(error?.current?.version == second.version && second.version > first.version)
       }
     }
   }
