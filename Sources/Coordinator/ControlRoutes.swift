@@ -1,7 +1,7 @@
 package import Credentials
 package import HTTPTransport
 package import Platform
-internal import ServiceAPI
+package import ServiceAPI
 
 /// The HTTP door of the control operations: `POST /v1/control/{name}`, a service's token as bearer, JSON in and out.
 ///
@@ -11,11 +11,16 @@ package struct ControlRoutes: Sendable {
   private let verifier: ServiceTokenVerifier
   private let logger: Logger
   private let servesUsers: @Sendable () -> Bool
+  private let unknown: Problem
 
-  /// - Parameter servesUsers: false while the metadata may not be the newest yet: then users' operations are refused.
+  /// - Parameters:
+  ///   - unknown: what is said of an operation that nobody has registered.
+  ///   - servesUsers: false while the metadata may not be the newest yet: then users' operations are refused.
   package init(
-    dispatcher: ControlDispatcher, verifier: ServiceTokenVerifier, logger: Logger, servesUsers: @escaping @Sendable () -> Bool = { true }
+    dispatcher: ControlDispatcher, verifier: ServiceTokenVerifier, logger: Logger,
+    unknown: Problem = Problem(.notFound, "There is no such control operation."), servesUsers: @escaping @Sendable () -> Bool = { true }
   ) {
+    self.unknown = unknown
     self.servesUsers = servesUsers
     self.dispatcher = dispatcher
     self.verifier = verifier
@@ -56,7 +61,7 @@ package struct ControlRoutes: Sendable {
       let principal = verifier.verify(String(header.dropFirst("bearer ".count)))
     else { throw Problem(.unauthenticated, "This needs the token of a service of this cluster.") }
     let name = head.parameters["name"] ?? ""
-    guard let audience = dispatcher.audience(of: name) else { throw Problem(.notFound, "There is no such control operation.") }
+    guard let audience = dispatcher.audience(of: name) else { throw unknown }
     var context = ControlContext(
       userToken: head.headers[ControlHeader.userToken], idempotencyKey: head.headers[ControlHeader.idempotencyKey],
       requestID: head.requestID, remoteAddress: head.headers[ControlHeader.clientAddress] ?? head.remoteAddress)

@@ -169,6 +169,15 @@ final class JournalledStore: Sendable {
     await store.close()
   }
 
+  /// A folder with this database as it is on the disk: the store's lock goes with the object, and tests start the next one before.
+  func copyOfFolder() throws -> TemporaryFolder {
+    let copy = try TemporaryFolder()
+    for name in ["metadata.db", "metadata.db-wal"] {
+      if let bytes = try AtomicFile.read(folder.path(name), limit: 64 << 20) { try AtomicFile.write(copy.path(name), bytes) }
+    }
+    return copy
+  }
+
   /// Makes the database anew from what the journals have.
   static func recover(
     _ journals: FakeJournals, into folder: TemporaryFolder, secret: ClusterSecret, acceptsLoss: Bool = false

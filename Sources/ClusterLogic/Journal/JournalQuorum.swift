@@ -167,11 +167,11 @@ package struct JournalQuorum: Sendable {
   private mutating func advance() -> Bool {
     let before = stored
     while stored < head {
+      while demands.count > 1, demands[1].from <= stored + 1 { demands.removeFirst() }
       let end = demands.count > 1 ? demands[1].from - 1 : head
       let reach = min(reached(by: demands[0].zones), end)
       if reach <= stored { break }
       stored = reach
-      if demands.count > 1, stored + 1 >= demands[1].from { demands.removeFirst() }
     }
     return stored > before
   }

@@ -114,14 +114,16 @@ enum RestoreCommand {
     _ settings: DaemonSettings, _ verifier: ServiceTokenVerifier, _ heard: HeardNodes
   ) throws -> HTTPServer {
     let dispatcher = ControlDispatcher()
+    // Whoever asks the coordinator meanwhile is to come back.
+    let away = Problem(.unavailable, "The coordinator is being restored.", retryAfter: 1)
     dispatcher.register(ClusterOperations.Heartbeat.self) { (heartbeat, context) async throws(Problem) in
       if context.node == heartbeat.node {
         heard.note(MetadataRecovery.Seed(node: heartbeat.node, zone: heartbeat.zone, address: heartbeat.address))
       }
-      throw Problem(.unavailable, "The coordinator is being restored.", retryAfter: 1)
+      throw away
     }
     var router = HTTPRouter()
-    ControlRoutes(dispatcher: dispatcher, verifier: verifier, logger: settings.logger).add(to: &router)
+    ControlRoutes(dispatcher: dispatcher, verifier: verifier, logger: settings.logger, unknown: away).add(to: &router)
     let http = HTTPServer(configuration: settings.server(connectionMemoryBytes: 64 << 10), router: router)
     try http.start()
     return http
