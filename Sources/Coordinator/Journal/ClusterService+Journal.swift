@@ -29,11 +29,12 @@ extension ClusterService {
     }
   }
 
-  /// The layout's nodes as they are now; before the first layout all that are known, since some of them will be in it.
+  /// All nodes that are known, as they are now. Not the layout's alone: a record that was written under a layout of more zones than the
+  /// present one still needs that many, and nodes that left the layout because they were silent may be back.
   package var journalNodes: [JournalNode] {
     shared.withLock { shared in
       guard let state = shared.state else { return [] }
-      return state.nodes.filter { state.layout.version == 0 || state.layout.node($0.record.id) != nil }.map { node in
+      return state.nodes.map { node in
         JournalNode(target: state.target(node.record), isAlive: state.liveness(node.record.id) == .alive)
       }
     }
