@@ -23,7 +23,8 @@ enum CoordinatorDaemon {
   static func run(_ path: String) async throws {
     let file = try ConfigurationFile.load(path, knownKeys: keys)
     let settings = try DaemonSettings(file, component: "coordinator")
-    let (secret, cluster) = try KeyFile.readCluster(try file.requiredString("keys"))
+    let keyPath = try file.requiredString("keys")
+    let (secret, cluster) = try KeyFile.readCluster(keyPath)
     let folder = try file.requiredString("data")
     let clusterConfiguration = try clusterConfiguration(file)
     let identity = try identity(file, cluster)
@@ -36,22 +37,38 @@ enum CoordinatorDaemon {
     let store = try await open(file, isShared: isShared, folder, identity, options)
 
     let client = settings.client(connectionsPerHost: 16)
-    let dispatcher = ControlDispatcher()
+    let logger = settings.logger
+    let dispatcher = ControlDispatcher { actor, action, subject in
+      do { try await store.note(actor: actor, action: action, subject: subject) } catch {
+        logger.error("the audit log could not be written", ["actor": .string(actor), "action": .string(action), "reason": .error(error)])
+      }
+    }
+    let receipts = ReceiptVerifier(root: secret.receiptRoot, cluster: cluster)
+    let signer = CapabilitySigner(secret: secret)
+    let control = Rotating(secret.controlRoot)
     let users = UserService(
-      store: store, receipts: ReceiptVerifier(root: secret.receiptRoot, cluster: cluster), options: userOptions, logger: settings.logger)
+      store: store, receipts: receipts, options: userOptions, logger: settings.logger)
     users.register(on: dispatcher)
     let service = ClusterService(
-      metadata: store, signer: CapabilitySigner(root: secret.capabilityRoot), http: client, time: SystemTime(),
+      metadata: store, signer: signer, http: client, time: SystemTime(),
       configuration: clusterConfiguration, logger: settings.logger, metrics: settings.metrics, garbage: store)
     service.register(on: dispatcher)
     // A file has one coordinator, which keeps the cluster from the start; of several over one database the holder of the lease does.
     let term = JobsTerm(
       store: store, time: SystemTime(), length: .seconds(try file.int("lease-seconds", in: 1...600) ?? 10), logger: settings.logger)
     if !isShared { try await service.start() }
-    let http = try serve(settings, dispatcher, ServiceTokenVerifier(root: secret.controlRoot))
+    let http = try serve(settings, dispatcher, ServiceTokenVerifier(root: control))
     let keeping = Task { isShared ? await keep(service, users, term) : await users.keepTidy() }
     settings.logger.info("serving", ["address": .string(settings.advertise), "cluster": .string(cluster.hex)])
-    await Lifetime.untilTold(signals)
+    await Lifetime.untilTold(signals, settings.logger) {
+      let (secret, sameCluster) = try KeyFile.readCluster(keyPath)
+      guard sameCluster == cluster else { throw ConfigurationError(message: "\(keyPath) holds the keys of another cluster.") }
+      // Who verifies comes first, as everywhere.
+      receipts.replace(root: secret.receiptRoot)
+      control.replace(secret.controlRoot)
+      signer.replace(secret: secret)
+      try settings.reloadTLS(http, client)
+    }
 
     settings.logger.info("stopping")
     keeping.cancel()
@@ -99,7 +116,8 @@ enum CoordinatorDaemon {
     HealthRoutes(unready: { nil }, metrics: settings.metrics).add(to: &router)
     let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
     let http = HTTPServer(
-      configuration: settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }, router: router)
+      configuration: settings.server(connectionMemoryBytes: connectionMemoryBytes, asksDaemons: true) { observer.observe($0) },
+      router: router)
     try http.start()
     return http
   }
