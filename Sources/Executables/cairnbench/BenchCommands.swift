@@ -19,7 +19,7 @@ enum BenchCommands {
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
       subcommands: [
-        node, blocks, urls, stall, FeedBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
+        node, blocks, urls, stall, FeedBench.command, FairnessBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
         StoreIndexBench.command,
       ]),
     version: CairnVersion.text)
