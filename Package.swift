@@ -75,8 +75,11 @@ let package = Package(
     module("SyncAgent", ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"]),
     module("CommandLineKit", ["Platform"]),
 
+    // Pictures of figures, for reports.
+    module("Charts", []),
+
     // Breaking real clusters.
-    module("Chaos", ["BlockModel", "Platform"]),
+    module("Chaos", ["BlockModel", "Platform", "Charts", "HTTPTransport"]),
     executable("cairnchaos", path: "Sources/Executables/cairnchaos", ["Chaos", "CommandLineKit", "Platform", "BlockModel"]),
 
     executable(
@@ -95,7 +98,7 @@ let package = Package(
       "cairnbench", path: "Sources/Executables/cairnbench",
       [
         "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
-        "Platform", "BlockModel",
+        "Coordinator", "MetadataStore", "Charts", "Platform", "BlockModel",
       ]),
 
     executable("cairnsim", path: "Sources/Executables/cairnsim", ["Simulator", "CommandLineKit", "Platform", "BlockModel"]),
@@ -103,7 +106,7 @@ let package = Package(
     // Tests.
     .target(name: "TestSupport", dependencies: ["Platform", "BlockModel"], path: "Tests/TestSupport", swiftSettings: house),
     tests("HouseTests", []),
-    tests("BlockModelTests", ["BlockModel"]),
+    tests("BlockModelTests", ["BlockModel", "TestSupport"]),
     tests("ClusterLogicTests", ["ClusterLogic", "BlockModel", "TestSupport"]),
     tests("PlatformTests", ["Platform", "BlockModel", "TestSupport"]),
     tests("CredentialsTests", ["Credentials", "Platform", "BlockModel", "TestSupport"]),
@@ -139,9 +142,10 @@ let package = Package(
         "Platform", "BlockModel", "TestSupport",
       ], exclude: ["Fuzz/Corpus"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
-    tests("ChaosTests", ["Chaos", "Platform", "BlockModel", "TestSupport"]),
+    tests("ChaosTests", ["Chaos", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
+    tests("ChartsTests", ["Charts"]),
     tests("SyncAgentTests", ["SyncAgent", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
-    tests("CommandLineKitTests", ["CommandLineKit", "Platform"]),
+    tests("CommandLineKitTests", ["CommandLineKit", "Platform", "TestSupport"]),
     tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
   ]
 )

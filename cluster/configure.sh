@@ -9,9 +9,13 @@ make_certificate() {
 
 # The lines that every daemon's configuration begins with.
 common_lines() {
-  local name=$1 port=$2 scheme=http
+  local name=$1 port=$2 scheme=http advertised=$2
   [ "$tls" = yes ] && scheme=https
-  printf 'name = %s\nlisten = 127.0.0.1:%s\nadvertise = %s://127.0.0.1:%s\n' "$name" "$port" "$scheme" "$port"
+  if [ -n "${advertise_base_port:-}" ]; then
+    advertised=$((advertise_base_port + port - base_port))
+    printf 'source-address = 127.0.1.%s\n' $((port - base_port + 1))
+  fi
+  printf 'name = %s\nlisten = 127.0.0.1:%s\nadvertise = %s://127.0.0.1:%s\n' "$name" "$port" "$scheme" "$advertised"
   if [ "$tls" = yes ]; then
     printf 'tls-certificate = %s\ntls-key = %s\ntls-ca = %s\n' "$CLUSTER/tls/$name.pem" "$CLUSTER/tls/$name.key" "$CLUSTER/tls/ca.pem"
   fi

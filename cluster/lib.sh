@@ -60,11 +60,12 @@ probe() {
   curl --silent --fail --noproxy '*' --max-time 2 --output /dev/null "${tls[@]}" "$(setting "$1" advertise)$2"
 }
 
-# Starts a process in a session of its own and writes its id; does not wait for it.
+# Starts a process in a session of its own and writes its id; does not wait for it. $CAIRN_LAUNCHER, when set, is a program that is called
+# as PROGRAM NAME COMMAND… and becomes the command after it has prepared something.
 launch() {
   local name=$1 kind=${1%-*} folder=$CLUSTER/$1 daemon=$BIN/cairnd
   [ -x "$daemon" ] || die "cairnd is not built; run scripts/quickstart or swift build -c release"
-  setsid "$daemon" "$kind" --config "$folder/$name.conf" </dev/null >>"$folder/log" 2>&1 &
+  setsid ${CAIRN_LAUNCHER:+"$CAIRN_LAUNCHER" "$name"} "$daemon" "$kind" --config "$folder/$name.conf" </dev/null >>"$folder/log" 2>&1 &
   printf '%s\n' $! >"$folder/pid"
 }
 

@@ -72,13 +72,13 @@ extension CairnClient {
   /// To the trash.
   ///
   /// - Parameters:
-  ///   - forever: not to the trash but away.
+  ///   - forever: not to the trash but away; refused when somebody changes it at that moment.
   ///   - recursive: folders with what is in them; without it only empty ones go.
   public func remove(_ path: String, forever: Bool = false, recursive: Bool = false) async throws(CairnError) {
     try await answering {
       let entry = try await gateway.entry(at: RemotePath(path))
       guard entry.path != "/" else { throw CairnError(.invalidArgument, "The root cannot be removed; remove what is in it.") }
-      try await gateway.delete(entry.id, forever: forever, recursive: recursive)
+      try await gateway.delete(entry.id, forever: forever, recursive: recursive, ifVersion: forever ? entry.version : nil)
     }
   }
 

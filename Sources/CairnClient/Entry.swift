@@ -110,6 +110,8 @@ public struct Revision: Sendable, Equatable, Codable {
   public var size: Int64
   /// 64 hexadecimal digits.
   public var contentHash: String
+  /// How it is cut into blocks; when `contentDefined`, its content hash is what its uploader claimed.
+  public var chunking: Chunking
   /// The file's own time.
   public var modifiedAt: Timestamp
   /// When the cluster took it.
@@ -123,6 +125,7 @@ public struct Revision: Sendable, Equatable, Codable {
     self.version = version.version
     size = version.size
     contentHash = version.contentHash
+    chunking = Chunking(version.chunker)
     modifiedAt = Timestamp(version.modifiedAt)
     committedAt = Timestamp(version.committedAt)
     author = version.author
@@ -132,6 +135,7 @@ public struct Revision: Sendable, Equatable, Codable {
   private enum CodingKeys: String, CodingKey {
     case version, size, author, device
     case contentHash = "content_hash"
+    case chunking = "chunker"
     case modifiedAt = "modified_at"
     case committedAt = "committed_at"
   }

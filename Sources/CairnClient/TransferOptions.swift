@@ -1,3 +1,4 @@
+package import BlockModel
 internal import ServiceAPI
 
 /// What an upload does when the remote file changed in between.
@@ -18,12 +19,38 @@ public enum OnConflict: String, Sendable, CaseIterable {
   }
 }
 
+/// How a file is cut into blocks. A block that the cluster has already is not sent.
+public enum Chunking: String, Sendable, CaseIterable, Codable {
+  /// Every 4 MiB: the least work, and the best for files that are changed in place or appended to.
+  case fixed
+  /// Where the content says, into 1 MiB or so: what is inserted or removed somewhere costs the blocks around it only.
+  case contentDefined = "cdc"
+
+  init(_ chunker: Chunker) {
+    switch chunker {
+    case .fixed: self = .fixed
+    case .cdc: self = .contentDefined
+    }
+  }
+
+  var wire: Chunker {
+    switch self {
+    case .fixed: .fixed
+    case .contentDefined: .cdc
+    }
+  }
+}
+
 /// How an upload is done.
 public struct UploadOptions: Sendable {
   /// When somebody else's change came first.
   public var onConflict: OnConflict
   /// The revision that the local file was made from; a newer one in the cluster is a conflict.
   public var baseVersion: Int64?
+  /// The entry that `baseVersion` is of; another file at the path is a conflict then, whatever its version.
+  package var baseEntry: EntryID?
+  /// How files are cut that are more than one block.
+  public var chunking: Chunking
   /// Makes missing parent folders.
   public var parents: Bool
   /// Such as `text/plain`; nil leaves it to the cluster.
@@ -35,11 +62,12 @@ public struct UploadOptions: Sendable {
 
   /// The defaults replace what is there by a new revision and make missing folders.
   public init(
-    onConflict: OnConflict = .overwrite, baseVersion: Int64? = nil, parents: Bool = true, mimeType: String? = nil,
-    modifiedAt: Timestamp? = nil, executable: Bool? = nil
+    onConflict: OnConflict = .overwrite, baseVersion: Int64? = nil, chunking: Chunking = .fixed, parents: Bool = true,
+    mimeType: String? = nil, modifiedAt: Timestamp? = nil, executable: Bool? = nil
   ) {
     self.onConflict = onConflict
     self.baseVersion = baseVersion
+    self.chunking = chunking
     self.parents = parents
     self.mimeType = mimeType
     self.modifiedAt = modifiedAt

@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import Charts
 
 /// A page about one run that a person can open: what was done to the cluster, what its users noticed, and how it came back.
 package enum ChaosReport {
@@ -29,10 +30,24 @@ package enum ChaosReport {
       <ul>\(rows.joined())</ul>
       <table>\(figures.map { "<tr><td>\($0.0)</td><td>\(escaped($0.1))</td></tr>" }.joined())</table>
       <h2>What happened when</h2>\(picture(timeline))
+      <h2>What users noticed of each kind</h2>
+      <table><tr><th>fault</th><th>times</th><th>longest without a write</th><th>without a read</th>
+      <th>writes that succeeded, begun 2 s after it or later</th><th>reads</th></tr>\(kinds(timeline))</table>
       <h2>Memory and open files</h2>
       <table><tr><th>process</th><th>at the start</th><th>at the end</th><th>files open</th></tr>\(processes(timeline))</table></html>
 
       """
+  }
+
+  private static func kinds(_ timeline: Timeline) -> String {
+    timeline.faultCounts.map { kind, count in
+      let shares = [Timeline.Operation.Kind.write, .read].map { operation in
+        let (succeeded, all) = timeline.succeeded(operation, during: kind, after: 2)
+        return "<td>\(succeeded) of \(all)</td>"
+      }
+      return "<tr><td>\(escaped(kind))</td><td>\(count)</td><td>\(seconds(timeline.longestGap(.write, during: kind)))</td>"
+        + "<td>\(seconds(timeline.longestGap(.read, during: kind)))</td>\(shares.joined())</tr>"
+    }.joined()
   }
 
   private static func processes(_ timeline: Timeline) -> String {
@@ -89,11 +104,9 @@ package enum ChaosReport {
     return whole + (rest - 1) / 9
   }
 
-  private static func number(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+  private static func number(_ value: Double) -> String { SVG.number(value) }
   private static func seconds(_ value: Double) -> String { "\((value * 100).rounded() / 100) s" }
   private static func percent(_ share: Double) -> String { "\((share * 10_000).rounded() / 100) %" }
 
-  private static func escaped(_ text: String) -> String {
-    text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
-  }
+  private static func escaped(_ text: String) -> String { SVG.escaped(text) }
 }

@@ -56,7 +56,7 @@ package struct ChaosRun: Sendable {
     try Directory.create(settings.folder)
     var cluster = ClusterProcesses(root: settings.root, folder: settings.folder + "/cluster")
     do {
-      try await cluster.up(scenario.cluster)
+      try await cluster.up(scenario, seed: settings.seed)
       let outcome = try await storm(cluster)
       try await cluster.down()
       if outcome.succeeded { try Directory.removeTree(settings.folder) }
@@ -147,17 +147,12 @@ package struct ChaosRun: Sendable {
   /// Asks the coordinator how it is, each second; while it cannot answer nothing is noted.
   private func watch(_ cluster: ClusterProcesses, while goesOn: @Sendable () -> Bool) async {
     while goesOn() {
-      if let status = try? await cluster.control(["status", "--json"]), let count = Self.number("under_replicated_blocks", in: status) {
+      if let status = try? await cluster.control(["status", "--json"]), let count = JSONText.number("under_replicated_blocks", in: status) {
         let now = log.now
         log.change { $0.health.append(Timeline.Health(time: now, underReplicated: count)) }
       }
       try? await Task.sleep(for: .seconds(1))
     }
-  }
-
-  private static func number(_ member: String, in json: String) -> Int? {
-    let rest = json.split(separator: "\"\(member)\"", maxSplits: 1).dropFirst().first
-    return rest.flatMap { Int($0.drop { !$0.isNumber }.prefix { $0.isNumber }) }
   }
 
   private func signUp(_ cluster: ClusterProcesses) async throws -> String {

@@ -6,14 +6,14 @@
 ///     wait 2..5
 ///     kill node as first
 ///     wait 3..8
-///     start first
+///     end first
 ///
 /// The first comment is the title. The steps are told again from the beginning until the time is over.
 package struct Scenario: Sendable, Equatable {
   /// Whom a fault may hit.
   package enum Victim: String, Sendable, CaseIterable {
-    /// Any storage node, all nodes of any zone, any gateway, any coordinator.
-    case node, zone, gateway, coordinator
+    /// Any storage node, all nodes of any zone, any gateway, any coordinator; of the database the server that writes.
+    case node, zone, gateway, coordinator, database
   }
 
   /// What happens to the victim's processes.
@@ -22,17 +22,47 @@ package struct Scenario: Sendable, Equatable {
     case kill, pause, terminate
   }
 
+  /// Whom a link's other end belongs to.
+  package enum Peers: String, Sendable, CaseIterable {
+    /// All other processes, clients as well; or those of one kind.
+    case everybody, nodes, coordinator, gateway, clients
+  }
+
+  /// What happens to a node's disk.
+  package enum DiskFault: Sendable, Equatable {
+    /// Folder and all is taken away.
+    case lose
+    /// Something else takes all the space that is left.
+    case fill
+    /// Every sync fails with EIO.
+    case fail
+    /// Every sync takes so many milliseconds longer.
+    case slow(milliseconds: Int)
+    /// The node's power fails: it dies, and what was not synced is gone.
+    case power
+  }
+
   package enum Step: Sendable, Equatable {
     /// Seconds, drawn from the range.
     case wait(ClosedRange<Double>)
     /// Strikes a victim that the seed chooses, and remembers it under a name.
     case strike(Blow, Victim, name: String)
-    /// Ends what was done under the name: starts, lets go on, or gives a new disk.
-    case start(String)
+    /// Kills a process when one of its threads makes a system call for the nth time, n drawn from the range.
+    case killAt(call: String, ClosedRange<Int>, Victim, name: String)
+    /// Cuts the links from a victim to its peers, and those back when `bothWays`.
+    case cut(Victim, Peers, bothWays: Bool, name: String)
+    /// Makes a victim's links slow by so many milliseconds each way, and lossy by a share of 0 to 1.
+    case slowLinks(Victim, ClosedRange<Double>, loss: Double, name: String)
+    /// Does something to the first disk of a node that the seed chooses.
+    case disk(DiskFault, name: String)
+    /// Turns a victim's clock by so many seconds, drawn from the range.
+    case turnClock(Victim, ClosedRange<Double>, name: String)
+    /// Gives a node another weight, drawn from the range.
+    case weigh(ClosedRange<Double>)
+    /// Ends what was done under the name: starts, lets go on, links again, gives a new disk.
+    case end(String)
     /// Flips a bit in so many places of a node's segments, behind the node's back.
     case rot(places: Int)
-    /// Takes a node's first disk away, folder and all.
-    case loseDisk(name: String)
     /// Runs `cairnctl` with these arguments; it may fail while things are broken.
     case control([String])
   }
@@ -48,6 +78,12 @@ package struct Scenario: Sendable, Equatable {
   /// Arguments of `cluster/up`.
   package var cluster: [String]
   package var clients: Int
+  /// Links pass through a proxy that can break them.
+  package var hasLinks = false
+  /// Bytes of a file system of its own for each node's disk; nil leaves them in the cluster's folder. Making one needs root.
+  package var diskBytes: Int64?
+  /// Processes have clocks that can be turned.
+  package var hasClocks = false
   package var steps: [Step]
 
   /// - Throws: `Malformed`, when a line says nothing that is known.
@@ -73,13 +109,18 @@ package struct Scenario: Sendable, Equatable {
           throw fail("“clients” takes a number from 1 to 64")
         }
         clients = count
-      default:
-        guard let step = Scenario.step(words) else { throw fail("“\(line)” is no step") }
-        switch step {
-        case .strike(_, _, let name), .loseDisk(let name): bound.insert(name)
-        case .start(let name) where !bound.contains(name): throw fail("nothing was called “\(name)” before")
-        default: break
+      case "links" where words.count == 1: hasLinks = true
+      case "clocks" where words.count == 1: hasClocks = true
+      case "disks":
+        guard words.count == 2, let mebibytes = Int64(words[1]), (64...65_536).contains(mebibytes) else {
+          throw fail("“disks” takes a size in MiB, from 64 to 65536")
         }
+        diskBytes = mebibytes << 20
+      default:
+        guard let step = Step(words) else { throw fail("“\(line)” is no step") }
+        if let missing = missing(for: step) { throw fail("“\(line)” needs a line “\(missing)” before it") }
+        if case .end(let name) = step, !bound.contains(name) { throw fail("nothing was called “\(name)” before") }
+        if let name = step.boundName { bound.insert(name) }
         steps.append(step)
       }
     }
@@ -88,30 +129,13 @@ package struct Scenario: Sendable, Equatable {
     }
   }
 
-  private static func step(_ words: [String]) -> Step? {
-    switch words[0] {
-    case "wait":
-      guard words.count == 2 else { return nil }
-      let ends =
-        words[1].split(separator: ".", omittingEmptySubsequences: false).count >= 3
-        ? words[1].split(separator: "..") : [Substring(words[1])]
-      guard let from = ends.first.flatMap({ Double($0) }), let to = ends.last.flatMap({ Double($0) }), ends.count <= 2, 0 <= from,
-        from <= to,
-        to <= 3600
-      else { return nil }
-      return .wait(from...to)
-    case "rot":
-      guard words.count == 2, let places = Int(words[1]), (1...1000).contains(places) else { return nil }
-      return .rot(places: places)
-    case "start": return words.count == 2 ? .start(words[1]) : nil
-    case "lose":
-      return words.count == 4 && words[1] == "disk" && words[2] == "as" ? .loseDisk(name: words[3]) : nil
-    case "control": return words.count > 1 ? .control(Array(words.dropFirst())) : nil
-    default:
-      guard words.count == 4, words[2] == "as", let blow = Blow(rawValue: words[0]), let victim = Victim(rawValue: words[1]) else {
-        return nil
-      }
-      return .strike(blow, victim, name: words[3])
+  /// The line that has to come first, when it did not.
+  private func missing(for step: Step) -> String? {
+    switch step {
+    case .cut, .slowLinks: hasLinks ? nil : "links"
+    case .turnClock: hasClocks ? nil : "clocks"
+    case .disk(.fill, _), .disk(.power, _): diskBytes == nil ? "disks MEBIBYTES" : nil
+    default: nil
     }
   }
 }

@@ -2,20 +2,44 @@ internal import BlockModel
 internal import Platform
 
 /// Tells a scenario to a cluster: chooses victims by seed, strikes, and remembers what has to be undone.
+///
+/// What must hold: whatever lasts has an entry in `done` before it begins to hurt, so that healing undoes it even when a step failed halfway.
 struct Storyteller {
   /// What was done to whom under a name.
-  private enum Done {
+  enum Done {
     case down([String])
     case paused([String])
+    case database
+    case links(victims: [String])
     case withoutDisk(String)
+    case filled(node: String, ballast: String)
+    /// A tracer hangs on the node and makes its system calls fail or wait; the node has to start anew when it trusts its disk no more.
+    case traced(String, ChildProcess, startsAnew: Bool)
+    case clock(String)
+
+    var targets: [String] {
+      switch self {
+      case .down(let names), .paused(let names), .links(let names): names
+      case .withoutDisk(let name), .filled(let name, _), .traced(let name, _, _), .clock(let name): [name]
+      case .database: ["database"]
+      }
+    }
+
+    /// Whether a process of the kind is away.
+    func keepsAway(_ prefix: String) -> Bool {
+      switch self {
+      case .down, .paused, .links: targets.contains { $0.hasPrefix(prefix) }
+      default: false
+      }
+    }
   }
 
-  private let scenario: Scenario
-  private let cluster: ClusterProcesses
-  private var random: SeededRandom
-  private let log: RunLog
-  private let tellUser: @Sendable (String) -> Void
-  private var done: [(name: String, what: Done, fault: Int)] = []
+  let scenario: Scenario
+  let cluster: ClusterProcesses
+  var random: SeededRandom
+  let log: RunLog
+  let tellUser: @Sendable (String) -> Void
+  var done: [(name: String, what: Done, fault: Int)] = []
 
   init(
     _ scenario: Scenario, _ cluster: ClusterProcesses, _ random: SeededRandom, _ log: RunLog, _ tell: @escaping @Sendable (String) -> Void
@@ -33,10 +57,9 @@ struct Storyteller {
     while clock.now < end {
       for step in scenario.steps where clock.now < end {
         if case .wait(let seconds) = step {
-          let share = Double(random.next() >> 11) / Double(1 << 53)
-          let wait = Duration.seconds(seconds.lowerBound + share * (seconds.upperBound - seconds.lowerBound))
-          try await Task.sleep(for: min(wait, end - clock.now))
+          try await Task.sleep(for: min(.seconds(draw(seconds)), end - clock.now))
         } else {
+          if let name = step.boundName, done.contains(where: { $0.name == name }) { try await undo(name) }
           try await perform(step)
         }
       }
@@ -51,21 +74,26 @@ struct Storyteller {
   private mutating func perform(_ step: Scenario.Step) async throws {
     switch step {
     case .wait: break
+    case .strike(let blow, .database, let name): try await strikeDatabase(blow, name)
     case .strike(let blow, let victim, let name): try await strike(blow, victim, name)
-    case .start(let name): try await undo(name)
+    case .killAt(let call, let times, let victim, let name): try await killAt(call, times, victim, name)
+    case .cut(let victim, let peers, let bothWays, let name): try cut(victim, peers, bothWays, name)
+    case .slowLinks(let victim, let delay, let loss, let name): try slowLinks(victim, delay, loss, name)
+    case .disk(let fault, let name): try await disk(fault, name)
+    case .turnClock(let victim, let seconds, let name): try turnClock(victim, seconds, name)
+    case .weigh(let weights): try await weigh(weights)
+    case .end(let name): try await undo(name)
     case .rot(let places): try rot(places)
-    case .loseDisk(let name): try await loseDisk(name)
     case .control(let arguments):
       tellUser("cairnctl " + arguments.joined(separator: " "))
-      begin("control", arguments.joined(separator: " "))
+      let fault = begin("control", arguments.joined(separator: " "))
       // It may be refused while things are broken.
       _ = try? await cluster.control(arguments)
-      end(log.snapshot.faults.count - 1)
+      end(fault)
     }
   }
 
   private mutating func strike(_ blow: Scenario.Blow, _ victim: Scenario.Victim, _ name: String) async throws {
-    if done.contains(where: { $0.name == name }) { try await undo(name) }
     let targets = try choose(victim)
     guard !targets.isEmpty else { return }
     tellUser("\(blow.rawValue) \(targets.joined(separator: ", "))")
@@ -76,13 +104,30 @@ struct Storyteller {
       case .terminate: "SIGTERM"
       }
     let fault = begin("\(blow.rawValue) \(victim.rawValue)", targets.joined(separator: ", "))
-    for target in targets { try await cluster.command("kill", [target, "--signal", signal]) }
     done.append((name, blow == .pause ? .paused(targets) : .down(targets), fault))
+    for target in targets { try await cluster.command("kill", [target, "--signal", signal]) }
   }
 
-  private mutating func undo(_ name: String) async throws {
+  /// Kills the server that writes; another takes its place, and a new standby is made in the end.
+  private mutating func strikeDatabase(_ blow: Scenario.Blow, _ name: String) async throws {
+    tellUser("kill the database's primary")
+    done.append((name, .database, begin("\(blow.rawValue) database", "postgres-primary")))
+    // It may have none at this moment.
+    _ = try? await cluster.command("kill", ["postgres-primary"])
+  }
+
+  private mutating func killAt(_ call: String, _ times: ClosedRange<Int>, _ victim: Scenario.Victim, _ name: String) async throws {
+    guard let target = try choose(victim).first else { return }
+    let count = Int.random(in: times, using: &random)
+    tellUser("kill \(target) at its \(call) number \(count)")
+    let fault = begin("kill \(victim.rawValue) at \(call)", target)
+    let tracer = try cluster.trace(target, [call], "signal=KILL:when=\(count)")
+    done.append((name, .traced(target, tracer, startsAnew: false), fault))
+  }
+
+  mutating func undo(_ name: String) async throws {
     guard let place = done.firstIndex(where: { $0.name == name }) else { return }
-    let (_, what, fault) = done.remove(at: place)
+    let (_, what, fault) = done[place]
     switch what {
     case .down(let targets):
       tellUser("start \(targets.joined(separator: ", "))")
@@ -90,88 +135,51 @@ struct Storyteller {
     case .paused(let targets):
       tellUser("go on \(targets.joined(separator: ", "))")
       for target in targets { try await cluster.command("kill", [target, "--signal", "SIGCONT"]) }
-    case .withoutDisk(let node):
-      tellUser("give \(node) a new disk")
-      try await cluster.command("kill", [node, "--signal", "SIGTERM"])
-      let disk = "\(cluster.folder)/\(node)/disk-1"
-      try Directory.create(disk)
-      try await cluster.replaceDisk(disk, of: node)
-      try await start(node)
+    case .database:
+      tellUser("start the database's servers")
+      try await cluster.command("start", ["postgres-1"])
+    case .links(let victims):
+      tellUser("link \(victims.joined(separator: ", ")) again")
+      cluster.links?.change { $0.remove(name) }
+    default: try await undoOnDisk(what)
     }
+    done.remove(at: place)
     end(fault)
   }
 
   /// A node's heartbeat needs a coordinator: while there is none, being ready is enough, and the wait for it comes later.
-  private func start(_ name: String) async throws {
+  func start(_ name: String) async throws {
     do { try await cluster.command("start", [name]) } catch {
-      guard name.hasPrefix("node-"), isDown("coordinator") else { throw error }
-    }
-  }
-
-  private func isDown(_ prefix: String) -> Bool {
-    done.contains { entry in
-      switch entry.what {
-      case .down(let names), .paused(let names): names.contains { $0.hasPrefix(prefix) }
-      case .withoutDisk: false
-      }
+      let hasNoCoordinator = done.contains { $0.what.keepsAway("coordinator") || $0.what.keepsAway("database") }
+      guard name.hasPrefix("node-"), hasNoCoordinator else { throw error }
     }
   }
 
   /// Processes that nothing was done to.
-  private func untouched(_ prefix: String) throws -> [String] {
-    let touched = done.flatMap { entry -> [String] in
-      switch entry.what {
-      case .down(let names), .paused(let names): names
-      case .withoutDisk(let name): [name]
-      }
-    }
+  func untouched(_ prefix: String) throws -> [String] {
+    let touched = done.flatMap(\.what.targets)
     return try cluster.names(prefix).filter { !touched.contains($0) }
   }
 
-  private mutating func choose(_ victim: Scenario.Victim) throws -> [String] {
+  mutating func choose(_ victim: Scenario.Victim) throws -> [String] {
     guard victim == .zone else { return try untouched(victim.rawValue).randomElement(using: &random).map { [$0] } ?? [] }
     let nodes = try untouched("node").map { (name: $0, zone: try cluster.zone(of: $0)) }
     guard let zone = Set(nodes.map(\.zone)).sorted().randomElement(using: &random) else { return [] }
     return nodes.filter { $0.zone == zone }.map(\.name)
   }
 
-  private mutating func rot(_ places: Int) throws {
-    guard let node = try untouched("node").randomElement(using: &random) else { return }
-    let folder = "\(cluster.folder)/\(node)/disk-1/segments"
-    let names = try Directory.list(folder).sorted()
-    guard !names.isEmpty else { return }
-    tellUser("rot \(places) places of \(node)")
-    end(begin("rot", node))
-    for _ in 0..<places {
-      let name = names[Int(random.next() % UInt64(names.count))]
-      let file = try File(folder + "/" + name, [.read, .write])
-      // Behind the segment's own header, in what was written so far.
-      let written = max(8192, min(try file.size(), 64 << 20))
-      let place = 4096 + Int64(random.next() % UInt64(written - 4096))
-      var byte: [UInt8] = [0]
-      guard try byte.withUnsafeMutableBytes({ try file.pread(into: $0, at: place) }) == 1, byte[0] != 0 else { continue }
-      byte[0] ^= 1 << UInt8(random.next() % 8)
-      try byte.withUnsafeBytes { try file.pwrite($0, at: place) }
-    }
+  mutating func draw(_ range: ClosedRange<Double>) -> Double {
+    range.lowerBound + Double(random.next() >> 11) / Double(1 << 53) * (range.upperBound - range.lowerBound)
   }
 
-  private mutating func loseDisk(_ name: String) async throws {
-    if done.contains(where: { $0.name == name }) { try await undo(name) }
-    guard let node = try untouched("node").randomElement(using: &random) else { return }
-    tellUser("take \(node)'s disk away")
-    let fault = begin("lose disk", node)
-    try Directory.removeTree("\(cluster.folder)/\(node)/disk-1")
-    done.append((name, .withoutDisk(node), fault))
-  }
-
-  @discardableResult
-  private func begin(_ kind: String, _ target: String) -> Int {
+  /// Notes that something begins; answers its place in the timeline.
+  func begin(_ kind: String, _ target: String) -> Int {
     let now = log.now
     log.change { $0.faults.append(Timeline.Fault(kind: kind, target: target, start: now, end: nil)) }
     return log.snapshot.faults.count - 1
   }
 
-  private func end(_ fault: Int) {
+  func end(_ fault: Int) {
     let now = log.now
     log.change { $0.faults[fault].end = now }
   }

@@ -63,6 +63,31 @@ package struct Timeline: Sendable {
     return longest
   }
 
+  /// The longest time without one that succeeded while faults of a kind were there, of all those times: from a fault's start, or from the
+  /// last success in it, to the next success.
+  package func longestGap(_ kind: Operation.Kind, during faultKind: String) -> Double {
+    let ends = operations.filter { $0.kind == kind && $0.succeeded }.map(\.end).sorted()
+    var longest = 0.0
+    for fault in faults where fault.kind == faultKind {
+      var last = fault.start
+      for end in ends where end > fault.start {
+        longest = max(longest, end - last)
+        last = end
+        if end > fault.end ?? self.end { break }
+      }
+    }
+    return longest
+  }
+
+  /// Of the operations that began while a fault of the kind was there, but not in its first seconds, those that succeeded, and all.
+  package func succeeded(_ kind: Operation.Kind, during fault: String, after seconds: Double) -> (succeeded: Int, all: Int) {
+    let during = operations.filter { operation in
+      operation.kind == kind
+        && faults.contains { $0.kind == fault && $0.start + seconds <= operation.start && operation.start <= $0.end ?? end }
+    }
+    return (during.count(where: \.succeeded), during.count)
+  }
+
   /// The share of operations of the kind that succeeded, 0 to 1.
   package func availability(_ kind: Operation.Kind) -> Double {
     let all = operations.filter { $0.kind == kind }

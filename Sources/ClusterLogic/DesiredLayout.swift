@@ -30,7 +30,11 @@ package enum DesiredLayout {
       return alive.isEmpty || alive.count < initialNodes ? nil : alive
     }
     guard !isBraked else { return nil }
-    let staying = layout.nodes.filter { node in candidates.contains { $0.node.id == node.id && $0.liveness != .out } }
+    // Found by halving: this is asked at every tick.
+    let staying = layout.nodes.filter { node in
+      let index = candidates.partitionPoint { $0.node.id < node.id }
+      return index < candidates.count && candidates[index].node.id == node.id && candidates[index].liveness != .out
+    }
     let coming = candidates.filter { $0.isComing && $0.liveness == .alive && layout.node($0.node.id) == nil }.map(\.node)
     let desired = (staying + coming).sorted { $0.id < $1.id }
     return desired.isEmpty || desired == layout.nodes ? nil : desired

@@ -62,7 +62,7 @@ package struct FailureDetector: Sendable {
     var isUnrestored: Bool
   }
 
-  private let configuration: Configuration
+  private var configuration: Configuration
   /// Sorted by node.
   private var entries: [Entry] = []
   private var lastTick: MonotonicTime?
@@ -71,6 +71,9 @@ package struct FailureDetector: Sendable {
   private var brakeReleasedUntil: MonotonicTime?
 
   package init(configuration: Configuration) { self.configuration = configuration }
+
+  /// Other timings, from now on; what was decided stays decided.
+  package mutating func adopt(_ configuration: Configuration) { self.configuration = configuration }
 
   package mutating func step(_ event: Event, now: MonotonicTime) -> [Effect] {
     switch event {

@@ -88,12 +88,14 @@ struct LayoutAssignment {
   }
 
   private func inRegion(_ region: Int, _ partition: Int) -> Int {
-    topology.zonesOf[region].reduce(0) { $0 + inZone($1, partition) }
+    var found = 0
+    for place in places(partition) where slots[place] >= 0 && topology.regionOf[topology.zoneOf[Int(slots[place])]] == region { found += 1 }
+    return found
   }
 
   /// What a region must still get in this partition: the zones that must hold a replica and hold none, and how many replicas at least.
   private func missing(_ region: Int, _ partition: Int) -> (zones: [Int], replicas: Int) {
-    let zones = topology.zonesOf[region].filter { inZone($0, partition) < quotas.zoneFloor[$0] }
+    let zones = quotas.floorZones[region].filter { inZone($0, partition) < quotas.zoneFloor[$0] }
     return (zones, max(zones.count, quotas.regionFloor[region] - inRegion(region, partition)))
   }
 
@@ -130,7 +132,9 @@ struct LayoutAssignment {
   // MARK: 1. Zones
 
   private mutating func enforceZones(_ partition: Int) {
-    for zone in 0..<topology.zoneCount {
+    // A place that is empty breaks no cap, and every zone above its cap has a replica here.
+    for place in places(partition) where slots[place] >= 0 {
+      let zone = topology.zoneOf[Int(slots[place])]
       while inZone(zone, partition) > quotas.zoneCap[zone] { vacate(partition) { $0 == zone } }
     }
     var needed = 0
@@ -246,6 +250,8 @@ struct LayoutAssignment {
       let lack = lack(node)
       guard lack > 0 else { continue }
       let draw = Rendezvous.draw(seed: topology.nodeSeed[node], key: UInt64(partition))
+      // Most draws lose so clearly that their logarithm need not be taken.
+      guard Rendezvous.leastCost(draw: draw) < bestCost * Double(lack) else { continue }
       let cost = Rendezvous.cost(draw: draw, weight: Double(lack))
       if cost < bestCost && !holds(partition, node) { (best, bestCost) = (node, cost) }
     }

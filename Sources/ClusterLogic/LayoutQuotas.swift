@@ -12,6 +12,8 @@ struct LayoutQuotas {
   var zoneCap: [Int]
   /// Replicas of one partition that a zone must hold: 1 where its region has no more zones than replicas for sure, else 0.
   var zoneFloor: [Int]
+  /// The zones of each region that must hold a replica, ascending.
+  var floorZones: [[Int]]
   /// Fair share of each node, before rounding.
   var share: [Double]
   /// The whole number of replicas for each node.
@@ -30,6 +32,8 @@ struct LayoutQuotas {
         zoneFloor[zone] = zones.count <= regionFloor[region] ? 1 : 0
       }
     }
+    let floors = zoneFloor
+    floorZones = topology.zonesOf.map { zones in zones.filter { floors[$0] > 0 } }
     share = [Double](repeating: 0, count: topology.zoneOf.count)
     quota = [Int](repeating: 0, count: topology.zoneOf.count)
     let held = topology.members.map { $0.reduce(0) { $0 + current[$1] } }

@@ -29,7 +29,7 @@ package struct RebalancePacer: Sendable {
     }
   }
 
-  private let configuration: Configuration
+  private var configuration: Configuration
   package private(set) var bytesPerSecond: Int64
   /// Milliseconds that requests take without the moving.
   private var quiet: Double?
@@ -37,6 +37,12 @@ package struct RebalancePacer: Sendable {
   package init(_ configuration: Configuration = Configuration()) {
     self.configuration = configuration
     bytesPerSecond = max(configuration.slowestBytes, configuration.fastestBytes / 8)
+  }
+
+  /// Another upper bound, from now on.
+  package mutating func limit(fastestBytes: Int64) {
+    configuration.fastestBytes = max(1, fastestBytes)
+    bytesPerSecond = bounded(bytesPerSecond)
   }
 
   /// To be called each second.

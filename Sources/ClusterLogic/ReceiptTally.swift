@@ -13,6 +13,17 @@ package struct CopyReceipt: Sendable, Equatable {
   }
 }
 
+extension CopyReceipt {
+  /// Whether a receipt speaks of a copy that is still there, as far as retirement goes.
+  ///
+  /// A node that gives a block up does so under a layout, after what it acknowledged under that layout or an older one was voided. What it
+  /// acknowledges under a newer one came after that.
+  /// - Parameters:
+  ///   - layoutVersion: that the receipt was given under.
+  ///   - voided: the newest layout under which the node gave the block up while the upload was open; nil for none.
+  package static func counts(under layoutVersion: UInt64, voided: UInt64?) -> Bool { voided.map { layoutVersion > $0 } ?? true }
+}
+
 /// What the receipts of one block amount to.
 ///
 /// A copy counts when its node is known and the disk it names is still that disk: a disk that was wiped came back under another id.

@@ -26,6 +26,12 @@ package enum Rendezvous {
     return -log2(u) / weight
   }
 
+  /// A bound below `cost` at weight 1, without a logarithm: −ln(u) ≥ 1 − u, less a little for what `log2` may be off.
+  @inline(__always) static func leastCost(draw: UInt64) -> Double {
+    let u = (Double(draw >> 11) + 0.5) * 0x1p-53
+    return (1 - u) * 1.442_6
+  }
+
   @inline(__always) static func mix(_ value: UInt64) -> UInt64 {
     var z = value
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9

@@ -54,6 +54,10 @@ struct Pass: Sendable {
 
   var entries: [Entry] = []
   var isLastPage = false
+  /// Views that the scheduler had been given when the step was to be marked as done.
+  var viewsAtMark = 0
+  /// The source's, from when it listed the page.
+  var mark: UInt64 = 0
   var layoutVersion: UInt64 = 0
   var outstanding = 0
   /// Copies ready to be sent: indices into `entries` by target.
@@ -111,6 +115,7 @@ struct RequestOwner: Sendable {
     case settle
     case seal
     case compare(reference: NodeID)
+    case void
     case retire
   }
   var pass: UInt64

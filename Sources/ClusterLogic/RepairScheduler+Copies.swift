@@ -64,17 +64,21 @@ extension RepairScheduler {
   // MARK: Sending
 
   mutating func dispatchCopies(_ now: MonotonicTime, _ effects: inout [Effect]) {
-    for index in active.indices {
+    for index in active.indices where !active[index].copies.isEmpty {
+      // Where nothing can begin, what is sent need not be worked out.
+      guard active[index].copies.contains(where: { load.copies(at: $0.target) < configuration.copiesPerNode }) else { continue }
       var kept: [(target: NodeID, entries: [Int])] = []
       for command in active[index].copies {
+        guard load.copies(at: command.target) < configuration.copiesPerNode, isOpen(active[index], now) else {
+          kept.append(command)
+          continue
+        }
         let items = command.entries.map { number in
           let entry = active[index].entries[number]
           return RepairCopy(block: entry.block.id, size: entry.block.size, sources: sources(of: entry, for: command.target))
         }
         let source = items.first?.sources.first
-        guard load.copies(at: command.target) < configuration.copiesPerNode,
-          source.map({ load.reads(from: $0) < configuration.readsPerNode }) ?? true, isOpen(active[index], now)
-        else {
+        guard source.map({ load.reads(from: $0) < configuration.readsPerNode }) ?? true else {
           kept.append(command)
           continue
         }
@@ -151,10 +155,7 @@ extension RepairScheduler {
         return retreat(index, now)
       }
       guard active[index].isLastPage else { return nextPage(index, now, &effects) }
-      active[index].stage = .settling
-      let request = open(index, .settle)
-      effects.append(
-        .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+      markFilled(index, target, &effects)
     case .recheck: settleRecheck(index, left: left, now, &effects)
     case .retire(let source): settleRetirement(index, source, now, &effects)
     }
@@ -254,7 +255,7 @@ extension RepairScheduler {
   }
 
   mutating func settled(_ request: RepairRequest, _ isDone: Bool, _ now: MonotonicTime, _ effects: inout [Effect]) {
-    guard let (index, _) = close(request) else { return }
+    guard let (index, detail) = close(request) else { return }
     switch active[index].kind {
     case .rows:
       // Refused, the rows stay: the next pass finds them again.
@@ -262,18 +263,35 @@ extension RepairScheduler {
       endRowsPage(index, now, &effects)
     case .fill(let target):
       guard isDone else { return retreat(index, now) }
-      let partition = active[index].partition
-      active.remove(at: index)
+      let pass = active.remove(at: index)
       countFill()
-      change(partition) { $0.fill(target) }
-      beginRetirements(partition)
+      guard pass.viewsAtMark == views else { return addSteps() }
+      change(pass.partition) { $0.fill(target) }
+      beginRetirements(pass.partition)
     case .retire(let source):
       guard isDone else { return retreat(index, now) }
-      let partition = active[index].partition
-      active.remove(at: index)
+      if case .void = detail { return giveUp(index, source, now, &effects) }
+      let pass = active.remove(at: index)
       retirementsDone += 1
-      change(partition) { $0.retire(source) }
+      guard pass.viewsAtMark == views else { return addSteps() }
+      change(pass.partition) { $0.retire(source) }
     case .recheck: retreat(index, now)
     }
+  }
+
+  mutating func markFilled(_ index: Int, _ target: NodeID, _ effects: inout [Effect]) {
+    active[index].stage = .settling
+    active[index].viewsAtMark = views
+    let request = open(index, .settle)
+    effects.append(
+      .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+  }
+
+  /// A view that came while a step was being marked as done was made before it or after it: the step that it still asks for may be a new
+  /// one. Where it is not, doing it once more is quick.
+  private mutating func addSteps() {
+    addFills()
+    addRetirements()
+    sortPending()
   }
 }

@@ -11,7 +11,7 @@ extension RepairScheduler {
 
   mutating func startPasses(_ now: MonotonicTime, _ effects: inout [Effect]) {
     var passedOver: [Pass] = []
-    while active.count < configuration.activePasses, var pass = pending.popLast() {
+    while active.count < mostActive, var pass = pending.popLast() {
       // One replica of a partition in motion at a time.
       let isTaken = pass.kind.isPartOfMove && active.contains { $0.partition == pass.partition && $0.kind.isPartOfMove }
       if isTaken || isPaused && isMove(pass) {
@@ -65,10 +65,7 @@ extension RepairScheduler {
       return list(index, now, &effects)
     }
     fillsByDigest += 1
-    active[index].stage = .settling
-    let request = open(index, .settle)
-    effects.append(
-      .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+    markFilled(index, target, &effects)
   }
 
   /// Whether the nodes that the pass cannot do without are there.
@@ -112,6 +109,14 @@ extension RepairScheduler {
     guard let blocks else { return retreat(index, now) }
     active[index].isLastPage = blocks.count < pageLimit(active[index])
     check(index, blocks: blocks, now, &effects)
+  }
+
+  mutating func heldListed(_ request: RepairRequest, _ page: HeldPage?, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard let (index, _) = close(request) else { return }
+    guard let page else { return retreat(index, now) }
+    active[index].mark = page.mark
+    active[index].isLastPage = page.blocks.count < pageLimit(active[index])
+    check(index, blocks: page.blocks, now, &effects)
   }
 
   // MARK: Checking

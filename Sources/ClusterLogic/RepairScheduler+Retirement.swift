@@ -1,9 +1,12 @@
 internal import BlockModel
 
-/// Letting a former replica go: seal, then block by block: confirm at every replica, copy what is missing there, drop.
+/// Letting a former replica go: seal, then block by block: confirm at every replica, copy what is missing there, void its receipts, drop.
 ///
 /// The source seals the partition before anything is listed, so that what it listed last is all that it will ever have acknowledged under
 /// older layouts. What is listed is what it holds, not what metadata refers to: a block whose receipts are still on their way moves too.
+///
+/// What must hold: no commit counts a copy that is gone. Whatever the source acknowledged before it listed a block is for an upload that
+/// was open when the receipts were voided, or is over; whatever it acknowledged since makes it refuse to drop anything.
 extension RepairScheduler {
   /// The partition's last target was filled: its sources are next, behind everything that is more urgent.
   mutating func beginRetirements(_ partition: Int) {
@@ -34,10 +37,19 @@ extension RepairScheduler {
     let done = active[index].entries.filter(\.isComplete).map(\.block.id)
     active[index].stage = .settling
     guard !done.isEmpty else { return endRetirementPage(index, source, now, &effects) }
+    let request = open(index, .void)
+    effects.append(.voidReceipts(request, source: source, blocks: done, layoutVersion: active[index].layoutVersion))
+  }
+
+  /// No receipt counts any more for what the page's complete blocks are at the source: they can go.
+  mutating func giveUp(_ index: Int, _ source: NodeID, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    guard !view.isBraked else { return retreat(index, now) }
+    let pass = active[index]
     let request = open(index, .retire)
     effects.append(
       .retire(
-        request, source: source, partition: active[index].partition, blocks: done, layoutVersion: active[index].layoutVersion))
+        request, source: source, partition: pass.partition, blocks: pass.entries.filter(\.isComplete).map(\.block.id), mark: pass.mark,
+        layoutVersion: pass.layoutVersion))
   }
 
   mutating func retired(_ request: RepairRequest, _ isDone: Bool, _ now: MonotonicTime, _ effects: inout [Effect]) {
@@ -61,6 +73,7 @@ extension RepairScheduler {
       active[index].restart()
       return list(index, now, &effects)
     }
+    active[index].viewsAtMark = views
     let request = open(index, .settle)
     effects.append(
       .markRetired(request, partition: active[index].partition, source: source, layoutVersion: active[index].layoutVersion))

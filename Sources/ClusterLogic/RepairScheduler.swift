@@ -11,18 +11,21 @@ package import BlockModel
 ///   said that the block is here, or acknowledged a verified copy; or its digest of the partition is that of a whole replica;
 /// - no answer is never an answer: neither "missing" nor "done";
 /// - a copy is given up only by a node off the layout that has sealed the partition, only after every replica confirmed that block, and
-///   those that took its place by reading it back; a replica's copy is never deleted;
+///   those that took its place by reading it back, and after its receipts were voided; a replica's copy is never deleted;
 /// - one partition never has more than one replica in motion;
 /// - fewest surviving zones first; work per node, in all, and per second is bounded; every failure is tried again, later each time.
 package struct RepairScheduler: Sendable {
-  let configuration: Configuration
+  private(set) var configuration: Configuration
   var view: RepairView
+  /// Views given so far.
+  var views = 0
   /// Ready to start; sorted so that the most urgent is last.
   var pending: [Pass] = []
   /// Paused until their time.
   var waiting: [Pass] = []
-  /// Being worked on; at most `activePasses`.
+  /// Being worked on; at most `mostActive`.
   var active: [Pass] = []
+  private(set) var mostActive: Int
   /// Looked up by number only, never iterated.
   var requests: [RepairRequest: RequestOwner] = [:]
   var nextNumber: UInt64 = 1
@@ -53,6 +56,7 @@ package struct RepairScheduler: Sendable {
   package init(configuration: Configuration = Configuration(), view: RepairView) {
     self.configuration = configuration
     self.view = RepairView(layout: view.layout, filling: [], members: view.members, isBraked: view.isBraked)
+    mostActive = configuration.activePasses
     bucket = RepairBucket(bytesPerSecond: configuration.bytesPerSecond)
     moveBucket = RepairBucket(bytesPerSecond: configuration.moveBytesPerSecond)
     adopt(view)
@@ -66,6 +70,7 @@ package struct RepairScheduler: Sendable {
     case .recheck(let id, let scope): begin(id, scope)
     case .listed(let request, let blocks): listed(request, blocks, now, &effects)
     case .repairsListed(let request, let rows): listed(request, rows, now, &effects)
+    case .heldListed(let request, let page): heldListed(request, page, now, &effects)
     case .checked(let request, let outcomes): checked(request, outcomes, now, &effects)
     case .copied(let request, let outcomes): copied(request, outcomes, now, &effects)
     case .settled(let request, let isDone): settled(request, isDone, now, &effects)
@@ -74,6 +79,10 @@ package struct RepairScheduler: Sendable {
     case .retired(let request, let isDone): retired(request, isDone, now, &effects)
     case .diskLost(let node): forget(node)
     case .rebalance(let isPaused, let bytesPerSecond): pace(isPaused, bytesPerSecond)
+    case .limit(let bytesPerSecond, let perNode):
+      configuration.bytesPerSecond = bytesPerSecond
+      configuration.bytesPerSecondPerNode = perNode
+      scale()
     case .timer: break
     }
     wakeWaiting(now)
@@ -136,10 +145,19 @@ package struct RepairScheduler: Sendable {
 
   // MARK: View
 
+  /// As much at once as so many nodes bear.
+  private mutating func scale() {
+    let live = view.members.count { $0.liveness == .alive }
+    bucket.bytesPerSecond = Double(max(1, configuration.bytesPerSecond(liveNodes: live)))
+    mostActive = configuration.activePasses(liveNodes: live)
+  }
+
   mutating func adopt(_ new: RepairView) {
     let returned = new.members.filter { $0.liveness == .alive && view.liveness($0.node) != .alive }.map(\.node)
     let isNewLayout = new.layout.version != view.layout.version
     view = new
+    views += 1
+    scale()
     let isWanted = { (pass: Pass) in
       switch pass.kind {
       case .fill(let target): return new.fillingRow(pass.partition)?.targets.contains(target) ?? false
@@ -168,7 +186,7 @@ package struct RepairScheduler: Sendable {
     sortPending()
   }
 
-  private mutating func addFills() {
+  mutating func addFills() {
     var known: [(partition: Int, target: NodeID)] = []
     for pass in pending + waiting + active {
       if case .fill(let target) = pass.kind { known.append((pass.partition, target)) }

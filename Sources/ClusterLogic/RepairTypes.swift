@@ -111,6 +111,17 @@ package struct RecheckProgress: Sendable, Equatable {
 
 package typealias RepairRequest = UInt64
 
+/// One page of what a node holds of a partition.
+package struct HeldPage: Sendable, Equatable {
+  package var blocks: [RepairBlock]
+  /// The node's, from when it listed them: it gives them up only while nothing was written to the partition since.
+  package var mark: UInt64
+  package init(blocks: [RepairBlock], mark: UInt64) {
+    self.blocks = blocks
+    self.mark = mark
+  }
+}
+
 extension RepairScheduler {
   package struct Configuration: Sendable, Equatable {
     /// Blocks of one page: what a node is asked about at once.
@@ -120,21 +131,38 @@ extension RepairScheduler {
     package var copyBytes = 16 << 20
     /// Blocks that a source gives up at once.
     package var retireBlocks = 64
-    /// Pages worked on at once.
+    /// Pages worked on at once; in a large cluster one for every eight nodes, up to a bound.
     package var activePasses = 16
     /// Copy commands at once to one target, and naming one node as their first source.
     package var copiesPerNode = 2
     package var readsPerNode = 4
-    /// Plain bytes copied per second, in all.
+    /// Plain bytes copied per second, in all: so many, or so many for each node that lives, whichever is more.
     package var bytesPerSecond: Int64 = 256 << 20
+    package var bytesPerSecondPerNode: Int64 = 0
     /// Of these, what moving may take; `rebalance` changes it.
     package var moveBytesPerSecond: Int64 = 256 << 20
+    package var moveBytesPerSecondPerNode: Int64 = 0
     /// Waits after a failure: doubled from the first to the last.
     package var firstBackoff: Duration = .milliseconds(500)
     package var lastBackoff: Duration = .seconds(10)
     /// Tries of one page by a recheck before it reports and goes on.
     package var recheckAttempts = 4
     package init() {}
+
+    /// Plain bytes that may be copied per second with so many nodes alive.
+    package func bytesPerSecond(liveNodes: Int) -> Int64 {
+      max(bytesPerSecond, bytesPerSecondPerNode.multipliedSaturated(by: Int64(liveNodes)))
+    }
+
+    /// What moving may take of it at most.
+    package func moveBytesPerSecond(liveNodes: Int) -> Int64 {
+      let ofNodes = moveBytesPerSecondPerNode.multipliedSaturated(by: Int64(liveNodes))
+      return min(bytesPerSecond(liveNodes: liveNodes), max(moveBytesPerSecond, ofNodes))
+    }
+
+    func activePasses(liveNodes: Int) -> Int { max(activePasses, min(Configuration.mostActivePasses, liveNodes / 8)) }
+
+    private static let mostActivePasses = 1024
   }
 
   package enum Event: Sendable, Equatable {
@@ -147,9 +175,10 @@ extension RepairScheduler {
     /// rows.
     case listed(RepairRequest, [RepairBlock]?)
     case repairsListed(RepairRequest, [RepairBlock]?)
+    case heldListed(RepairRequest, HeldPage?)
     case checked(RepairRequest, [RepairCheck]?)
     case copied(RepairRequest, [RepairCopyOutcome]?)
-    /// The answer to `markFilled`, `markRetired` and `clearRepairs`.
+    /// The answer to `markFilled`, `markRetired`, `clearRepairs` and `voidReceipts`.
     case settled(RepairRequest, Bool)
     /// The answer to `seal`: true when the source refuses older layouts for the partition, durably, and none of their writes is under way.
     case sealed(RepairRequest, Bool)
@@ -161,6 +190,8 @@ extension RepairScheduler {
     case diskLost(NodeID)
     /// How fast data may move that nothing is missing of; paused, none moves. Repair goes on.
     case rebalance(isPaused: Bool, bytesPerSecond: Int64)
+    /// What may be copied a second, in all, from now on.
+    case limit(bytesPerSecond: Int64, bytesPerSecondPerNode: Int64)
     /// Time has passed; to be given at least every 200 ms.
     case timer
   }
@@ -176,15 +207,25 @@ extension RepairScheduler {
     case compare(RepairRequest, target: NodeID, reference: NodeID, partition: Int)
     /// The source shall refuse writes of layouts before this one for the partition.
     case seal(RepairRequest, source: NodeID, partition: Int, layoutVersion: UInt64)
-    /// One page of what the node holds of the partition, referenced or not; answered by `listed`.
+    /// One page of what the node holds of the partition, referenced or not; answered by `heldListed`.
     case listHeld(RepairRequest, node: NodeID, partition: Int, after: BlockID?, limit: Int)
-    /// The source drops these blocks, which every replica confirmed.
-    case retire(RepairRequest, source: NodeID, partition: Int, blocks: [BlockID], layoutVersion: UInt64)
+    /// What the source has acknowledged of these blocks under this layout or an older one counts for no upload any more: it is about to
+    /// give them up.
+    case voidReceipts(RepairRequest, source: NodeID, blocks: [BlockID], layoutVersion: UInt64)
+    /// The source drops these blocks, which every replica confirmed, unless it took writes since the mark.
+    case retire(RepairRequest, source: NodeID, partition: Int, blocks: [BlockID], mark: UInt64, layoutVersion: UInt64)
     /// The source holds nothing of the partition any more.
     case markRetired(RepairRequest, partition: Int, source: NodeID, layoutVersion: UInt64)
     /// The target has every live block of the partition.
     case markFilled(RepairRequest, partition: Int, target: NodeID, layoutVersion: UInt64)
     /// These blocks have all their copies on the layout of this version.
     case clearRepairs(RepairRequest, blocks: [BlockID], layoutVersion: UInt64)
+  }
+}
+
+extension Int64 {
+  fileprivate func multipliedSaturated(by other: Int64) -> Int64 {
+    let (product, overflow) = multipliedReportingOverflow(by: other)
+    return overflow ? .max : product
   }
 }

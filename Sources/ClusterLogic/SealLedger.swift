@@ -3,7 +3,8 @@
 ///
 /// What must hold:
 /// - once a partition is sealed, no write of an older layout is let in; the seal is answered only when none is under way any more;
-/// - copies are given up only of a sealed partition, under the newest layout that any command spoke of;
+/// - copies are given up only of a sealed partition, under the newest layout that any command spoke of, and only while no write of the
+///   partition has ended since the node listed them and none is under way: what is acknowledged after the list stays;
 /// - seals and the newest layout only grow.
 package struct SealLedger: Sendable {
   package enum Refusal: Error, Sendable, Equatable {
@@ -12,6 +13,10 @@ package struct SealLedger: Sendable {
     /// A command of this newer layout was heard.
     case newerLayout(UInt64)
     case notSealed
+    /// A write of the partition has ended since the mark, or is under way.
+    case written
+    /// Copies of the partition are being given up just now.
+    case retiring
   }
 
   /// The newest layout that a command was signed under.
@@ -22,11 +27,20 @@ package struct SealLedger: Sendable {
   private var seals: [Int: UInt64]
   /// Layout versions of the writes under way. Looked up by partition only.
   private var writing: [Int: [UInt64]] = [:]
-  /// Layout versions of the retirements under way.
-  private var retiring: [UInt64] = []
+  /// The retirements under way.
+  private var retiring: [(partition: Int, layoutVersion: UInt64)] = []
+  /// The mark before the first write, and the newest one.
+  private let firstMark: UInt64
+  private var lastMark: UInt64
+  /// The mark of the last write that ended, by partition. Looked up only.
+  private var marks: [Int: UInt64] = [:]
 
-  /// - Parameter rows: partitions and the oldest layouts that may write to them.
-  package init(layoutVersion: UInt64, allBelow: UInt64, rows: [(partition: Int, version: UInt64)]) {
+  /// - Parameters:
+  ///   - rows: partitions and the oldest layouts that may write to them.
+  ///   - firstMark: of this life of the process: no mark of another life may count in this one.
+  package init(layoutVersion: UInt64, allBelow: UInt64, rows: [(partition: Int, version: UInt64)], firstMark: UInt64 = 0) {
+    self.firstMark = firstMark
+    lastMark = firstMark
     self.layoutVersion = layoutVersion
     self.allBelow = allBelow
     seals = Dictionary(rows.map { ($0.partition, $0.version) }) { max($0, $1) }
@@ -45,6 +59,7 @@ package struct SealLedger: Sendable {
   package mutating func enter(_ partition: Int, layoutVersion: UInt64) throws(Refusal) {
     let seal = seal(of: partition)
     guard layoutVersion >= seal else { throw .sealed(against: seal) }
+    guard !retiring.contains(where: { $0.partition == partition }) else { throw .retiring }
     writing[partition, default: []].append(layoutVersion)
   }
 
@@ -54,7 +69,12 @@ package struct SealLedger: Sendable {
     }
     list.remove(at: index)
     writing[partition] = list.isEmpty ? nil : list
+    lastMark += 1
+    marks[partition] = lastMark
   }
+
+  /// Changes with each write of the partition that ends; whoever lists what is here takes it along for `beginRetiring`.
+  package func mark(of partition: Int) -> UInt64 { marks[partition] ?? firstMark }
 
   // MARK: Seals
 
@@ -83,15 +103,17 @@ package struct SealLedger: Sendable {
   }
 
   /// Whether every retirement under an older layout has ended: until then a command of this layout waits.
-  package func hasRetired(before layoutVersion: UInt64) -> Bool { !retiring.contains { $0 < layoutVersion } }
+  package func hasRetired(before layoutVersion: UInt64) -> Bool { !retiring.contains { $0.layoutVersion < layoutVersion } }
 
-  package mutating func beginRetiring(_ partition: Int, layoutVersion: UInt64) throws(Refusal) {
+  /// - Parameter mark: the partition's, from when what goes now was listed.
+  package mutating func beginRetiring(_ partition: Int, layoutVersion: UInt64, mark: UInt64) throws(Refusal) {
     guard self.layoutVersion <= layoutVersion else { throw .newerLayout(self.layoutVersion) }
     guard seal(of: partition) >= layoutVersion else { throw .notSealed }
-    retiring.append(layoutVersion)
+    guard writing[partition] == nil, mark == self.mark(of: partition) else { throw .written }
+    retiring.append((partition, layoutVersion))
   }
 
-  package mutating func endRetiring(layoutVersion: UInt64) {
-    if let index = retiring.firstIndex(of: layoutVersion) { retiring.remove(at: index) }
+  package mutating func endRetiring(_ partition: Int, layoutVersion: UInt64) {
+    if let index = retiring.firstIndex(where: { $0 == (partition, layoutVersion) }) { retiring.remove(at: index) }
   }
 }

@@ -8,8 +8,12 @@ package struct CommandLineTool: Sendable {
   /// Turns an error of the program's own kinds into a status and a sentence; nil leaves it at “failed” with the error's description.
   private let explain: @Sendable (any Error) -> CommandFailure?
 
-  package init(root: Command, version: String, explain: @escaping @Sendable (any Error) -> CommandFailure? = { _ in nil }) {
-    self.root = root
+  /// - Parameter describesItself: adds the verbs `completions` and `man`.
+  package init(
+    root: Command, version: String, describesItself: Bool = false,
+    explain: @escaping @Sendable (any Error) -> CommandFailure? = { _ in nil }
+  ) {
+    self.root = describesItself ? SelfDescription.added(to: root, version: version) : root
     self.version = version
     self.explain = explain
   }

@@ -82,7 +82,7 @@ struct HelpText {
 
   private func capitalised(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() }
 
-  private static func placeholder(_ argument: CommandArgument) -> String {
+  static func placeholder(_ argument: CommandArgument) -> String {
     switch argument.count {
     case .one: return argument.name
     case .optional: return "[\(argument.name)]"

@@ -7,7 +7,7 @@ internal import Synchronization
 ///
 /// What must hold: an operation that changes something is sent once and not again, because its outcome is unknown when the answer is lost;
 /// reads are tried again, a bounded number of times. The token goes into a header and nowhere else.
-package struct RemoteControlPlane: ControlPlane {
+package struct RemoteControlPlane: EncodedControlPlane {
   private let http: any HTTPRequesting
   private let urls: [String]
   private let token: Token
@@ -39,6 +39,15 @@ package struct RemoteControlPlane: ControlPlane {
   package func perform<Operation: ControlOperation>(
     _ operation: Operation, context: ControlContext
   ) async throws(Problem) -> Operation.Response {
+    let bytes = try await performEncoded(operation, context: context)
+    do { return try JSONCoding.decode(Operation.Response.self, from: bytes, maxDepth: 64, limit: 64 << 20) } catch {
+      throw Problem(.internalError, "The coordinator's answer cannot be read: \(error.message)")
+    }
+  }
+
+  package func performEncoded<Operation: ControlOperation>(
+    _ operation: Operation, context: ControlContext
+  ) async throws(Problem) -> [UInt8] {
     let body = try encoded(operation)
     let limit = max(attempts, urls.count)
     var attempt = 0
@@ -64,7 +73,7 @@ package struct RemoteControlPlane: ControlPlane {
 
   private func exchange<Operation: ControlOperation>(
     _ operation: Operation, body: [UInt8], url: String, context: ControlContext
-  ) async throws(Failure) -> Operation.Response {
+  ) async throws(Failure) -> [UInt8] {
     var headers: HTTPHeaders = ["Content-Type": "application/json", "Authorization": "Bearer \(token.text.withLock { $0 })"]
     headers["X-Request-Id"] = context.requestID
     headers[ControlHeader.userToken] = context.userToken
@@ -82,11 +91,7 @@ package struct RemoteControlPlane: ControlPlane {
         wasSent: ![.cannotResolve, .cannotConnect, .tls, .invalidURL].contains(error.code))
     }
     guard response.status == 200 else { throw Failure(problem: RemoteControlPlane.problem(in: response), wasSent: true) }
-    do {
-      return try JSONCoding.decode(Operation.Response.self, from: response.bytes, maxDepth: 64, limit: 64 << 20)
-    } catch {
-      throw Failure(problem: Problem(.internalError, "The coordinator's answer cannot be read: \(error.message)"), wasSent: true)
-    }
+    return response.bytes
   }
 
   private static func problem(in response: HTTPClientResponse) -> Problem {

@@ -16,6 +16,9 @@ package struct ClusterConfiguration: Sendable {
   package var garbage = GarbageCollector.Configuration()
   /// From the start of one run of the garbage collector to the start of the next; nil leaves it to operators.
   package var garbageInterval: Duration?
+  /// The longest lease of an upload and the longest life of a URL together. What nodes delete they hold at least that long, or nothing is
+  /// collected: else an upload could still count on a block that is gone for good.
+  package var shortestHold = Duration.zero
 
   package init(
     initialNodes: Int, failure: FailureDetector.Configuration = .production, heartbeatInterval: Duration = .seconds(1),

@@ -23,6 +23,7 @@ extension ClusterService {
 
   /// Between two looks at whether a run is due.
   private static let lookInterval: Duration = .seconds(5)
+  private static let misconfiguredInterval: Duration = .seconds(600)
   private static let undoPage = 1000
 
   func registerGarbage(on dispatcher: ControlDispatcher) {
@@ -93,6 +94,7 @@ extension ClusterService {
       guard let interval = configuration.garbageInterval else { return }
       let newest = try await garbage.garbageRuns(limit: 1).first
       guard newest.map({ time.wall() - $0.startedAt >= interval }) ?? true, try await garbage.garbageRecord().hold == nil else { return }
+      if shortHold() != nil { shared.withLock { $0.garbage.lookAt = now + ClusterService.misconfiguredInterval } }
       try await begin("interval", acceptsUnlogged: false, garbage)
     } catch { log.warning("garbage could not be looked after", ["reason": .string(error.message)]) }
   }
@@ -108,6 +110,7 @@ extension ClusterService {
   // MARK: - Runs
 
   private func begin(_ cause: String, acceptsUnlogged: Bool, _ garbage: any GarbageMetadata) async throws(MetadataError) {
+    if let problem = shortHold() { throw MetadataError(.refused, problem.detail, problem: problem) }
     let known = shared.withLock { shared in shared.state.map { ($0.generation, $0.layout.partitionCount) } }
     guard let (generation, partitions) = known else { throw MetadataError(.unavailable, "The coordinator is starting.") }
     let run = try await garbage.beginGarbageRun(
@@ -122,6 +125,17 @@ extension ClusterService {
       "a run of the garbage collector began",
       ["run": .string(String(run.number)), "epoch": .string(String(run.epoch)), "cause": .string(cause)])
     drive(run, .collect, garbage, generation)
+  }
+
+  /// What is wrong when a node would purge what an upload under way may still count on.
+  private func shortHold() -> Problem? {
+    let shortest = configuration.shortestHold
+    let wrong = (try? withState { state in state.nodes.first { $0.quarantineHold.map { $0 < shortest } ?? false } }) ?? nil
+    guard let wrong, let hold = wrong.quarantineHold else { return nil }
+    return Problem(
+      .conflict,
+      "\(wrong.record.id) purges deleted blocks after \(hold.components.seconds) s, and uploads and URLs live for "
+        + "\(shortest.components.seconds) s together: set quarantine-seconds of every node to that at least. Nothing is collected before.")
   }
 
   private func drive(_ run: GarbageRun, _ purpose: GarbageCollector.Purpose, _ metadata: any GarbageMetadata, _ generation: UInt64) {

@@ -63,7 +63,7 @@ extension ClusterService {
   }
 
   /// Counting is asked of the database once a second at most, however many ask for the status.
-  private func refreshCounts() async throws(Problem) {
+  func refreshCounts() async throws(Problem) {
     let now = time.monotonic()
     let isDue = shared.withLock { shared in
       guard shared.countedAt.map({ now - $0 >= .seconds(1) }) ?? true else { return false }
@@ -192,17 +192,19 @@ extension ClusterService {
     let (partition, replicas, nodes) = try withState { state in
       (
         block.partition(bits: state.layout.partitionBits), state.layout.replicas(of: block),
-        state.nodes.map { ($0.record.id, $0.record.zone, state.liveness($0.record.id)) }
+        state.nodes.map { ($0.record.id, $0.record.zone, state.liveness($0.record.id), $0.lastScrub) }
       )
     }
     let copies = await withTaskGroup(of: BlockExplanation.Copy?.self) { group in
-      for (node, zone, liveness) in nodes {
+      for (node, zone, liveness, scrubbed) in nodes {
         let role = replicas.contains(node) ? "replica" : strays.contains(node) ? "stray" : "extra"
         guard liveness == .alive || role != "extra" else { continue }
         group.addTask {
           let outcome = liveness == .alive ? await self.verify(node, [block])?.first : nil
           if role == "extra" && (outcome == nil || outcome == .missing) { return nil }
-          return BlockExplanation.Copy(node: node, zone: zone, role: role, state: outcome)
+          return BlockExplanation.Copy(
+            node: node, zone: zone, role: role, state: outcome, nodeState: NodeState(liveness),
+            verifiedAt: outcome == .valid ? self.time.wall() : nil, scrubbedAt: scrubbed)
         }
       }
       var copies: [BlockExplanation.Copy] = []

@@ -23,9 +23,6 @@ extension ClusterService {
 
   // MARK: Pace
 
-  /// What moving may take at most.
-  var rebalanceLimit: Int64 { min(configuration.repair.bytesPerSecond, configuration.repair.moveBytesPerSecond) }
-
   /// Once a second: how fast data may move now.
   func paceRebalance(_ now: MonotonicTime) {
     let told = shared.withLock { shared -> (RepairDriver, Bool, Int64)? in
@@ -34,6 +31,7 @@ extension ClusterService {
       let samples = shared.state?.takeForeground() ?? []
       let moved = repair.moved
       let isMoving = !(shared.state?.filling.isEmpty ?? true) && !(shared.state?.rebalance.isPaused ?? false)
+      shared.pacer.limit(fastestBytes: configuration.repair.moveBytesPerSecond(liveNodes: shared.state?.liveNodes ?? 0))
       shared.pacer.observe(samples, isMoving: isMoving)
       shared.progress.append(Progress(time: now, bytes: moved.bytes, stepsLeft: shared.state?.stepsLeft ?? 0))
       if shared.progress.count > ClusterService.progressKept { shared.progress.removeFirst() }
@@ -140,7 +138,7 @@ extension ClusterService {
           .conflict,
           "Without \(node) there are \(zones) zones, and a write needs \(state.layout.requiredZones): add a node in its zone first.")
       }
-      let proposal = try propose(nodes, state, rebalanceLimit)
+      let proposal = try propose(nodes, state)
       try await commit(proposal.plan.layout, cause: "drain of \(node)")
     }
     return try drainStatus(node)

@@ -179,7 +179,7 @@ extension ClusterService {
     var start = 0
     while start < partitions {
       let part = Array(start..<min(partitions, start + ClusterService.digestsAtOnce))
-      guard case .digest(let counts, _, _)? = await ask(node, .digest(partitions: part, bits: bits)), counts.count == part.count else {
+      guard case .digest(let counts, _, _, _)? = await ask(node, .digest(partitions: part, bits: bits)), counts.count == part.count else {
         return
       }
       for (partition, count) in zip(part, counts) where count > 0 { held.append(partition) }

@@ -79,7 +79,7 @@ extension ClusterService {
 
   /// What the staged changes make of the present layout.
   private func proposal() throws(Problem) -> LayoutProposal {
-    let (state, limit) = (try withState { state in state }, rebalanceLimit)
+    let state = try withState { state in state }
     guard state.layout.version > 0 else { throw Problem(.unavailable, "There is no layout yet; the first one is made by itself.") }
     guard !state.staged.isEmpty else {
       throw Problem(.conflict, "Nothing is staged: use layout assign, layout remove, or drain.")
@@ -89,15 +89,17 @@ extension ClusterService {
         throw Problem(.conflict, "\(change.node) is silent: bring it back before it is given a part of the layout.")
       }
     }
-    return try propose(LayoutStaging.nodes(of: state.layout, with: state.staged), state, limit)
+    return try propose(LayoutStaging.nodes(of: state.layout, with: state.staged), state)
   }
 
-  func propose(_ nodes: [LayoutNode], _ state: ClusterState, _ limit: Int64) throws(Problem) -> LayoutProposal {
+  func propose(_ nodes: [LayoutNode], _ state: ClusterState) throws(Problem) -> LayoutProposal {
     let plan: LayoutPlan
     do throws(LayoutPlanner.Failure) { plan = try LayoutPlanner.plan(previous: state.layout, nodes: nodes) } catch {
       throw Problem(layout: error)
     }
-    return LayoutProposal(plan: plan, report: LayoutPlanReport(plan, state, bytesPerSecond: limit))
+    return LayoutProposal(
+      plan: plan, report: LayoutPlanReport(plan, state, bytesPerSecond: configuration.repair.moveBytesPerSecond(liveNodes: state.liveNodes))
+    )
   }
 
   private func apply(_ request: OperatorOperations.ApplyLayout) async throws(Problem) -> LayoutPlanReport {
@@ -157,12 +159,16 @@ extension LayoutPlanReport {
     }
     let perReplica = state.bytesPerReplica
     func bytes(_ partitions: Int) -> Int64 { Int64(perReplica * Double(partitions)) }
+    var (coming, going): ([NodeID: Int], [NodeID: Int]) = ([:], [:])
+    for pair in review.pairs {
+      coming[pair.to, default: 0] += pair.partitions
+      going[pair.from, default: 0] += pair.partitions
+    }
     let nodes = zip(plan.layout.nodes, plan.loads).map { node, load in
       LayoutPlanReport.Node(
         name: node.id, zone: node.zone, region: node.region, weight: node.weight, partitionsBefore: load.before,
         partitionsAfter: load.after,
-        fairShare: load.fairShare, bytesIn: bytes(review.pairs.reduce(0) { $0 + ($1.to == node.id ? $1.partitions : 0) }),
-        bytesOut: bytes(review.pairs.reduce(0) { $0 + ($1.from == node.id ? $1.partitions : 0) }))
+        fairShare: load.fairShare, bytesIn: bytes(coming[node.id] ?? 0), bytesOut: bytes(going[node.id] ?? 0))
     }
     let total = bytes(plan.movedReplicas)
     self.init(

@@ -21,7 +21,10 @@ package final class ClusterService: Sendable {
   let client: ClusterNodeClient
   let http: any HTTPRequesting
   let time: any TimeSource
-  let configuration: ClusterConfiguration
+  /// As the configuration file has it.
+  let given: ClusterConfiguration
+  /// With what operators set since. Its lock is taken inside of `shared`'s, never around it.
+  let tuned: Mutex<Tuned>
   let log: Logger
   let metrics: Metrics
   let signal = ClusterSignal()
@@ -56,8 +59,18 @@ package final class ClusterService: Sendable {
     /// Oldest first.
     var progress: [Progress] = []
     var isSweeping = false
+    var meter = DurabilityMeter()
+    var sampledAt: MonotonicTime?
     var garbage = GarbageState()
   }
+
+  struct Tuned: Sendable {
+    var values: [ClusterTuning.Value] = []
+    var configuration: ClusterConfiguration
+  }
+
+  /// What counts now.
+  var configuration: ClusterConfiguration { tuned.withLock { $0.configuration } }
 
   package init(
     metadata: any ClusterMetadata, signer: CapabilitySigner, http: any HTTPRequesting, time: any TimeSource,
@@ -67,12 +80,13 @@ package final class ClusterService: Sendable {
     self.garbage = garbage
     self.http = http
     self.time = time
-    self.configuration = configuration
+    given = configuration
+    tuned = Mutex(Tuned(configuration: configuration))
     client = ClusterNodeClient(signer: signer, http: http, time: time, lifetime: configuration.capabilityLifetime)
     log = logger.component("cluster")
     self.metrics = metrics
     var pace = RebalancePacer.Configuration()
-    pace.fastestBytes = min(configuration.repair.bytesPerSecond, configuration.repair.moveBytesPerSecond)
+    pace.fastestBytes = configuration.repair.moveBytesPerSecond(liveNodes: 0)
     shared = Mutex(Shared(pacer: RebalancePacer(pace)))
   }
 
@@ -86,6 +100,7 @@ package final class ClusterService: Sendable {
     let layout = try await metadata.currentLayout()
     let filling = try await metadata.fillingPartitions()
     let records = try await metadata.nodes()
+    adopt(try await metadata.tuning())
     var state = ClusterState(
       identity: identity, generation: generation, layout: layout, filling: filling.map { PlanFilling($0) },
       detector: FailureDetector(configuration: configuration.failure), gcEpoch: try await metadata.gcEpoch(),
@@ -203,6 +218,7 @@ package final class ClusterService: Sendable {
     guard !shared.withLock({ $0.isFenced }) else { return }
     let now = time.monotonic()
     guard let effects = try? withState({ state in state.detector.step(.tick, now: now) }) else { return }
+    measure(effects)
     await note(effects)
     await saveRecords()
     await reconcileLayout()
@@ -213,6 +229,7 @@ package final class ClusterService: Sendable {
     await askForRows(now)
     paceRebalance(now)
     sweepLeftovers(now)
+    await sampleDurability(now)
     shared.withLock { $0.repair }?.feed(.timer)
     await tendGarbage(now)
   }
@@ -248,14 +265,16 @@ package final class ClusterService: Sendable {
 
   /// A node that is out has no replicas to restore any more once nothing is left to fill.
   private func settleRestored(_ now: MonotonicTime) {
-    let effects = try? withState { state in
-      guard state.filling.allSatisfy(\.targets.isEmpty), !state.unrestored.isEmpty else { return [FailureDetector.Effect]() }
+    let settled = try? withState { state -> ([NodeID], [FailureDetector.Effect]) in
+      guard state.filling.allSatisfy(\.targets.isEmpty), !state.unrestored.isEmpty else { return ([], []) }
       let out = state.unrestored.filter { state.liveness($0) == .out }
       let restored = out.filter { state.layout.node($0) == nil }
       state.unrestored = out.filter { !restored.contains($0) }
-      return restored.flatMap { state.detector.step(.restored($0), now: now) }
+      return (restored, restored.flatMap { state.detector.step(.restored($0), now: now) })
     }
-    for effect in effects ?? [] { report(effect) }
+    guard let (restored, effects) = settled else { return }
+    measureRestored(restored)
+    for effect in effects { report(effect) }
   }
 
   private func registerMetrics() {

@@ -13,6 +13,8 @@ struct ClusterState: Sendable {
     var keys: [DataKeyStatement] = []
     /// Whether this process has had a heartbeat of it.
     var wasHeard = false
+    /// How long it holds deleted blocks; nil when it does not say.
+    var quarantineHold: Duration?
     /// Whether its record in the database says the same as here.
     var isSaved = true
     /// When what it holds beyond its part of the layout is looked at next.
@@ -30,7 +32,9 @@ struct ClusterState: Sendable {
 
   var identity: ClusterIdentity
   var generation: UInt64
-  var layout: Layout
+  var layout: Layout {
+    didSet { noteChange(from: oldValue) }
+  }
   /// Sorted by partition.
   var filling: [PlanFilling]
   /// Sorted by id.
@@ -51,6 +55,12 @@ struct ClusterState: Sendable {
   var foreground: [RebalancePacer.Sample] = []
   private var counter: UInt64 = 0
   private var cachedView: ClusterView?
+  /// The members of the last view, and the revision that each last changed with.
+  private var published: [(member: Member, revision: UInt64)] = []
+  /// The rows of the last view by their sources.
+  private var rowsBySource: [NodeID: [FillingPartition]] = [:]
+  /// The last steps to the present layout, oldest first.
+  private var layoutChanges: [LayoutChange] = []
 
   init(
     identity: ClusterIdentity, generation: UInt64, layout: Layout, filling: [PlanFilling], detector: FailureDetector, gcEpoch: UInt64,
@@ -93,6 +103,8 @@ struct ClusterState: Sendable {
     return low
   }
 
+  var liveNodes: Int { nodes.count { liveness($0.record.id) == .alive } }
+
   func liveness(_ id: NodeID) -> Liveness { detector.liveness(of: id) ?? .out }
 
   // MARK: Views
@@ -117,7 +129,52 @@ struct ClusterState: Sendable {
       cluster: identity.cluster, revision: revision, generation: generation, layout: layout, members: members, gcEpoch: gcEpoch,
       filling: filling.map { FillingPartition($0) })
     cachedView = view
+    publish(view)
     return view
+  }
+
+  private mutating func publish(_ view: ClusterView) {
+    var known = published[...]
+    published = view.members.map { member in
+      while let next = known.first, next.member.node < member.node { known.removeFirst() }
+      guard let same = known.first, same.member == member else { return (member, view.revision) }
+      return same
+    }
+    rowsBySource = [:]
+    for row in view.filling { for source in row.sources { rowsBySource[source, default: []].append(row) } }
+  }
+
+  private static let changesKept = 4
+
+  private mutating func noteChange(from old: Layout) {
+    guard old.version != layout.version else { return }
+    guard let change = LayoutChange(from: old, to: layout) else {
+      layoutChanges = []
+      return
+    }
+    layoutChanges.append(change)
+    if layoutChanges.count > ClusterState.changesKept { layoutChanges.removeFirst() }
+  }
+
+  /// What a node has to learn that has this revision and this layout; nil when it knows all. Of partitions on their way it learns those
+  /// that it gives up.
+  mutating func news(
+    for node: NodeID, knowing known: UInt64, layoutVersion: UInt64?
+  ) -> (view: ClusterView?, update: ClusterViewUpdate?)? {
+    guard revision != known else { return nil }
+    var view = view()
+    view.filling = rowsBySource[node] ?? []
+    let steps = layoutChanges.drop { $0.from != layoutVersion }
+    guard layoutVersion == layout.version || !steps.isEmpty else { return (view, nil) }
+    // What this process said before, it can go on from.
+    let follows = known >> 32 == generation && known < view.revision
+    return (
+      nil,
+      ClusterViewUpdate(
+        revision: view.revision, generation: generation, layoutVersion: layout.version,
+        layoutChanges: layoutVersion == layout.version ? [] : Array(steps), since: follows ? known : nil,
+        members: follows ? published.filter { $0.revision > known }.map(\.member) : view.members, gcEpoch: gcEpoch, filling: view.filling)
+    )
   }
 
   var repairView: RepairView { RepairView(layout: layout, filling: filling, members: planMembers, isBraked: detector.isBraked) }

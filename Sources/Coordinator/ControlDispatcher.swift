@@ -28,16 +28,20 @@ package final class ControlDispatcher: ControlPlane {
   package init(auditor: Auditor? = nil) { self.auditor = auditor }
 
   /// Adds the handler of an operation. Registering a name twice, or after the first operation was performed, is a bug.
+  ///
+  /// - Parameter encode: writes the response as JSON, as its `Codable` form says it; nil leaves it to that.
   package func register<Op: ControlOperation>(
-    _ type: Op.Type, _ handler: @escaping @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response
+    _ type: Op.Type, encode: (@Sendable (Op.Response) -> [UInt8])? = nil,
+    _ handler: @escaping @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response
   ) {
     let auditor = auditor
-    let box = TypedHandler<Op> { operation, context async throws(Problem) in
+    let run: @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response = { operation, context async throws(Problem) in
       if Op.audience == .op, !Op.isRead {
         await auditor?(context.operatorName.map { "operator \($0)" } ?? "operator", Op.name, operation.auditSubject)
       }
       return try await handler(operation, context)
     }
+    let box = TypedHandler<Op>(run: run, encode: encode)
     registration.withLock { _ in
       precondition(!isSealed.load(ordering: .relaxed), "handlers are registered before the first operation")
       precondition(handlers[Op.name] == nil, "the operation \(Op.name) is registered twice")
@@ -79,13 +83,18 @@ package final class ControlDispatcher: ControlPlane {
 
 private struct TypedHandler<Op: ControlOperation>: Sendable {
   let run: @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response
+  let encode: (@Sendable (Op.Response) -> [UInt8])?
 
   @Sendable func runEncoded(_ body: [UInt8], _ context: ControlContext) async throws(Problem) -> [UInt8] {
     let operation: Op
     do { operation = try JSONCoding.decode(Op.self, from: body) } catch {
       throw Problem(error.code == .tooLarge ? .tooLarge : .malformed, error.message)
     }
-    let response = try await run(operation, context)
+    return try encoded(try await run(operation, context))
+  }
+
+  func encoded(_ response: Op.Response) throws(Problem) -> [UInt8] {
+    if let encode { return encode(response) }
     do { return try JSONCoding.encode(response) } catch { throw Problem(.internalError, error.message) }
   }
 }

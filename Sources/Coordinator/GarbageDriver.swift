@@ -142,7 +142,7 @@ final class GarbageDriver: Sendable {
   private func count(_ node: NodeID, _ partitions: Range<Int>) async -> GarbageAnswer<[Int]> {
     let reply = await service.request(
       node, .digest(partitions: Array(partitions), bits: service.partitionBits), deadline: GarbageDriver.countDeadline)
-    return reply.map { reply in if case .digest(let counts, _, _) = reply { counts } else { nil } }
+    return reply.map { reply in if case .digest(let counts, _, _, _) = reply { counts } else { nil } }
   }
 
   private func list(_ node: NodeID, _ epoch: UInt64, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> GarbageAnswer<GarbagePage>

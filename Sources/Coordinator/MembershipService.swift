@@ -23,6 +23,8 @@ extension ClusterService {
     registerLayouts(on: dispatcher)
     registerRebalance(on: dispatcher)
     registerGarbage(on: dispatcher)
+    registerForesight(on: dispatcher)
+    registerTuning(on: dispatcher)
   }
 
   // MARK: Heartbeats
@@ -41,13 +43,11 @@ extension ClusterService {
     }
     if !heartbeat.rottenBlocks.isEmpty { try await noteRot(heartbeat) }
     let order = try await dataKeyOrder(heartbeat)
-    let (view, generation) = try withState { state in
-      (state.revision == heartbeat.viewRevision ? nil : state.view(), state.generation)
+    let (news, generation) = try withState { state in
+      (state.news(for: heartbeat.node, knowing: heartbeat.viewRevision, layoutVersion: heartbeat.layoutVersion), state.generation)
     }
-    let news = view?.narrowed(for: heartbeat.node)
-    let hasLayout = news != nil && news?.layout.version == heartbeat.layoutVersion
     return HeartbeatReply(
-      view: hasLayout ? nil : news, update: hasLayout ? news?.update : nil, generation: generation, dataKeys: order,
+      view: news?.view, update: news?.update, generation: generation, dataKeys: order,
       intervalMilliseconds: Int(configuration.heartbeatInterval.saturatedMilliseconds))
   }
 
@@ -96,6 +96,7 @@ extension ClusterService {
       if before != state.planMember(node) || hasMoved || !effects.isEmpty { state.touch() }
       return (effects, !node.isSaved)
     }
+    measure(effects)
     for effect in effects { report(effect) }
     return mustSave
   }
@@ -114,6 +115,7 @@ extension ClusterService {
 
   private func adopt(_ heartbeat: ClusterOperations.Heartbeat, into node: inout ClusterState.Node, _ state: inout ClusterState) {
     node.record.address = heartbeat.address
+    node.quarantineHold = heartbeat.quarantineSeconds.map { .seconds($0) }
     // The layout's zone and weight count once a layout names the node: they change by a layout only.
     if let placed = state.layout.node(heartbeat.node) {
       if placed.zone != heartbeat.zone && !node.wasHeard {

@@ -81,10 +81,10 @@ final class RepairDriver: Sendable {
       switch effect {
       case .check(_, let node, _, _): node
       case .copy(_, let target, _): target
-      case .retire(_, let source, _, _, _): source
+      case .retire(_, let source, _, _, _, _): source
       case .compare(_, let target, _, _): target
       case .listHeld(_, let node, _, _, _): node
-      case .list, .listRepairs, .markFilled, .markRetired, .seal, .clearRepairs: nil
+      case .list, .listRepairs, .markFilled, .markRetired, .seal, .clearRepairs, .voidReceipts: nil
       }
     spawn(node, &state) {
       let event = await self.answer(effect)
@@ -124,9 +124,11 @@ final class RepairDriver: Sendable {
     case .compare(let request, let target, let reference, let partition):
       .compared(request, await compare(target, reference, partition))
     case .listHeld(let request, let node, let partition, let after, let limit):
-      .listed(request, await held(node, partition, after, limit))
-    case .retire(let request, let source, let partition, let blocks, let version):
-      .retired(request, await retire(source, partition, blocks, version))
+      .heldListed(request, await held(node, partition, after, limit))
+    case .voidReceipts(let request, let source, let blocks, let version):
+      .settled(request, await void(source, blocks, version))
+    case .retire(let request, let source, let partition, let blocks, let mark, let version):
+      .retired(request, await retire(source, partition, blocks, mark, version))
     }
   }
 
@@ -201,16 +203,27 @@ final class RepairDriver: Sendable {
     }
   }
 
-  private func held(_ node: NodeID, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> [RepairBlock]? {
+  private func held(_ node: NodeID, _ partition: Int, _ after: BlockID?, _ limit: Int) async -> HeldPage? {
     let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
     let command = NodeCommand.list(partition: partition, bits: bits, after: after, limit: limit)
-    guard case .list(let blocks, _)? = await service.ask(node, command) else { return nil }
-    return blocks.map { RepairBlock(id: $0.id, size: $0.size, isReferenced: false) }
+    guard case .list(let blocks, _, let mark)? = await service.ask(node, command) else { return nil }
+    return HeldPage(blocks: blocks.map { RepairBlock(id: $0.id, size: $0.size, isReferenced: false) }, mark: mark)
   }
 
-  private func retire(_ source: NodeID, _ partition: Int, _ blocks: [BlockID], _ version: UInt64) async -> Bool {
+  private func void(_ source: NodeID, _ blocks: [BlockID], _ version: UInt64) async -> Bool {
+    do throws(MetadataError) {
+      try await service.metadata.voidReceipts(of: source, for: blocks, layoutVersion: version)
+      return true
+    } catch {
+      service.log.warning(
+        "receipts could not be voided; trying again", ["node": .string(source.text), "reason": .string(error.message)])
+      return false
+    }
+  }
+
+  private func retire(_ source: NodeID, _ partition: Int, _ blocks: [BlockID], _ mark: UInt64, _ version: UInt64) async -> Bool {
     let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
-    let command = NodeCommand.retire(partition: partition, bits: bits, blocks: blocks)
+    let command = NodeCommand.retire(partition: partition, bits: bits, blocks: blocks, mark: mark)
     guard case .retire? = await service.ask(source, command, deadline: .seconds(30), ifLayout: version) else { return false }
     return true
   }
@@ -225,11 +238,13 @@ final class RepairDriver: Sendable {
     return ours == theirs
   }
 
-  /// Nil also when a disk that counts is not among those that the node has: then the digest is over what is left.
+  /// Nil also when a disk that counts is not among those that the node has: then the digest is over what is left; and when bad copies were
+  /// set aside: two nodes that lack the same block would vouch for each other, and the report of it may yet be lost with its disk.
   private func digest(_ node: NodeID, _ partition: Int) async -> [UInt64]? {
     let bits = (try? service.withState { state in state.layout.partitionBits }) ?? 0
-    guard case .digest(let counts, let words, let disks)? = await service.ask(node, .digest(partitions: [partition], bits: bits)),
-      counts.count == 1, words.count == 1,
+    guard
+      case .digest(let counts, let words, let disks, let asides)? = await service.ask(node, .digest(partitions: [partition], bits: bits)),
+      counts.count == 1, words.count == 1, asides == [0],
       (try? service.withState({ state in state.node(node)?.record.disks.allSatisfy(disks.contains) ?? false })) == true
     else { return nil }
     return [UInt64(clamping: counts[0])] + words[0]

@@ -6,7 +6,7 @@ extension UserService {
     user(UserOperations.Stat.self, on: dispatcher) { operation, principal, _ in
       try await self.store.stat(operation.entry, for: principal)
     }
-    user(UserOperations.ListFolder.self, on: dispatcher) { operation, principal, _ in
+    user(UserOperations.ListFolder.self, on: dispatcher, encode: ListingDocument.bytes) { operation, principal, _ in
       try await self.store.list(
         operation.entry, recursive: operation.recursive, limit: operation.limit, cursor: operation.cursor, for: principal)
     }

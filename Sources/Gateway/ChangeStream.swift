@@ -1,5 +1,6 @@
 internal import BlockModel
 internal import HTTPTransport
+internal import Platform
 internal import ServiceAPI
 
 /// The events of one stream. They say that something changed and never what: the client asks with its own cursor, so that a lost event

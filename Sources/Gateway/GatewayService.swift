@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import ControlClient
 package import Credentials
 package import HTTPTransport
 package import Platform
@@ -110,8 +111,21 @@ package final class GatewayService: Sendable {
   func perform<Operation: ControlOperation>(
     _ operation: Operation, _ call: GatewayCall
   ) async throws(Problem) -> Operation.Response {
+    try await asking(operation, call) { control, context throws(Problem) in try await control.perform(operation, context: context) }
+  }
+
+  /// The coordinator's answer as JSON, where it is the client's as it stands: long lists are not read and written once more.
+  func performEncoded<Operation: ControlOperation>(_ operation: Operation, _ call: GatewayCall) async throws(Problem) -> [UInt8] {
+    try await asking(operation, call) { control, context throws(Problem) in
+      try await control.encodedResponse(to: operation, context: context)
+    }
+  }
+
+  private func asking<Operation: ControlOperation, Answer: Sendable>(
+    _ operation: Operation, _ call: GatewayCall, _ ask: (any ControlPlane, ControlContext) async throws(Problem) -> Answer
+  ) async throws(Problem) -> Answer {
     let context = Operation.audience == .user ? try call.userContext() : try call.anonymousContext()
-    do throws(Problem) { return try await inTurn(operation, context) } catch {
+    do throws(Problem) { return try await inTurn(context, ask) } catch {
       // The coordinator says that the layout moved on: what is signed next has to know it.
       if error.kind == .staleLayout || error.kind == .fenced { await views.refresh() }
       throw error
@@ -119,13 +133,13 @@ package final class GatewayService: Sendable {
   }
 
   /// Asks the coordinator when it is this caller's turn, so that a flood of one user's requests waits behind itself.
-  private func inTurn<Operation: ControlOperation>(
-    _ operation: Operation, _ context: ControlContext
-  ) async throws(Problem) -> Operation.Response {
+  private func inTurn<Answer: Sendable>(
+    _ context: ControlContext, _ ask: (any ControlPlane, ControlContext) async throws(Problem) -> Answer
+  ) async throws(Problem) -> Answer {
     let control = control
     do {
       return try await calls.run((context.userToken ?? RequestLimits.key(ofAddress: context.remoteAddress)).hashValue) {
-        try await control.perform(operation, context: context)
+        try await ask(control, context)
       }
     } catch let problem as Problem { throw problem } catch {
       throw Problem(.busy, "Too many requests of yours wait already: send fewer at once.", retryAfter: 1)

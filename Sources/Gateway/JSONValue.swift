@@ -1,3 +1,5 @@
+internal import Platform
+
 /// A JSON document in memory whose members keep their order; for the API's description.
 indirect enum JSONValue: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral

@@ -43,6 +43,7 @@ extension SchemaName {
       .must("path", .string), .may("size", .count, "Bytes; may come with complete."), .may("content_hash", .hash),
       .may("blocks", .array(.reference(.block), maximum: Limits.blocksPerRequest), "The first blocks, in file order."),
       .may("base_version", .count, "The version that this upload replaces; 0 for none."),
+      .may("base_entry", .identifier, "The entry that base_version is of; another one at the path is a conflict."),
       .may("on_conflict", .choice(["fail", "copy", "overwrite"])), .may("mime_type", .string), .may("modified_at", .time),
       .may("executable", .boolean), .may("chunker", .choice(["fixed", "cdc"])), .may("parents", .boolean, "Make missing parent folders."),
     ]

@@ -89,7 +89,8 @@ enum SchemaName: String, Sendable, CaseIterable {
     case .copyRequest: .object([.must("path", .string, "Where the copy goes.")])
     case .version:
       .object([
-        .must("version", .count), .must("size", .count), .must("content_hash", .hash), .must("modified_at", .time),
+        .must("version", .count), .must("size", .count), .must("content_hash", .hash),
+        .must("chunker", .choice(["fixed", "cdc"]), "With cdc the content hash is what the client claimed."), .must("modified_at", .time),
         .must("committed_at", .time), .must("author", .string), .may("device", .string),
       ])
     case .versionPage: .page(of: .version)

@@ -73,6 +73,7 @@ final class CurlTransfer: @unchecked Sendable {
     } else {
       set(easy, CURLOPT_PROXY, "")
     }
+    if let source = configuration.sourceAddress { set(easy, CURLOPT_INTERFACE, "host!" + source) }
     prepareTLS(easy)
     prepareBody(easy)
     prepareHeaders(easy)

@@ -19,6 +19,8 @@ package final class HTTPClient: HTTPRequesting {
     package var clientCertificatePEM: [UInt8]?
     package var clientKeyPEM: [UInt8]?
     package var userAgent = "cairn"
+    /// The numeric address that connections come from; nil leaves it to the kernel.
+    package var sourceAddress: String?
     /// Threads that drive transfers; each keeps connections of its own.
     package var threads = 1
     /// Speak HTTP/2 to servers that offer it.

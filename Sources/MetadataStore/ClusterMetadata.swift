@@ -28,6 +28,10 @@ package protocol ClusterMetadata: Sendable {
   func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError)
   func rebalance() async throws(MetadataError) -> RebalanceRecord
   func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError)
+  /// What operators set of the running cluster, in the order of `ClusterTuning.Key`.
+  func tuning() async throws(MetadataError) -> [ClusterTuning.Value]
+  /// Replaces all of it.
+  func saveTuning(_ values: [ClusterTuning.Value]) async throws(MetadataError)
   func fillingPartitions() async throws(MetadataError) -> [FillingPartition]
   /// Replaces the row of each partition named (one that is done goes), if the layout is still `layoutVersion`; else `.conflict`.
   func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError)
@@ -48,6 +52,9 @@ package protocol ClusterMetadata: Sendable {
   /// Removes the repair rows and stray rows of blocks that have all copies on the layout of this version; `.conflict` when it is no
   /// longer the newest.
   func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError)
+  /// A node is about to give up its copies of these blocks: what it acknowledged of them under this layout or an older one counts for no
+  /// upload that is open now, whether its receipts are here or still to come. `.conflict` when the layout is no longer the newest.
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError)
   func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]]
 
   /// Records who founded a data-key epoch and the key's check value. Answers what is recorded: the first to come stays.

@@ -61,6 +61,16 @@ extension WriteTransaction {
     for (key, value) in values { try Settings.set(db, key, value) }
   }
 
+  func saveTuning(_ values: [ClusterTuning.Value]) throws {
+    for key in ClusterTuning.Key.allCases {
+      if let value = values.first(where: { $0.key == key }) {
+        try Settings.set(db, Settings.tuning(key), value.value)
+      } else {
+        try db.run("DELETE FROM settings WHERE key = ?", .text(Settings.tuning(key)))
+      }
+    }
+  }
+
   private func checkLayoutVersion(_ expected: UInt64) throws {
     try context.holdCluster(self)
     let newest = try newestLayoutVersion()
@@ -103,6 +113,21 @@ extension WriteTransaction {
     for block in blocks {
       try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
       try db.run("DELETE FROM strays WHERE block = ?", .block(block))
+    }
+  }
+
+  /// Nobody commits meanwhile, and who commits afterwards sees it: so no version counts a copy that its node was told to drop.
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) throws {
+    try checkLayoutVersion(layoutVersion)
+    for block in blocks {
+      try db.run(
+        """
+        INSERT INTO voided_receipts (upload, block, node, layout_version) SELECT upload, block, ?, ? FROM upload_blocks WHERE block = ?
+        ON CONFLICT (upload, block, node) DO UPDATE SET layout_version = excluded.layout_version
+        """, .text(node.text), .integer(Int64(layoutVersion)), .block(block))
+      try db.run(
+        "DELETE FROM upload_receipts WHERE block = ? AND node = ? AND upload IN (SELECT upload FROM upload_blocks WHERE block = ?)",
+        .block(block), .text(node.text), .block(block))
     }
   }
 

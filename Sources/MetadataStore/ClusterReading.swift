@@ -47,6 +47,14 @@ extension MetadataReading {
       isPaused: try value(Settings.rebalancePaused) == 1, origin: origin, steps: Int(try value(Settings.rebalanceSteps) ?? 0))
   }
 
+  func tuning() throws -> [ClusterTuning.Value] {
+    try ClusterTuning.Key.allCases.compactMap { key in
+      try db.first("SELECT value FROM settings WHERE key = ?", .text(Settings.tuning(key))) { row in
+        ClusterTuning.Value(key: key, value: row.int64(0))
+      }
+    }
+  }
+
   private func decodeLayout(_ document: [UInt8]) throws -> Layout {
     do { return try JSONCoding.decode(Layout.self, from: document) } catch {
       throw MetadataError(.unusable, "A layout in the database cannot be read: \(error)")

@@ -106,6 +106,7 @@ extension WriteTransaction {
       if upload.status == .uploading, let principal = try ownerOf(upload.namespace) {
         try edit(principal) { try $0.end(upload, as: .expired) }
       } else {
+        try db.send("DELETE FROM voided_receipts WHERE upload = ?", .integer(upload.number))
         try db.send("DELETE FROM uploads WHERE number = ?", .integer(upload.number))
       }
     }

@@ -31,6 +31,8 @@ final class NamespaceEditor: MetadataReading {
   var readable: Set<BlockID>?
   /// The GC epoch, once somebody asked.
   var epoch: UInt64?
+  /// Whether any receipts were voided for the upload, once somebody asked.
+  var voids: (upload: Int64, areAny: Bool)?
   /// Names of entries that are set aside while others take their places.
   var heldNames: [EntryID: String] = [:]
 

@@ -1,17 +1,17 @@
-internal import BlockModel
+package import BlockModel
 internal import PostgreSQLDatabase
 
 /// What to do when a transaction failed: begin it anew after a while, or give up. A value: the caller waits and tries.
-struct PostgreSQLAttempts {
-  enum Next: Equatable {
+package struct PostgreSQLAttempts {
+  package enum Next: Equatable {
     case again(after: Duration)
     case giveUp
   }
 
   /// Times that others may be in the way.
-  static let conflictLimit = 30
+  package static let conflictLimit = 30
   /// Times that more locks may turn out to be needed. Each time at least one is added.
-  static let lockLimit = 300
+  package static let lockLimit = 300
   private static let reconnectPause: Duration = .milliseconds(200)
 
   private let deadline: MonotonicTime
@@ -19,10 +19,10 @@ struct PostgreSQLAttempts {
   private var lockRounds = 0
 
   /// - Parameter patience: how long to go on while the database cannot be reached.
-  init(from start: MonotonicTime, patience: Duration) { deadline = start + patience }
+  package init(from start: MonotonicTime, patience: Duration) { deadline = start + patience }
 
   /// - Parameter chance: between 0 and 1, drawn anew each time: those who were in each other's way do not come back at the same moment.
-  mutating func next(after error: any Error, at now: MonotonicTime, chance: Double) -> Next {
+  package mutating func next(after error: any Error, at now: MonotonicTime, chance: Double) -> Next {
     switch error {
     case is LocksWanted:
       lockRounds += 1

@@ -88,6 +88,9 @@ extension UploadStatus {
 struct EntryRow {
   static let columns =
     "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, removed_at IS NOT NULL"
+  /// The same of a table with another name.
+  static func columns(of table: String) -> String { columns.split(separator: ", ").map { "\(table).\($0)" }.joined(separator: ", ") }
+  static let columnCount: Int32 = 12
 
   var id: EntryID
   /// Nil for the root.

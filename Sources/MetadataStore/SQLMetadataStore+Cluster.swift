@@ -47,6 +47,14 @@ extension SQLMetadataStore {
     try await writer.write(.cluster, repeatable: true) { try $0.saveRebalance(record) }
   }
 
+  package func tuning() async throws(MetadataError) -> [ClusterTuning.Value] {
+    try await readers.read { try $0.tuning() }
+  }
+
+  package func saveTuning(_ values: [ClusterTuning.Value]) async throws(MetadataError) {
+    try await writer.write(.cluster, repeatable: true) { try $0.saveTuning(values) }
+  }
+
   package func fillingPartitions() async throws(MetadataError) -> [FillingPartition] {
     try await readers.read { try $0.fillingPartitions() }
   }
@@ -91,6 +99,10 @@ extension SQLMetadataStore {
 
   package func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
     try await writer.write(repeatable: true) { try $0.clearRepairs(blocks, layoutVersion: layoutVersion) }
+  }
+
+  package func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+    try await writer.write(.cluster, repeatable: true) { try $0.voidReceipts(of: node, for: blocks, layoutVersion: layoutVersion) }
   }
 
   package func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]] {

@@ -39,6 +39,7 @@ extension SQLMetadataStore {
     writing.maximumPages = options.maximumPages
     let connection = try SQLiteConnection(path, writing)
     try connection.migrate(Migrations.all)
+    try PlannerStatistics.install(on: connection)
     let (settings, feedEpoch) = try connection.write { try Settings.establish(SQLiteSession(connection), identity) }
     guard settings.cluster == identity.cluster else {
       throw MetadataError(.unusable, "\(path) belongs to cluster \(settings.cluster) and this is cluster \(identity.cluster).")

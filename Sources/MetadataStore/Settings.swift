@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import ClusterLogic
 internal import SQLSession
 
 /// Single values that belong to the whole database.
@@ -19,6 +20,8 @@ enum Settings {
   static let rebalancePaused = "rebalance-paused"
   static let rebalanceOrigin = "rebalance-origin"
   static let rebalanceSteps = "rebalance-steps"
+  /// What operators set of the running cluster.
+  static func tuning(_ key: ClusterTuning.Key) -> String { "tuning-" + key.rawValue }
   /// Random; a database that was restored from an older state gets a new one, so that old cursors are told to start anew.
   static let feedEpoch = "feed-epoch"
 

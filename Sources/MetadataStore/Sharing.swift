@@ -14,21 +14,30 @@ private struct ShareRow {
   var grantedAt: WallTime
   var owner: String
 
-  static let select = """
-    SELECT s.number, s.ns, s.entry, m.name, s.role, s.mount, s.granted_by, s.granted_at, o.name FROM shares s
-    JOIN users m ON m.number = s.member JOIN namespaces n ON n.number = s.ns JOIN users o ON o.number = n.owner
+  private static let columns = "s.number, s.ns, s.entry, m.name, s.role, s.mount, s.granted_by, s.granted_at, o.name"
+  private static let tables = """
+    FROM shares s JOIN users m ON m.number = s.member JOIN namespaces n ON n.number = s.ns JOIN users o ON o.number = n.owner
     """
 
-  init(_ row: any SQLRow) {
-    number = row.int64(0)
-    namespace = row.int64(1)
-    entry = row.id(2)
-    member = row.text(3)
-    role = Role(number: row.int(4))
-    mount = row.text(5)
-    grantedBy = row.int64(6)
-    grantedAt = row.time(7)
-    owner = row.text(8)
+  static let select = "SELECT \(columns) \(tables)"
+
+  /// With the entry in front and who granted it behind; one whose entry is not there has no row.
+  static let selectWithEntry = """
+    SELECT \(EntryRow.columns(of: "e")), \(columns), g.name \(tables)
+    JOIN entries e ON e.ns = s.ns AND e.id = s.entry LEFT JOIN users g ON g.number = s.granted_by
+    """
+
+  /// - Parameter start: the column of the share's number.
+  init(_ row: any SQLRow, from start: Int32 = 0) {
+    number = row.int64(start)
+    namespace = row.int64(start + 1)
+    entry = row.id(start + 2)
+    member = row.text(start + 3)
+    role = Role(number: row.int(start + 4))
+    mount = row.text(start + 5)
+    grantedBy = row.int64(start + 6)
+    grantedAt = row.time(start + 7)
+    owner = row.text(start + 8)
   }
 }
 
@@ -216,20 +225,42 @@ extension ReadTransaction {
   func shared(limit: Int, cursor: String?, _ principal: Principal) throws -> Page<ShareInfo> {
     let limit = min(max(1, limit), ReadTransaction.listLimit)
     let after = try cursor.map { try ListCursor.decode($0) } ?? []
-    var rows = try db.all(
-      "\(ShareRow.select) WHERE s.member = ? AND s.mount > ? ORDER BY s.mount LIMIT ?", .integer(principal.userNumber),
-      .text(after.first ?? ""), .int(limit + 1)
-    ) { ShareRow($0) }
+    let condition = "WHERE s.member = ? AND s.mount > ? ORDER BY s.mount LIMIT ?"
+    let values: [SQLValue] = [.integer(principal.userNumber), .text(after.first ?? ""), .int(limit + 1)]
+    var rows: [(share: ShareRow, entry: EntryRow, grantedBy: String)] = []
+    try db.rows("\(ShareRow.selectWithEntry) \(condition)", values) { row in
+      let share = ShareRow(row, from: EntryRow.columnCount)
+      rows.append((share, EntryRow(row), row.optionalText(EntryRow.columnCount + 9) ?? "?"))
+      return true
+    }
     let hasMore = rows.count > limit
     if hasMore { rows.removeLast() }
-    let items = try rows.compactMap { share -> ShareInfo? in
-      guard let row = try entry(share.namespace, share.entry), try path(of: row, share.namespace) != nil else { return nil }
-      var document = row.document(path: SharedFolder.path(of: share.mount), owner: share.owner)
+    let living = try livingShares(condition, values)
+    let items = rows.compactMap { share, entry, grantedBy -> ShareInfo? in
+      guard living.contains(share.number) else { return nil }
+      var document = entry.document(path: SharedFolder.path(of: share.mount), owner: share.owner)
       document.name = share.mount
       document.role = share.role
-      return ShareInfo(
-        user: share.member, role: share.role, grantedBy: try userName(share.grantedBy), grantedAt: share.grantedAt, entry: document)
+      return ShareInfo(user: share.member, role: share.role, grantedBy: grantedBy, grantedAt: share.grantedAt, entry: document)
     }
-    return Page(items: items, next: hasMore ? rows.last.map { ListCursor.encode([$0.mount]) } : nil)
+    return Page(items: items, next: hasMore ? rows.last.map { ListCursor.encode([$0.share.mount]) } : nil)
+  }
+
+  /// The shares of a page whose entries are living, and all folders above them: all at once, because a page has many and trees are deep.
+  private func livingShares(_ condition: String, _ values: [SQLValue]) throws -> Set<Int64> {
+    var living: Set<Int64> = []
+    try db.rows(
+      """
+      WITH RECURSIVE page (share, ns, entry) AS (SELECT s.number, s.ns, s.entry FROM shares s \(condition)),
+      above (share, ns, parent) AS (
+        SELECT p.share, p.ns, e.parent FROM page p JOIN entries e ON e.ns = p.ns AND e.id = p.entry WHERE e.removed_at IS NULL UNION ALL
+        SELECT a.share, a.ns, e.parent FROM above a JOIN entries e ON e.ns = a.ns AND e.id = a.parent WHERE e.removed_at IS NULL)
+      SELECT share FROM above WHERE parent = x''
+      """, values
+    ) { row in
+      living.insert(row.int64(0))
+      return true
+    }
+    return living
   }
 }

@@ -14,10 +14,14 @@ protocol MetadataReading {
 }
 
 /// A transaction went on without the locks that it turned out to need: it is rolled back, and begins anew with them.
-struct LocksWanted: Error {}
+package struct LocksWanted: Error {
+  package init() {}
+}
 
 /// Another transaction was in the way: this one is rolled back, and begins anew.
-struct TransactionConflict: Error {}
+package struct TransactionConflict: Error {
+  package init() {}
+}
 
 /// One unchanging state of the database.
 struct ReadTransaction: MetadataReading {

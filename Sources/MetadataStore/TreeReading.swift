@@ -134,7 +134,7 @@ extension MetadataReading {
 
   func document(of row: VersionRow) throws -> VersionInfo {
     VersionInfo(
-      version: row.version, size: row.size, contentHash: HexDigits.encode(row.contentHash), modifiedAt: row.modifiedAt,
-      committedAt: row.committedAt, author: try userName(row.author), device: row.device)
+      version: row.version, size: row.size, contentHash: HexDigits.encode(row.contentHash), chunker: row.chunker,
+      modifiedAt: row.modifiedAt, committedAt: row.committedAt, author: try userName(row.author), device: row.device)
   }
 }

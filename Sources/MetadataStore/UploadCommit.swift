@@ -82,8 +82,8 @@ extension NamespaceEditor {
   func announcedBlocks(of upload: UploadRow) throws -> [BlockRef] {
     var blocks: [BlockRef] = []
     blocks.reserveCapacity(upload.positionCount)
-    try db.each(
-      "SELECT position, block, size FROM upload_positions WHERE upload = ? ORDER BY position", .integer(upload.number)
+    try eachRow(
+      of: upload, "SELECT position, block, size FROM upload_positions WHERE upload = ? ORDER BY position", .integer(upload.number)
     ) { row in
       guard row.int(0) == blocks.count else {
         throw Problem(.missingBlocks, "The upload's block list lacks block \(blocks.count).")
@@ -92,6 +92,12 @@ extension NamespaceEditor {
       return true
     }
     return blocks
+  }
+
+  /// Rows of which there are at most as many as the upload has positions: all at once where they are few, as nearly always, which spares
+  /// PostgreSQL a cursor.
+  private func eachRow(of upload: UploadRow, _ sql: String, _ values: SQLValue..., body: (any SQLRow) throws -> Bool) throws {
+    if upload.positionCount <= Limits.blocksPerRequest { try db.rows(sql, values, body) } else { try db.stream(sql, values, body) }
   }
 
   /// Checks the block list against what the client said of the file.
@@ -131,18 +137,19 @@ extension NamespaceEditor {
     let layout = try context.layout(transaction)
     let nodes = try context.nodes(transaction)
     let given = Dictionary(grouping: receipts, by: \.block)
+    let standings = try standings(of: upload)
     var seen: Set<BlockID> = []
     var arrivals: [Arrival] = []
     var missing: [BlockID] = []
     for block in blocks where seen.insert(block.id).inserted {
-      let standing = try standing(block.id)
+      let standing = standings[block.id]
       let isHad = standing?.isHad(layout) ?? false
       // A block that is had and in full health needs nothing.
       if isHad, standing?.hasRepair == false, given[block.id] == nil { continue }
       var copies = try receiptsKept(of: block.id, upload)
       for receipt in given[block.id] ?? [] {
         try NamespaceEditor.check(receipt, of: upload.id, size: block.size)
-        guard try counts(receipt) else { continue }
+        guard try counts(receipt, for: upload) else { continue }
         copies.removeAll { $0.node == receipt.node }
         copies.append(CopyReceipt(node: receipt.node, disk: receipt.disk, isHashed: receipt.verification == .hashed))
       }
@@ -158,6 +165,27 @@ extension NamespaceEditor {
       throw Problem(.invalidReceipt, "A receipt is for block \(stranger.block), which this upload did not announce.")
     }
     return (arrivals, missing)
+  }
+
+  /// How each block of the upload stands, as `standing` says it of one; those that nobody knows are left out. One statement, because a large
+  /// file has thousands of blocks and its commit has to be quick.
+  private func standings(of upload: UploadRow) throws -> [BlockID: BlockStanding] {
+    var standings: [BlockID: BlockStanding] = [:]
+    try eachRow(
+      of: upload,
+      """
+      SELECT u.block, b.size, b.namespaces, n.refs IS NOT NULL, r.number IS NOT NULL, r.zones FROM upload_blocks u
+      JOIN blocks b ON b.id = u.block LEFT JOIN namespace_blocks n ON n.ns = ?1 AND n.block = b.id LEFT JOIN repairs r ON r.block = b.id
+      WHERE u.upload = ?2
+      """, .integer(principal.namespaceNumber), .integer(upload.number)
+    ) { row in
+      let block = row.block(0)
+      standings[block] = BlockStanding(
+        size: row.int(1), namespaces: row.int64(2), isMine: row.bool(3) || readable?.contains(block) == true, hasRepair: row.bool(4),
+        zones: row.optionalInt64(5).map { Int($0) })
+      return true
+    }
+    return standings
   }
 
   /// A block that lost its standing since it was announced is listed as lacking again.

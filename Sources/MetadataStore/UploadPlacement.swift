@@ -13,6 +13,9 @@ internal import ServiceAPI
 /// | the same content | no conflict: the file, its metadata brought up to date | | |
 /// | anything else, also with no base or base 0 | conflict | a copy beside it | new version |
 /// | a folder or symlink | wrong kind | a copy beside it | wrong kind |
+///
+/// An upload that names its base entry means that version of that entry. Another file at the path, whose versions are counted by
+/// themselves, is then "anything else" whatever its version.
 extension NamespaceEditor {
   enum Placement {
     case new(parent: EntryID, name: String, path: String)
@@ -34,7 +37,7 @@ extension NamespaceEditor {
     try require(.upload, at: row.id, path.text)
     if row.kind == .file {
       if try isSame(content, as: row, upload) { return .same(row, path: path.text) }
-      if row.version == upload.baseVersion { return .revise(row, path: path.text) }
+      if upload.isBased(on: row) { return .revise(row, path: path.text) }
     }
     switch upload.policy {
     case .overwrite where row.kind == .file: return .revise(row, path: path.text)
@@ -55,8 +58,10 @@ extension NamespaceEditor {
       """
       SELECT \(EntryRow.columns) FROM entries
       WHERE ns = ? AND parent = ? AND removed_at IS NOT NULL AND purging = 0 AND name = ? AND kind = 0 AND version = ?
+        AND id = coalesce(?, id)
       ORDER BY removed_at DESC LIMIT 1
-      """, .integer(namespace), .id(folder), .text(name.text), .integer(base)
+      """, .integer(namespace), .id(folder), .text(name.text), .integer(base),
+      upload.baseEntry.map { .id($0) } ?? .null
     ) { EntryRow($0) }
     guard let deleted else { return nil }
     try require(.createIn, at: folder, path.parent?.text ?? "/")
@@ -65,9 +70,14 @@ extension NamespaceEditor {
   }
 
   private func conflict(with row: EntryRow, _ path: RemotePath, _ upload: UploadRow) throws -> Problem {
-    let base = try upload.baseVersion.flatMap { try version(namespace, row.id, $0) }
+    let isOther = upload.baseEntry.map { $0 != row.id } ?? false
+    // Another entry's version is shown to those only who may see that entry.
+    let isShown = try !isOther || upload.baseEntry.map { try role(at: $0, view, principal) != nil } ?? false
+    let base = try isShown ? upload.baseVersion.flatMap { try version(namespace, upload.baseEntry ?? row.id, $0) } : nil
     let sentence =
       switch upload.baseVersion {
+      case .some(let number) where isOther:
+        "Another file is at \(upload.path) now, at version \(row.version), than the one whose version \(number) this upload is based on."
       case nil, 0: "There is already a file at \(upload.path), at version \(row.version)."
       case .some(let number): "\(upload.path) is at version \(row.version), and this upload is based on version \(number)."
       }

@@ -20,7 +20,7 @@ extension NamespaceEditor {
         throw Problem(.invalidReceipt, "A receipt is for block \(receipt.block), which this upload did not announce.")
       }
       try NamespaceEditor.check(receipt, of: upload.id, size: size)
-      guard try counts(receipt) else { continue }
+      guard try counts(receipt, for: upload) else { continue }
       try db.send(
         """
         INSERT INTO upload_receipts (upload, block, node, disk, hashed) VALUES (?, ?, ?, ?, ?)
@@ -52,11 +52,30 @@ extension NamespaceEditor {
     }
   }
 
-  /// A receipt of an epoch that the block was deleted after says nothing: that copy may be gone, and the block has to be put again.
-  func counts(_ receipt: Receipt) throws -> Bool {
+  /// A receipt of an epoch that the block was deleted after says nothing, and one of a copy that its node gave up: that copy may be gone,
+  /// and the block has to be put again.
+  func counts(_ receipt: Receipt, for upload: UploadRow) throws -> Bool {
     guard receipt.durability == .strict || context.options.countsRelaxedReceipts else { return false }
+    guard try !isVoid(receipt, for: upload) else { return false }
     if receipt.gcEpoch >= (try knownGCEpoch()) { return true }
     return try !mayBeDeleted(receipt.block, acknowledgedUnder: receipt.gcEpoch)
+  }
+
+  private func isVoid(_ receipt: Receipt, for upload: UploadRow) throws -> Bool {
+    guard try hasVoidedReceipts(upload) else { return false }
+    let voided = try db.first(
+      "SELECT layout_version FROM voided_receipts WHERE upload = ? AND block = ? AND node = ?", .integer(upload.number),
+      .block(receipt.block), .text(receipt.node.text)
+    ) { UInt64(clamping: $0.int64(0)) }
+    return !CopyReceipt.counts(under: receipt.layoutVersion, voided: voided)
+  }
+
+  /// Asked once for an upload: hardly any has some.
+  private func hasVoidedReceipts(_ upload: UploadRow) throws -> Bool {
+    if let voids, voids.upload == upload.number { return voids.areAny }
+    let areAny = try db.first("SELECT 1 FROM voided_receipts WHERE upload = ? LIMIT 1", .integer(upload.number)) { _ in true } ?? false
+    voids = (upload.number, areAny)
+    return areAny
   }
 
   /// The epoch cannot change while this mutation runs.

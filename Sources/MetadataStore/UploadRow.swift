@@ -7,7 +7,7 @@ struct UploadRow {
   static let columns = """
     number, id, status, expires_at, path, declared_size, content_hash, base_version, on_conflict, mime_type,
     modified_at, executable, chunker,
-    parents, announced_bytes, position_count, lacking_bytes, reserved, entry, version, ns
+    parents, announced_bytes, position_count, lacking_bytes, reserved, entry, version, ns, base_entry
     """
 
   var number: Int64
@@ -21,6 +21,8 @@ struct UploadRow {
   var declaredSize: Int64?
   var contentHash: [UInt8]?
   var baseVersion: Int64?
+  /// The entry that `baseVersion` is a version of; nil is whichever is at the path.
+  var baseEntry: EntryID?
   var policy: ConflictPolicy
   var mimeType: String?
   var modifiedAt: FileTime?
@@ -58,6 +60,7 @@ struct UploadRow {
     entry = row.isNull(18) ? nil : row.id(18)
     version = row.optionalInt64(19)
     namespace = row.int64(20)
+    baseEntry = row.isNull(21) ? nil : row.id(21)
   }
 
   /// Checks what a client says of its file.
@@ -72,6 +75,7 @@ struct UploadRow {
     declaredSize = try UploadRow.checked(size: request.size)
     contentHash = try UploadRow.checked(contentHash: request.contentHash)
     baseVersion = request.baseVersion
+    baseEntry = request.baseEntry
     policy = request.onConflict ?? .fail
     mimeType = request.mimeType
     modifiedAt = request.modifiedAt
@@ -83,6 +87,7 @@ struct UploadRow {
     lackingBytes = 0
     reserved = 0
     guard baseVersion ?? 0 >= 0 else { throw Problem(.malformed, "base_version is a version's number, or 0 for a file that is new.") }
+    guard baseEntry == nil || baseVersion ?? 0 > 0 else { throw Problem(.malformed, "base_entry goes with the base_version that it has.") }
     if let mimeType {
       guard (1...255).contains(mimeType.utf8.count), mimeType.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else {
         throw Problem(.malformed, "mime_type is 1 to 255 printable ASCII characters.")
@@ -126,6 +131,9 @@ extension MetadataReading {
 }
 
 extension UploadRow {
+  /// Whether what is at the path is the very version that the upload was made from.
+  func isBased(on row: EntryRow) -> Bool { row.version == baseVersion && (baseEntry ?? row.id) == row.id }
+
   func checkOpen(at now: WallTime) throws(Problem) {
     guard status == .uploading, expiresAt > now else {
       let state: UploadStatus = status == .uploading ? .expired : status

@@ -27,12 +27,13 @@ extension NamespaceEditor {
       """
       INSERT INTO uploads (id, ns, user, device, status, expires_at, path, declared_size, content_hash,
       base_version, on_conflict, mime_type,
-        modified_at, executable, chunker, parents, announced_bytes, position_count, lacking_bytes, reserved)
-      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0) RETURNING number
+        modified_at, executable, chunker, parents, announced_bytes, position_count, lacking_bytes, reserved, base_entry)
+      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?) RETURNING number
       """, .id(upload.id), .integer(namespace), .integer(principal.userNumber), .text(principal.deviceName), .time(upload.expiresAt),
       .text(upload.path), .integer(upload.declaredSize), .blob(upload.contentHash), .integer(upload.baseVersion),
       .int(upload.policy.number), .text(upload.mimeType), .integer(upload.modifiedAt?.nanoseconds),
-      .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunker.number), .flag(upload.parents)
+      .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunker.number), .flag(upload.parents),
+      upload.baseEntry.map { .id($0) } ?? .null
     ) { $0.int64(0) }
     guard let number else { throw MetadataError(.unusable, "The database did not number a row.") }
     upload.number = number

@@ -78,3 +78,6 @@ extension OperatorOperations.StartGarbage {
 extension OperatorOperations.UndoGarbage {
   package var auditSubject: String { sinceRun.map { "since run \($0)" } ?? "the last run" }
 }
+extension OperatorOperations.SetTuning {
+  package var auditSubject: String { "\(key) \(value.map(String.init) ?? "default")" }
+}

@@ -87,37 +87,59 @@ package struct ClusterView: Sendable, Codable, Equatable {
   }
 }
 
-/// What changed in a view whose layout the receiver has: the table is most of a view, and changes least.
+/// What changed in a view whose layout the receiver has, or a recent one: table and members are most of a view, and change least.
 package struct ClusterViewUpdate: Sendable, Codable, Equatable {
   package var revision: UInt64
   package var generation: UInt64
   /// Of the layout that this goes with.
   package var layoutVersion: UInt64
+  /// The way there from the layout that the receiver has, one after the other; empty when it is that one.
+  package var layoutChanges: [LayoutChange]
+  /// The view that `members` follows on; nil when these are all.
+  package var since: UInt64?
   package var members: [Member]
   package var gcEpoch: UInt64
   package var filling: [FillingPartition]
+  package init(
+    revision: UInt64, generation: UInt64, layoutVersion: UInt64, layoutChanges: [LayoutChange], since: UInt64?, members: [Member],
+    gcEpoch: UInt64, filling: [FillingPartition]
+  ) {
+    self.revision = revision
+    self.generation = generation
+    self.layoutVersion = layoutVersion
+    self.layoutChanges = layoutChanges
+    self.since = since
+    self.members = members
+    self.gcEpoch = gcEpoch
+    self.filling = filling
+  }
 }
 
 extension ClusterView {
-  /// What one node has to know: of partitions on their way, those that it gives up.
-  package func narrowed(for node: NodeID) -> ClusterView {
-    var view = self
-    view.filling = filling.filter { $0.sources.contains(node) }
-    return view
-  }
-
-  /// All but the layout.
-  package var update: ClusterViewUpdate {
-    ClusterViewUpdate(
-      revision: revision, generation: generation, layoutVersion: layout.version, members: members, gcEpoch: gcEpoch, filling: filling)
-  }
-
-  /// Nil when the update goes with another layout.
+  /// Nil when the update does not follow on this view.
   package func updated(by update: ClusterViewUpdate) -> ClusterView? {
-    guard update.layoutVersion == layout.version else { return nil }
+    var layout = layout
+    for change in update.layoutChanges {
+      guard let next = change.applied(to: layout) else { return nil }
+      layout = next
+    }
+    guard update.layoutVersion == layout.version, update.since == nil || update.since == revision else { return nil }
+    let news = update.members.sorted { $0.node < $1.node }
     return ClusterView(
-      cluster: cluster, revision: update.revision, generation: update.generation, layout: layout, members: update.members,
-      gcEpoch: update.gcEpoch, filling: update.filling)
+      cluster: cluster, revision: update.revision, generation: update.generation, layout: layout,
+      members: update.since == nil ? news : ClusterView.merged(members, news), gcEpoch: update.gcEpoch, filling: update.filling)
+  }
+
+  /// Both sorted by node; what is in both is as the news have it.
+  private static func merged(_ known: [Member], _ news: [Member]) -> [Member] {
+    var merged: [Member] = []
+    merged.reserveCapacity(known.count + news.count)
+    var rest = news[...]
+    for member in known {
+      while let next = rest.first, next.node < member.node { merged.append(rest.removeFirst()) }
+      if let next = rest.first, next.node == member.node { merged.append(rest.removeFirst()) } else { merged.append(member) }
+    }
+    return merged + rest
   }
 }
 
@@ -190,11 +212,14 @@ extension ClusterOperations {
     package var rottenBlocks: [BlockID]
     /// What clients asked of it since the last heartbeat.
     package var foreground: ForegroundLoad?
+    /// How long it holds deleted blocks before it purges them, in seconds.
+    package var quarantineSeconds: Int64?
     package init(
       node: NodeID, zone: ZoneID, address: String, weight: Double, disks: [DiskReport], viewRevision: UInt64, generation: UInt64,
       dataKeys: [DataKeyStatement], processID: UInt64, rottenBlocks: [BlockID], foreground: ForegroundLoad? = nil,
-      layoutVersion: UInt64? = nil
+      layoutVersion: UInt64? = nil, quarantineSeconds: Int64? = nil
     ) {
+      self.quarantineSeconds = quarantineSeconds
       self.layoutVersion = layoutVersion
       self.foreground = foreground
       self.node = node
@@ -275,7 +300,7 @@ package struct DataKeyTicket: Sendable, Codable, Equatable {
 package struct HeartbeatReply: Sendable, Codable, Equatable {
   /// Nil when the node's revision is the present one, or `update` says what changed.
   package var view: ClusterView?
-  /// Instead of `view` when the node has its layout.
+  /// Instead of `view` when the node has its layout, or one that leads there. A node that it does not fit asks with revision 0.
   package var update: ClusterViewUpdate?
   package var generation: UInt64
   /// What the node shall do about data keys.

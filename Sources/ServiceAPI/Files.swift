@@ -78,6 +78,8 @@ package struct VersionInfo: Sendable, Codable, Equatable {
   package var version: Int64
   package var size: Int64
   package var contentHash: String
+  /// With `cdc` the content hash is what the client claimed.
+  package var chunker: Chunker
   package var modifiedAt: FileTime
   package var committedAt: WallTime
   /// The user and device that committed it.
@@ -85,11 +87,13 @@ package struct VersionInfo: Sendable, Codable, Equatable {
   package var device: String?
 
   package init(
-    version: Int64, size: Int64, contentHash: String, modifiedAt: FileTime, committedAt: WallTime, author: String, device: String?
+    version: Int64, size: Int64, contentHash: String, chunker: Chunker, modifiedAt: FileTime, committedAt: WallTime, author: String,
+    device: String?
   ) {
     self.version = version
     self.size = size
     self.contentHash = contentHash
+    self.chunker = chunker
     self.modifiedAt = modifiedAt
     self.committedAt = committedAt
     self.author = author
@@ -97,7 +101,7 @@ package struct VersionInfo: Sendable, Codable, Equatable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case version, size, author, device
+    case version, size, author, device, chunker
     case contentHash = "content_hash"
     case modifiedAt = "modified_at"
     case committedAt = "committed_at"

@@ -16,8 +16,9 @@ package enum NodeCommand: Sendable, Codable, Equatable {
   /// Refuse writes of layouts before `layoutVersion` for these partitions from now on, durably; answered when none is under way any more.
   /// At most 4,096.
   case seal(partitions: [Int], layoutVersion: UInt64)
-  /// Drop these blocks of a sealed partition: every replica confirmed its own copy. At most 1,000.
-  case retire(partition: Int, bits: Int, blocks: [BlockID])
+  /// Drop these blocks of a sealed partition: every replica confirmed its own copy. At most 1,000. `mark`: of the list that they are from;
+  /// refused when a write of the partition has ended since.
+  case retire(partition: Int, bits: Int, blocks: [BlockID], mark: UInt64)
   /// Drop these blocks when their epoch is below the capability's. At most 1,000.
   case delete(blocks: [BlockID])
   /// One page of the blocks of a partition whose epoch is below this one, in id order. At most 10,000.
@@ -47,9 +48,11 @@ package struct CopyItem: Sendable, Codable, Equatable {
 package enum NodeCommandReply: Sendable, Codable, Equatable {
   /// As many letters as blocks were asked for: `1` here, `0` not.
   case exist(present: String)
-  /// `disks`: over which the digests are; a disk that is missing among them took its blocks with it.
-  case digest(counts: [Int], words: [[UInt64]], disks: [DiskID])
-  case list(blocks: [BlockRef], next: BlockID?)
+  /// `disks`: over which the digests are; a disk that is missing among them took its blocks with it. `asides`: bad copies in each
+  /// partition that were set aside and not replaced; the digest is without them.
+  case digest(counts: [Int], words: [[UInt64]], disks: [DiskID], asides: [Int])
+  /// `mark`: what `retire` takes along; it changes with each write of the partition that ends, and when the node restarts.
+  case list(blocks: [BlockRef], next: BlockID?, mark: UInt64)
   /// One outcome per item.
   case copy(outcomes: [CopyOutcome])
   case verify(outcomes: [VerifyOutcome])

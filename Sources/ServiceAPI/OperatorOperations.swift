@@ -258,11 +258,29 @@ package struct BlockExplanation: Sendable, Codable, Equatable {
     /// `replica`, `stray` or `extra`.
     package var role: String
     package var state: VerifyOutcome?
-    package init(node: NodeID, zone: ZoneID, role: String, state: VerifyOutcome?) {
+    /// How the node does.
+    package var nodeState: NodeState?
+    /// When this copy was read back and found whole for this answer.
+    package var verifiedAt: WallTime?
+    /// When the node's disks were last walked over as a whole: each copy that was there then was read. Nil while one of its disks was not.
+    package var scrubbedAt: WallTime?
+    package init(
+      node: NodeID, zone: ZoneID, role: String, state: VerifyOutcome?, nodeState: NodeState? = nil, verifiedAt: WallTime? = nil,
+      scrubbedAt: WallTime? = nil
+    ) {
       self.node = node
       self.zone = zone
       self.role = role
       self.state = state
+      self.nodeState = nodeState
+      self.verifiedAt = verifiedAt
+      self.scrubbedAt = scrubbedAt
+    }
+    private enum CodingKeys: String, CodingKey {
+      case node, zone, role, state
+      case nodeState = "node_state"
+      case verifiedAt = "verified_at"
+      case scrubbedAt = "scrubbed_at"
     }
   }
   package var block: BlockID

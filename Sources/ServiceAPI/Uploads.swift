@@ -10,6 +10,8 @@ package struct UploadRequest: Sendable, Codable, Equatable {
   package var blocks: [BlockRef]?
   /// True when `blocks` are all of them; nil is true when their sizes add up to `size`.
   package var baseVersion: Int64?
+  /// The entry whose `baseVersion` is meant. Versions are counted by entry, so a path and a version alone do not say which file.
+  package var baseEntry: EntryID?
   package var onConflict: ConflictPolicy?
   package var mimeType: String?
   package var modifiedAt: FileTime?
@@ -20,14 +22,15 @@ package struct UploadRequest: Sendable, Codable, Equatable {
 
   package init(
     path: String, size: Int64? = nil, contentHash: String? = nil, blocks: [BlockRef]? = nil, baseVersion: Int64? = nil,
-    onConflict: ConflictPolicy? = nil, mimeType: String? = nil, modifiedAt: FileTime? = nil, executable: Bool? = nil,
-    chunker: Chunker? = nil, parents: Bool? = nil
+    baseEntry: EntryID? = nil, onConflict: ConflictPolicy? = nil, mimeType: String? = nil, modifiedAt: FileTime? = nil,
+    executable: Bool? = nil, chunker: Chunker? = nil, parents: Bool? = nil
   ) {
     self.path = path
     self.size = size
     self.contentHash = contentHash
     self.blocks = blocks
     self.baseVersion = baseVersion
+    self.baseEntry = baseEntry
     self.onConflict = onConflict
     self.mimeType = mimeType
     self.modifiedAt = modifiedAt
@@ -40,6 +43,7 @@ package struct UploadRequest: Sendable, Codable, Equatable {
     case path, size, blocks, executable, chunker, parents
     case contentHash = "content_hash"
     case baseVersion = "base_version"
+    case baseEntry = "base_entry"
     case onConflict = "on_conflict"
     case mimeType = "mime_type"
     case modifiedAt = "modified_at"

@@ -39,13 +39,16 @@ struct Admission: Sendable {
 
   /// The capability of a request whose path ends in the block's name; read from the target's bytes, since every request brings one.
   func capability(of head: HTTPRequestHead, operations: [CapabilityOperation]) throws(Problem) -> Capability {
-    let target = head.target
-    let capability = try heard { () throws(CredentialError) in
+    let capability = try capability(of: head.target, operations: operations)
+    try Admission.check(head.peer, for: capability.operation)
+    return capability
+  }
+
+  func capability(of target: RequestTarget, operations: [CapabilityOperation]) throws(Problem) -> Capability {
+    try heard { () throws(CredentialError) in
       try verifier.verify(
         block: target.components.last ?? 0..<0, parameters: target.parameters, of: target.text, operations: operations, now: time.wall())
     }
-    try Admission.check(head.peer, for: capability.operation)
-    return capability
   }
 
   /// With mutual TLS what daemons ask of each other takes a daemon's certificate besides the signature, so a signed URL that leaks gives

@@ -9,6 +9,7 @@ internal import ServiceAPI
 /// What must hold: each item is admitted by its own capability and has its own outcome; a batch costs one buffer and as many small ones as
 /// items are under way; what a client sends and what a node sends never wait for each other's buffers.
 struct BatchRoutes: Sendable {
+  private static let blockPath = "/v1/blocks/"
   static let putPath = "/v1/blocks/batch"
   static let getPath = "/v1/blocks/batch/get"
   static let replicatePath = "/v1/blocks/batch/replicate"
@@ -77,20 +78,11 @@ struct BatchRoutes: Sendable {
 
   /// The capability of an item's text, which is path and query of a signed URL.
   private func capability(_ text: String, _ operation: CapabilityOperation) throws(Problem) -> Capability {
-    guard let (block, query) = BatchRoutes.split(text) else { throw Problem(.malformed, "An item's text is not the path of a signed URL.") }
-    return try admission.capability(block: block, query: query, operations: [operation])
-  }
-
-  /// Takes a signed URL's path and query apart. Values of capabilities have no character that needs escaping.
-  static func split(_ text: String) -> (block: String, query: [(name: String, value: String)])? {
-    let prefix = "/v1/blocks/"
-    guard text.hasPrefix(prefix), let mark = text.firstIndex(of: "?") else { return nil }
-    let block = String(text[text.index(text.startIndex, offsetBy: prefix.count)..<mark])
-    let query = text[text.index(after: mark)...].split(separator: "&", omittingEmptySubsequences: false).map { pair in
-      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      return (name: String(parts[0]), value: parts.count > 1 ? String(parts[1]) : "")
-    }
-    return (block, query)
+    let wrong = Problem(.malformed, "An item's text is not the path of a signed URL.")
+    guard text.hasPrefix(BatchRoutes.blockPath) else { throw wrong }
+    let target: RequestTarget
+    do throws(RequestTarget.Malformed) { target = try RequestTarget(parsing: Array(text.utf8)) } catch { throw wrong }
+    return try admission.capability(of: target, operations: [operation])
   }
 
   private func store(

@@ -55,13 +55,18 @@ struct ControlCommands: Sendable {
       try check(partitions.count <= 4096, "at most 4,096 partitions")
       for partition in partitions { try checkPartition(partition, bits) }
       let digests = partitions.map { disks.digest(ofPartition: $0, bits: bits) }
-      return .digest(counts: digests.map(\.count), words: digests.map(\.words), disks: disks.soundDisks)
+      // After the digests: what is set aside while they are made is in one of the two.
+      let asides = disks.setAsideCounts(inPartitions: partitions, bits: bits)
+      return .digest(counts: digests.map(\.count), words: digests.map(\.words), disks: disks.soundDisks, asides: asides)
     case .list(let partition, let bits, let after, let limit):
       try checkPartition(partition, bits)
       try check(limit > 0, "a limit above 0")
       let limit = min(limit, 10_000)
+      // Before the list: what is acknowledged while it is made counts as after it.
+      let mark = seals.mark(of: partition)
       let page = disks.blocks(inPartition: partition, bits: bits, after: after, limit: limit)
-      return .list(blocks: page.map { BlockRef(id: $0.id, size: $0.plainBytes) }, next: page.count == limit ? page.last?.id : nil)
+      return .list(
+        blocks: page.map { BlockRef(id: $0.id, size: $0.plainBytes) }, next: page.count == limit ? page.last?.id : nil, mark: mark)
     case .copy(let items):
       try check(items.count <= 256, "at most 256 items")
       return .copy(outcomes: await copying.copy(items, gcEpoch: capability.gcEpoch, requestID: requestID))
@@ -75,11 +80,11 @@ struct ControlCommands: Sendable {
       try check(layoutVersion <= capability.layoutVersion, "no layout newer than its own")
       do { try await seals.seal(partitions, layoutVersion: layoutVersion) } catch { throw ControlCommands.problem(error) }
       return .sealed
-    case .retire(let partition, let bits, let blocks):
+    case .retire(let partition, let bits, let blocks, let mark):
       try check(blocks.count <= 1000, "at most 1,000 blocks")
       try checkPartition(partition, bits)
       try check(blocks.allSatisfy { $0.partition(bits: bits) == partition }, "blocks of one partition")
-      return .retire(retired: try await retire(blocks, of: partition, bits, capability.layoutVersion))
+      return .retire(retired: try await retire(blocks, of: partition, bits, mark: mark, capability.layoutVersion))
     case .delete(let blocks):
       try check(blocks.count <= 1000, "at most 1,000 blocks")
       return .delete(deleted: try await delete(blocks, capability))
@@ -147,13 +152,15 @@ struct ControlCommands: Sendable {
 
   /// Gives up copies that every replica has, whatever their epoch. This node checks for itself that it is no replica: with another layout
   /// than the command's it knows nothing about that, and does nothing.
-  private func retire(_ blocks: [BlockID], of partition: Int, _ bits: Int, _ layoutVersion: UInt64) async throws(Problem) -> Int {
+  private func retire(
+    _ blocks: [BlockID], of partition: Int, _ bits: Int, mark: UInt64, _ layoutVersion: UInt64
+  ) async throws(Problem) -> Int {
     do throws(LayoutFence.Refusal) {
       try LayoutFence.checkRetirement(
         by: node, of: partition, bits: bits, layoutVersion: layoutVersion, knowing: knowledge.view?.layout)
     } catch { throw Problem(error, layoutVersion: layoutVersion) }
-    try seals.beginRetiring(partition, layoutVersion: layoutVersion)
-    defer { seals.endRetiring(layoutVersion: layoutVersion) }
+    try seals.beginRetiring(partition, layoutVersion: layoutVersion, mark: mark)
+    defer { seals.endRetiring(partition, layoutVersion: layoutVersion) }
     // All at once, so that they share a sync.
     let outcomes = await withTaskGroup(of: Result<Bool, BlockStoreError>.self) { group in
       for block in blocks {

@@ -42,6 +42,22 @@ package struct DiskSet: Sendable {
   /// Whether a bad copy of the block is here, and no good one.
   package func isSetAside(_ block: BlockID) -> Bool { status(of: block) == nil && disks.contains { $0.isSetAside(block) } }
 
+  /// How many blocks of each partition have a bad copy here that was set aside, and no good one. Beyond `RotReports.bound` of a disk,
+  /// every partition counts as having some.
+  package func setAsideCounts(inPartitions partitions: [Int], bits: Int) -> [Int] {
+    var counts = [Int](repeating: 0, count: partitions.count)
+    for disk in disks {
+      let blocks = disk.setAsideBlocks(limit: RotReports.bound)
+      guard !blocks.isEmpty else { continue }
+      if blocks.count == RotReports.bound { counts = counts.map { $0 + 1 } }
+      let places = Dictionary(partitions.enumerated().map { ($1, $0) }) { first, _ in first }
+      for block in blocks where status(of: block) == nil {
+        if let place = places[block.partition(bits: bits)] { counts[place] += 1 }
+      }
+    }
+    return counts
+  }
+
   /// The disk that has the block.
   private func holder(of block: BlockID) -> (any BlockStoring)? {
     if disks.count == 1 { return disks[0] }

@@ -29,15 +29,18 @@ final class HeartbeatLoop: Sendable {
   private let pool: BlockingPool
   private let metrics: NodeMetrics
   private let log: Logger
+  private let quarantineSeconds: Int64
   private let processID: UInt64
   private let silent = Flag()
   private let rotRepeated = Mutex<ContinuousClock.Instant?>(nil)
+  /// The last update did not fit what the node knows.
+  private let needsWholeView = Atomic<Bool>(false)
   private let isStopping: @Sendable () -> Bool
 
   init(
     identity: NodeIdentity, coordinators: CoordinatorTurn, client: any HTTPRequesting, disks: DiskSet, keys: DataKeyring?,
     knowledge: ClusterKnowledge, rot: RotReports, scrubs: ScrubService, folders: [DiskID: String], foreground: ForegroundMeter,
-    pool: BlockingPool, metrics: NodeMetrics, log: Logger,
+    pool: BlockingPool, quarantineHold: Duration, metrics: NodeMetrics, log: Logger,
     isStopping: @escaping @Sendable () -> Bool
   ) {
     self.identity = identity
@@ -51,6 +54,7 @@ final class HeartbeatLoop: Sendable {
     self.folders = folders
     self.foreground = foreground
     self.pool = pool
+    quarantineSeconds = quarantineHold.components.seconds
     self.metrics = metrics
     self.log = log
     self.isStopping = isStopping
@@ -98,14 +102,17 @@ final class HeartbeatLoop: Sendable {
   func beat() async throws -> Duration {
     repeatRot()
     let rotten = rot.next
+    let wantsWholeView = needsWholeView.load(ordering: .relaxed)
     let heartbeat = ClusterOperations.Heartbeat(
       node: identity.node, zone: identity.zone, address: identity.address, weight: identity.weight, disks: reports(),
-      viewRevision: knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(), processID: processID,
-      rottenBlocks: rotten, foreground: foreground.take(), layoutVersion: knowledge.layoutVersion)
+      viewRevision: wantsWholeView ? 0 : knowledge.view?.revision ?? 0, generation: knowledge.generation, dataKeys: statements(),
+      processID: processID, rottenBlocks: rotten, foreground: foreground.take(),
+      layoutVersion: wantsWholeView ? nil : knowledge.layoutVersion, quarantineSeconds: quarantineSeconds)
     let reply = try await coordinators.perform(heartbeat)
     var sealing: UInt32?
     if case .use(let epoch) = reply.dataKeys { sealing = epoch }
     let view = reply.view ?? reply.update.flatMap { update in knowledge.view.flatMap { $0.updated(by: update) } }
+    needsWholeView.store(reply.update != nil && view == nil, ordering: .relaxed)
     try await knowledge.apply(generation: reply.generation, view: view, dataKeyEpoch: sealing)
     rot.acknowledge(rotten)
     await obey(reply.dataKeys)

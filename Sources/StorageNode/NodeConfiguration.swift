@@ -91,7 +91,8 @@ package struct NodeLimits: Sendable, Equatable {
 extension NodeConfiguration {
   /// Every key that the file may have.
   package static let keys = [
-    "name", "zone", "weight", "listen", "advertise", "data", "disks", "keys", "master-key-file", "master-key-command", "coordinators",
+    "name", "zone", "weight", "listen", "advertise", "source-address", "data", "disks", "keys", "master-key-file", "master-key-command",
+    "coordinators",
     "durability",
     "encryption", "disk-bytes", "segment-bytes", "tls-certificate", "tls-key", "tls-ca", "cors-origins", "client-buffers",
     "replica-buffers", "read-buffers", "small-buffers", "scrub-bytes-per-second", "scrub-interval-hours",

@@ -48,16 +48,24 @@ package final class PartitionSeals: Sendable {
       document = PartitionSeals.decode(bytes) ?? Document(layoutVersion: knownLayout, allBelow: knownLayout)
     }
     let rows = zip(document.partitions, document.versions).map { (partition: $0, version: $1) }
-    state = Mutex(State(ledger: SealLedger(layoutVersion: document.layoutVersion, allBelow: document.allBelow, rows: rows)))
+    // Drawn anew by each start, so that what a former life listed is not given up by this one. JSON numbers are exact up to 2^53.
+    let firstMark = UInt64.random(in: 0..<(1 << 52))
+    state = Mutex(
+      State(
+        ledger: SealLedger(
+          layoutVersion: document.layoutVersion, allBelow: document.allBelow, rows: rows, firstMark: firstMark)))
   }
 
   /// The oldest layout that may write to the partition.
   package func seal(of partition: Int) -> UInt64 { state.withLock { $0.ledger.seal(of: partition) } }
 
+  /// What has to come with the command to give up what is listed from here on.
+  package func mark(of partition: Int) -> UInt64 { state.withLock { $0.ledger.mark(of: partition) } }
+
   // MARK: Writes
 
   /// Lets a write in; `leave` with the same arguments ends it.
-  /// - Throws: `.staleLayout`.
+  /// - Throws: `.staleLayout`; `.busy` while copies of the partition are given up.
   package func enter(_ partition: Int, layoutVersion: UInt64) throws(Problem) {
     let result = state.withLock { state in
       Result { () throws(SealLedger.Refusal) in try state.ledger.enter(partition, layoutVersion: layoutVersion) }
@@ -86,15 +94,18 @@ package final class PartitionSeals: Sendable {
   }
 
   /// Begins to give up blocks of a partition; `endRetiring` ends it.
-  /// - Throws: `.fenced` when a newer layout is known, `.conflict` when the partition is not sealed under this one.
-  package func beginRetiring(_ partition: Int, layoutVersion: UInt64) throws(Problem) {
+  /// - Throws: `.fenced` when a newer layout is known, `.conflict` when the partition is not sealed under this one or was written to since
+  ///   the mark.
+  package func beginRetiring(_ partition: Int, layoutVersion: UInt64, mark: UInt64) throws(Problem) {
     let result = state.withLock { state in
-      Result { () throws(SealLedger.Refusal) in try state.ledger.beginRetiring(partition, layoutVersion: layoutVersion) }
+      Result { () throws(SealLedger.Refusal) in try state.ledger.beginRetiring(partition, layoutVersion: layoutVersion, mark: mark) }
     }
     do { try result.get() } catch { throw Problem(error, layoutVersion: layoutVersion) }
   }
 
-  package func endRetiring(layoutVersion: UInt64) { state.withLock { $0.ledger.endRetiring(layoutVersion: layoutVersion) } }
+  package func endRetiring(_ partition: Int, layoutVersion: UInt64) {
+    state.withLock { $0.ledger.endRetiring(partition, layoutVersion: layoutVersion) }
+  }
 
   private func wait(until isOver: (borrowing SealLedger) -> Bool) async throws {
     let clock = ContinuousClock()
@@ -162,6 +173,8 @@ extension Problem {
     case .newerLayout(let newer):
       self.init(.fenced, "The command is of layout \(layoutVersion); this node was told of \(newer).")
     case .notSealed: self.init(.conflict, "The partition is not sealed under layout \(layoutVersion).")
+    case .written: self.init(.conflict, "The partition was written to since it was listed: list it again.")
+    case .retiring: self.init(.busy, "This node is giving up copies of this partition just now.", retryAfter: 1)
     }
   }
 

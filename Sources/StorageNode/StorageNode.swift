@@ -128,7 +128,8 @@ package final class StorageNode: Sendable {
     heartbeats = HeartbeatLoop(
       identity: NodeIdentity(node: parts.node, zone: parts.zone, address: parts.advertisedAddress, weight: parts.weight),
       coordinators: coordinators, client: parts.client, disks: disks, keys: dataKeys, knowledge: knowledge, rot: rot, scrubs: scrubs,
-      folders: parts.diskFolders, foreground: foreground, pool: parts.pool, metrics: metrics, log: log, isStopping: { stopping.isUp })
+      folders: parts.diskFolders, foreground: foreground, pool: parts.pool, quarantineHold: parts.quarantineHold, metrics: metrics,
+      log: log, isStopping: { stopping.isUp })
     metrics.watch(pools, disks)
   }
 

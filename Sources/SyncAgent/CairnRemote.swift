@@ -16,9 +16,13 @@ package final class CairnRemote: SyncRemote {
   private let root: String
   private let pace: TransferPace
 
-  /// - Parameter bytesPerSecond: what transfers may take, up and down together; nil sets no limit.
-  package init(client: CairnClient, root: String, bytesPerSecond: Int64? = nil) {
-    (self.client, self.root) = (client, root)
+  private let chunking: Chunking
+
+  /// - Parameters:
+  ///   - bytesPerSecond: what transfers may take, up and down together; nil sets no limit.
+  ///   - chunking: of what goes up.
+  package init(client: CairnClient, root: String, bytesPerSecond: Int64? = nil, chunking: Chunking = .fixed) {
+    (self.client, self.root, self.chunking) = (client, root, chunking)
     pace = TransferPace(bytesPerSecond: bytesPerSecond)
   }
 
@@ -97,13 +101,14 @@ package final class CairnRemote: SyncRemote {
   package func upload(_ files: [RemoteUpload]) async -> [Result<RemoteEntry, SyncError>] {
     let client = client
     let root = root
+    let chunking = chunking
     return await together(files.map(\.size)) { places in
       await client.syncUpload(
         places.map {
           .init(
-            localPath: root + "/" + files[$0].path, remotePath: files[$0].remotePath, baseVersion: files[$0].baseVersion,
-            size: files[$0].size)
-        })
+            localPath: root + "/" + files[$0].path, remotePath: files[$0].remotePath, baseEntry: files[$0].entry,
+            baseVersion: files[$0].baseVersion, size: files[$0].size)
+        }, chunking: chunking)
     }
   }
 

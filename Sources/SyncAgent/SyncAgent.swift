@@ -13,14 +13,17 @@ package final class SyncAgent: Sendable {
     package var gateway: String
     package var options: SyncOptions
     package var bytesPerSecond: Int64?
+    /// Of what goes up.
+    package var chunking: Chunking
     /// Ends as soon as both sides are in step.
     package var once: Bool
 
     package init(
-      local: String, remote: String, gateway: String, options: SyncOptions, bytesPerSecond: Int64? = nil, once: Bool = false
+      local: String, remote: String, gateway: String, options: SyncOptions, bytesPerSecond: Int64? = nil,
+      chunking: Chunking = .fixed, once: Bool = false
     ) {
       (self.local, self.remote, self.gateway, self.options) = (local, remote, gateway, options)
-      (self.bytesPerSecond, self.once) = (bytesPerSecond, once)
+      (self.bytesPerSecond, self.chunking, self.once) = (bytesPerSecond, chunking, once)
     }
   }
 
@@ -60,7 +63,8 @@ package final class SyncAgent: Sendable {
       }
       return try SQLiteSyncState(files.database)
     }
-    let remote = CairnRemote(client: client, root: configuration.local, bytesPerSecond: configuration.bytesPerSecond)
+    let remote = CairnRemote(
+      client: client, root: configuration.local, bytesPerSecond: configuration.bytesPerSecond, chunking: configuration.chunking)
     let engine = try await openEngine(state, remote, executor)
     let watch =
       configuration.once

@@ -259,16 +259,20 @@ extension SyncEngine {
         files.append(
           RemoteUpload(
             path: path, remotePath: try run.remotePath(of: there?.place ?? node.place, below: memory.remotePath),
-            baseVersion: there?.version ?? 0, size: node.size))
+            entry: there == nil ? nil : id.entry, baseVersion: there?.version ?? 0, size: node.size))
         taken.append((operation, id, path))
         bytes += node.size
       } catch { try failed(operation, error, run, &round) }
     }
     guard !files.isEmpty else { return }
     var gone: SyncError?
-    for (item, outcome) in zip(taken, await remote.upload(files)) {
+    for (place, outcome) in await remote.upload(files).enumerated() {
+      let item = taken[place]
       do throws(SyncError) {
-        noteUpload(item.id, item.path, try outcome.get(), &run)
+        let entry = try outcome.get()
+        // Another file with the same content came there: nothing was written, and the next plan sees what is where.
+        if let meant = files[place].entry, meant != entry.id { throw SyncError(.stale, "\(entry.path) is another file by now.") }
+        noteUpload(item.id, item.path, entry, &run)
         round.bytesUp += run.local[item.id]?.size ?? 0
         succeeded(item.operation, run, &round)
       } catch {

@@ -69,6 +69,8 @@ package struct RemoteUpload: Sendable {
   /// In the local folder.
   package var path: String
   package var remotePath: String
+  /// The entry that it revises; nil for a new file. Versions are counted by entry, so the path and the version alone do not say which.
+  package var entry: EntryID?
   /// The version that it replaces; 0 when nothing may be there.
   package var baseVersion: Int64
   package var size: Int64

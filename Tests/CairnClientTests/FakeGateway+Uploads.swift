@@ -111,12 +111,15 @@ extension FakeGateway {
       let size = upload.blocks.reduce(0) { $0 + Int64($1.size) }
       var hasher = SHA256Hasher()
       for block in upload.blocks { hasher.update(block.id.bytes) }
-      let hash = BlockID(words: hasher.finalize()).hex
+      let chunker = upload.request.chunker ?? .fixed
+      // With content-defined blocks it is what the client says.
+      let hash = chunker == .cdc ? request.contentHash ?? "" : BlockID(words: hasher.finalize()).hex
       guard request.size == size, request.contentHash == hash else { throw Problem(.hashMismatch, "Size or content hash do not fit.") }
       let path = try RemotePath(upload.request.path)
       if upload.request.parents == true { try Self.makeParents(&state, of: path) }
       var entry = state.entries[path.text] ?? Self.newEntry(&state, path: path, kind: .file)
-      if let base = upload.request.baseVersion, base != entry.version, upload.request.onConflict == .fail {
+      let isBase = upload.request.baseVersion == entry.version && (upload.request.baseEntry ?? entry.id) == entry.id
+      if upload.request.baseVersion != nil, !isBase, upload.request.onConflict == .fail {
         throw Problem(.conflict, "Somebody was faster.", current: entry)
       }
       state.nextVersion += 1
@@ -126,7 +129,7 @@ extension FakeGateway {
       entry.modifiedAt = upload.request.modifiedAt ?? entry.modifiedAt
       entry.executable = upload.request.executable ?? false
       state.entries[path.text] = entry
-      state.versions[entry.id, default: []].append(Version(number: entry.version, blocks: upload.blocks, entry: entry))
+      state.versions[entry.id, default: []].append(Version(number: entry.version, blocks: upload.blocks, entry: entry, chunker: chunker))
       state.known.formUnion(upload.blocks.map(\.id))
       upload.status = .uploaded
       state.uploads[id] = upload

@@ -10,6 +10,7 @@ final class FakeGateway: Sendable {
     var number: Int64
     var blocks: [BlockRef]
     var entry: FileEntry
+    var chunker = Chunker.fixed
   }
 
   struct Upload: Sendable {
@@ -200,13 +201,13 @@ final class FakeGateway: Sendable {
     else { throw Problem(.notFound, "No such file or version.") }
     let start = Int(cursor ?? "0") ?? 0
     let end = min(start + pageSize, found.blocks.count)
-    let blocks = (start..<end).map { index in
-      DownloadPlan.Block(
-        id: found.blocks[index].id, offset: Int64(index) * Int64(Limits.blockBytes), size: found.blocks[index].size,
-        get: targets("get", found.blocks[index]))
+    var offset = found.blocks[..<start].reduce(Int64(0)) { $0 + Int64($1.size) }
+    let blocks = found.blocks[start..<end].map { block in
+      defer { offset += Int64(block.size) }
+      return DownloadPlan.Block(id: block.id, offset: offset, size: block.size, get: targets("get", block))
     }
     return DownloadPlan(
-      file: found.entry, size: found.entry.size, contentHash: found.entry.contentHash ?? "", version: found.number, chunker: .fixed,
+      file: found.entry, size: found.entry.size, contentHash: found.entry.contentHash ?? "", version: found.number, chunker: found.chunker,
       blocks: blocks, next: end < found.blocks.count ? String(end) : nil)
   }
 }

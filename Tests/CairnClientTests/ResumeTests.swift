@@ -12,20 +12,6 @@ extension ClientTests {
   struct ResumeTests {
     private static let blocks = 10
 
-    /// The blocks whose receipts stand in a journal.
-    private func acknowledged(_ cluster: TestCluster) throws -> Set<BlockID> {
-      let folder = cluster.folder.path("state/uploads")
-      guard try Directory.attributes(folder) != nil else { return [] }
-      let lines = try Directory.list(folder).flatMap { name in
-        String(decoding: try cluster.read(folder + "/" + name) ?? [], as: UTF8.self).split(separator: "\n")
-      }
-      return Set(
-        lines.compactMap { line in
-          let words = line.split(separator: " ")
-          return words.count == 3 && words[0] == "receipt" ? (try? Receipt.parse(String(words[1])))?.receipt.block : nil
-        })
-    }
-
     /// Blocks that a journal says are in a part file.
     private func done(_ cluster: TestCluster) throws -> Int {
       let folder = cluster.folder.path("state/downloads")
@@ -54,7 +40,7 @@ extension ClientTests {
       let task = Task { try await client.upload(source, to: "/large") }
       // Receipts are written down as they come.
       try await eventually {
-        try self.acknowledged(cluster).count >= limit && client.buffersLent >= min(client.bufferLimit, Self.blocks - limit)
+        try cluster.acknowledged().count >= limit && client.buffersLent >= min(client.bufferLimit, Self.blocks - limit)
       }
       task.cancel()
       _ = await task.result
@@ -68,7 +54,7 @@ extension ClientTests {
         let bytes = random.bytes(Self.blocks * Limits.blockBytes - 9)
         let source = try cluster.write("source", bytes)
         try await uploadPartly(cluster, source, stopAfter: limit)
-        let before = try acknowledged(cluster)
+        let before = try cluster.acknowledged()
         #expect(before.count >= limit)
         #expect(before.count < Self.blocks)
         for node in cluster.nodes { node.state.withLock { $0.puts = [:] } }

@@ -49,6 +49,20 @@ final class TestCluster: Sendable {
     }
   }
 
+  /// The blocks whose receipts stand in a journal.
+  func acknowledged() throws -> Set<BlockID> {
+    let folder = folder.path("state/uploads")
+    guard try Directory.attributes(folder) != nil else { return [] }
+    let lines = try Directory.list(folder).flatMap { name in
+      String(decoding: try read(folder + "/" + name) ?? [], as: UTF8.self).split(separator: "\n")
+    }
+    return Set(
+      lines.compactMap { line in
+        let words = line.split(separator: " ")
+        return words.count == 3 && words[0] == "receipt" ? (try? Receipt.parse(String(words[1])))?.receipt.block : nil
+      })
+  }
+
   var storedBytes: Int { nodes.reduce(0) { $0 + $1.state.withLock { $0.blocks.values.reduce(0) { $0 + $1.count } } } }
 
   /// All nodes have all blocks, as after replication, so that a reader may ask any of them.

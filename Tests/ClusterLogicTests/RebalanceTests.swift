@@ -101,6 +101,25 @@ import Testing
     }
   }
 
+  @Test("what a source acknowledges while it is let go stays until its receipts were voided, and goes then", arguments: UInt64(1)...8)
+  func receipts(seed: UInt64) {
+    var cluster = RepairSimulation(seed: seed, nodes: 6, zones: 3, blocks: 100)
+    cluster.relayout(to: cluster.layout.nodes.filter { $0.id != node(0) })
+    var acknowledged = 0
+    let isDone = cluster.run(seconds: 1200) { cluster in
+      // Clients put blocks again that the source still has, or has no more: a node that they wanted does not answer them just then.
+      let late = cluster.live.filter { cluster.nodes[node(0)]!.seals[$0.id.partition(bits: 4)] != nil }
+      if acknowledged < 60, !late.isEmpty {
+        acknowledged += 1
+        cluster.acknowledge(late[acknowledged * 7 % late.count].id, at: node(0))
+      }
+      cluster.sweep(node(0))
+      return acknowledged == 60 && isSettled(&cluster) && cluster.nodes[node(0)]!.blocks.isEmpty
+    }
+    #expect(isDone && cluster.violations.isEmpty, "seed \(seed): \(cluster.violations.prefix(3)), \(cluster.filling), \(acknowledged)")
+    #expect(cluster.lacking.isEmpty && cluster.nodes[node(0)]!.blocks.isEmpty && !cluster.retired.isEmpty, "seed \(seed)")
+  }
+
   @Test("a damaged copy at a new replica is found before the old one goes")
   func damaged() {
     var cluster = RepairSimulation(seed: 7, nodes: 4, zones: 4, blocks: 100)

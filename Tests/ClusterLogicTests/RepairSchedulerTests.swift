@@ -169,6 +169,38 @@ import Testing
     #expect(seconds > 8)
   }
 
+  @Test("a large cluster works on more partitions at once, and its rate grows with the nodes that live")
+  func scale() throws {
+    var configuration = RepairScheduler.Configuration()
+    configuration.bytesPerSecondPerNode = 10
+    configuration.bytesPerSecond = 1000
+    #expect(configuration.bytesPerSecond(liveNodes: 6) == 1000 && configuration.bytesPerSecond(liveNodes: 500) == 5000)
+    configuration.moveBytesPerSecond = 100
+    configuration.moveBytesPerSecondPerNode = 1
+    #expect(configuration.moveBytesPerSecond(liveNodes: 6) == 100 && configuration.moveBytesPerSecond(liveNodes: 500) == 500)
+    configuration.moveBytesPerSecondPerNode = .max
+    #expect(configuration.moveBytesPerSecond(liveNodes: 500) == 5000, "moving takes part of what repair may")
+    for (count, expected) in [(16, 16), (400, 50)] {
+      let nodes = (0..<count).map { LayoutNode(id: node($0), zone: zone($0 % 4), weight: 1) }
+      let layout = try LayoutPlanner.plan(previous: .empty(partitionBits: 12, replicationFactor: 3, writeQuorum: 2), nodes: nodes).layout
+      let filling = (0..<4096).map { PlanFilling(partition: $0, targets: [layout.replicas(ofPartition: $0)[0]], sources: []) }
+      let members = nodes.map { PlanMember(node: $0.id, zone: $0.zone, liveness: .alive, isWritable: true) }
+      var scheduler = RepairScheduler(view: RepairView(layout: layout, filling: filling, members: members, isBraked: false))
+      #expect(scheduler.step(.timer, now: .zero).count == expected, "\(count) nodes")
+    }
+  }
+
+  @Test("a rate that an operator sets counts at once")
+  func limit() {
+    var cluster = RepairSimulation(seed: 11, nodes: 6, zones: 3, blocks: 400)
+    cluster.deliver(.limit(bytesPerSecond: 4 << 20, bytesPerSecondPerNode: 0))
+    cluster.crash(node(2))
+    cluster.relayout(to: cluster.layout.nodes.filter { $0.id != node(2) })
+    let start = cluster.now
+    #expect(cluster.run(seconds: 900) { $0.filling.isEmpty })
+    #expect((cluster.now - start).inSeconds > 8)
+  }
+
   @Test(
     "with loss, crashes, returns and layout changes all blocks end with all copies, and nothing unverified counts",
     arguments: UInt64(1)...60)

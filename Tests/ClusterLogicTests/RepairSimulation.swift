@@ -11,6 +11,10 @@ struct RepairSimulation {
     var isFull = false
     /// Partitions that older layouts may not write to any more.
     var seals: [Int: UInt64] = [:]
+    /// Writes of each partition that ended.
+    var marks: [Int: UInt64] = [:]
+    /// Blocks for which its receipts were voided since it was last written to.
+    var voided: Set<BlockID> = []
   }
 
   struct Answer {
@@ -105,7 +109,7 @@ struct RepairSimulation {
     let planned = Bool.random(using: &random) ? layout : former ?? layout
     let partition = id.partition(bits: planned.partitionBits)
     let taken = planned.replicas(of: id).filter { nodes[$0]!.isUp && (nodes[$0]!.seals[partition] ?? 0) <= planned.version }
-    for node in taken { nodes[node]!.blocks.insert(id) }
+    for node in taken { acknowledge(id, at: node) }
     guard taken.count >= 2 else { return }
     live.append(RepairBlock(id: id, size: 1000, isReferenced: true))
     live.sort { $0.id < $1.id }
@@ -114,6 +118,22 @@ struct RepairSimulation {
       rows[id] = taken.filter { !replicas.contains($0) }
       hasWriters = true
     }
+  }
+
+  /// The coordinator's part when it finds that a node holds what is not its own.
+  mutating func sweep(_ id: NodeID) {
+    let held = Set(nodes[id]!.blocks.map { $0.partition(bits: layout.partitionBits) }).sorted()
+    let rows = LayoutTransition.leftovers(id, of: held, in: layout, filling: filling)
+    guard !rows.isEmpty else { return }
+    filling = (filling.filter { row in !rows.contains { $0.partition == row.partition } } + rows).sorted { $0.partition < $1.partition }
+    tellView()
+  }
+
+  /// The node has the block and said so; also one that it had before.
+  mutating func acknowledge(_ id: BlockID, at node: NodeID) {
+    nodes[node]!.blocks.insert(id)
+    nodes[node]!.marks[id.partition(bits: layout.partitionBits), default: 0] += 1
+    nodes[node]!.voided.remove(id)
   }
 
   mutating func crash(_ id: NodeID) {
@@ -207,9 +227,14 @@ struct RepairSimulation {
       let sizes = held.sorted().prefix(limit).map { block in
         RepairBlock(id: block, size: live.first { $0.id == block }?.size ?? 1000, isReferenced: false)
       }
-      answer(.listed(request, sizes), .listed(request, nil), isUp: nodes[id]!.isUp)
-    case .retire(let request, let source, let partition, let blocks, let version):
-      retire(request, source, partition, blocks, version)
+      let page = HeldPage(blocks: sizes, mark: nodes[id]!.marks[partition] ?? 0)
+      answer(.heldListed(request, page), .heldListed(request, nil), isUp: nodes[id]!.isUp)
+    case .voidReceipts(let request, let source, let blocks, let version):
+      let isCurrent = version == layout.version
+      if isCurrent { nodes[source]!.voided.formUnion(blocks) }
+      answer(.settled(request, isCurrent), .settled(request, false), isUp: true)
+    case .retire(let request, let source, let partition, let blocks, let mark, let version):
+      retire(request, source, partition, blocks, mark, version)
     case .markRetired(let request, let partition, let source, let version):
       let isCurrent = version == layout.version
       if isCurrent, let row = filling.firstIndex(where: { $0.partition == partition }) {
@@ -249,10 +274,15 @@ struct RepairSimulation {
     answer(.copied(request, outcomes), .copied(request, nil), isUp: true, target: target)
   }
 
-  private mutating func retire(_ request: RepairRequest, _ source: NodeID, _ partition: Int, _ blocks: [BlockID], _ version: UInt64) {
-    let isAllowed = nodes[source]!.isUp && version == layout.version && nodes[source]!.seals[partition] == version
+  private mutating func retire(
+    _ request: RepairRequest, _ source: NodeID, _ partition: Int, _ blocks: [BlockID], _ mark: UInt64, _ version: UInt64
+  ) {
+    let isAllowed =
+      nodes[source]!.isUp && version == layout.version && nodes[source]!.seals[partition] == version
+      && nodes[source]!.marks[partition] ?? 0 == mark
     if isAllowed {
       for block in blocks {
+        if !nodes[source]!.voided.contains(block) { violations.append("\(source) gave up \(block), and its receipts still count") }
         let replicas = layout.replicas(of: block)
         if replicas.contains(source) { violations.append("\(source) gave up \(block), and it is a replica") }
         for replica in replicas where !nodes[replica]!.blocks.contains(block) {

@@ -26,15 +26,43 @@ import Testing
   @Test("copies are given up of sealed partitions only, under the newest layout that was heard of")
   func retire() throws {
     var ledger = ledger()
-    #expect(throws: SealLedger.Refusal.notSealed) { try ledger.beginRetiring(3, layoutVersion: 2) }
+    #expect(throws: SealLedger.Refusal.notSealed) { try ledger.beginRetiring(3, layoutVersion: 2, mark: 0) }
     _ = ledger.seal([3], layoutVersion: 2)
-    try ledger.beginRetiring(3, layoutVersion: 2)
+    try ledger.beginRetiring(3, layoutVersion: 2, mark: 0)
     let heard = [ledger.observe(layoutVersion: 3), ledger.observe(layoutVersion: 2)]
     #expect(heard == [true, false])
     #expect(!ledger.hasRetired(before: 3) && ledger.hasRetired(before: 2), "the newer command waits")
-    #expect(throws: SealLedger.Refusal.newerLayout(3)) { try ledger.beginRetiring(3, layoutVersion: 2) }
-    ledger.endRetiring(layoutVersion: 2)
+    #expect(throws: SealLedger.Refusal.newerLayout(3)) { try ledger.beginRetiring(3, layoutVersion: 2, mark: 0) }
+    ledger.endRetiring(3, layoutVersion: 2)
     #expect(ledger.hasRetired(before: 3))
+  }
+
+  @Test("what was acknowledged since the list is not given up, nor what is being written, nor what a former life listed")
+  func marks() throws {
+    var ledger = SealLedger(layoutVersion: 0, allBelow: 2, rows: [], firstMark: 100)
+    try ledger.enter(3, layoutVersion: 2)
+    let during = ledger.mark(of: 3)
+    #expect(throws: SealLedger.Refusal.written) { try ledger.beginRetiring(3, layoutVersion: 2, mark: during) }
+    ledger.leave(3, layoutVersion: 2)
+    #expect(throws: SealLedger.Refusal.written) { try ledger.beginRetiring(3, layoutVersion: 2, mark: during) }
+    let after = ledger.mark(of: 3)
+    // Another partition's writes are no business of this one's.
+    try ledger.enter(4, layoutVersion: 2)
+    ledger.leave(4, layoutVersion: 2)
+    try ledger.beginRetiring(3, layoutVersion: 2, mark: after)
+    #expect(ledger.mark(of: 4) != after && ledger.mark(of: 5) == 100)
+    var next = SealLedger(layoutVersion: 0, allBelow: 2, rows: [], firstMark: 7000)
+    #expect(throws: SealLedger.Refusal.written) { try next.beginRetiring(3, layoutVersion: 2, mark: after) }
+  }
+
+  @Test("while copies of a partition are given up, no write of it is let in")
+  func retiring() throws {
+    var ledger = SealLedger(layoutVersion: 0, allBelow: 2, rows: [])
+    try ledger.beginRetiring(3, layoutVersion: 2, mark: 0)
+    #expect(throws: SealLedger.Refusal.retiring) { try ledger.enter(3, layoutVersion: 2) }
+    try ledger.enter(4, layoutVersion: 2)
+    ledger.endRetiring(3, layoutVersion: 2)
+    try ledger.enter(3, layoutVersion: 2)
   }
 
   @Test("what is kept makes the same ledger again")

@@ -28,6 +28,9 @@ final class FakeMetadata: ClusterMetadata {
     var staged: [StagedRole] = []
     var rebalance = RebalanceRecord()
     var notes: [LayoutNote] = []
+    /// Blocks whose receipts were voided, by node.
+    var voided: [NodeID: Set<BlockID>] = [:]
+    var tuning: [ClusterTuning.Value] = []
   }
 
   let identity = ClusterIdentity(
@@ -73,6 +76,9 @@ final class FakeMetadata: ClusterMetadata {
   func saveStagedRoles(_ roles: [StagedRole]) async throws(MetadataError) { try use { state in state.staged = roles } }
   func rebalance() async throws(MetadataError) -> RebalanceRecord { try use { state in state.rebalance } }
   func saveRebalance(_ record: RebalanceRecord) async throws(MetadataError) { try use { state in state.rebalance = record } }
+
+  func tuning() async throws(MetadataError) -> [ClusterTuning.Value] { try use { state in state.tuning } }
+  func saveTuning(_ values: [ClusterTuning.Value]) async throws(MetadataError) { try use { state in state.tuning = values } }
 
   func commitLayout(
     _ layout: Layout, expectedVersion: UInt64, filling: [FillingPartition], note: LayoutNote
@@ -140,6 +146,13 @@ final class FakeMetadata: ClusterMetadata {
     }
   }
 
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+    try use { (state) throws(MetadataError) in
+      guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
+      state.voided[node, default: []].formUnion(blocks)
+    }
+  }
+
   func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]] {
     try use { state in
       var found: [BlockID: [NodeID]] = [:]
@@ -176,6 +189,10 @@ final class FakeNodes: HTTPRequesting {
   struct Node {
     var blocks: Set<BlockID> = []
     var rotten: Set<BlockID> = []
+    /// Bad copies set aside, of which no coordinator was told.
+    var asides: Set<BlockID> = []
+    /// Those that its digests are over.
+    var digestDisks = FakeNodes.disks
     var isUp = true
     /// Serves anybody: what an audit must find.
     var isOpen = false
@@ -269,14 +286,16 @@ final class FakeNodes: HTTPRequesting {
         let words = partitions.map { partition in
           [nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition }.reduce(0) { $0 &+ $1.words.1 }]
         }
-        return .digest(counts: counts, words: words, disks: FakeNodes.disks)
+        let asides = partitions.map { partition in nodes[host]!.asides.count { $0.partition(bits: bits) == partition } }
+        return .digest(counts: counts, words: words, disks: nodes[host]!.digestDisks, asides: asides)
       case .list(let partition, let bits, let after, let limit):
         let held = nodes[host]!.blocks.filter { $0.partition(bits: bits) == partition && (after == nil || $0 > after!) }.sorted()
-        return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil)
+        return .list(blocks: held.prefix(limit).map { BlockRef(id: $0, size: 1000) }, next: nil, mark: 17)
       case .seal(let partitions, let version):
         for partition in partitions { nodes[host]!.seals[partition] = max(version, nodes[host]!.seals[partition] ?? 0) }
         return .sealed
-      case .retire(let partition, _, let blocks):
+      case .retire(let partition, _, let blocks, let mark):
+        if mark != 17 { nodes[host]!.faults.append("retired without the list's mark") }
         if (nodes[host]!.seals[partition] ?? 0) < layoutVersion { nodes[host]!.faults.append("retired without a seal") }
         for block in blocks {
           if nodes.values.count(where: { $0.blocks.contains(block) && !$0.rotten.contains(block) }) < 4 {
@@ -320,6 +339,8 @@ final class FakeCluster: Sendable {
   private let configuration: ClusterConfiguration
   private let beating: Mutex<Set<NodeID>>
   let replies = Mutex<[NodeID: HeartbeatReply]>([:])
+  /// What nodes say of how long they hold deleted blocks.
+  let holds = Mutex<[NodeID: Int64]>([:])
 
   var service: ClusterService { current.withLock { $0 } }
 
@@ -370,7 +391,8 @@ final class FakeCluster: Sendable {
         DiskReport(
           id: DiskID(high: 7, low: UInt64(number)), state: .healthy, reason: nil, capacityBytes: 1 << 40, usedBytes: 1 << 30,
           blockCount: nodes.state.withLock { $0[name]!.blocks.count })
-      ], viewRevision: 0, generation: 1, dataKeys: keys, processID: UInt64(number + 1), rottenBlocks: rotten)
+      ], viewRevision: 0, generation: 1, dataKeys: keys, processID: UInt64(number + 1), rottenBlocks: rotten,
+      quarantineSeconds: holds.withLock { $0[name] })
   }
 
   func kill(_ name: NodeID) {

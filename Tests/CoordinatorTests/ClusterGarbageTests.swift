@@ -9,12 +9,13 @@ import Testing
 @Suite struct ClusterGarbageTests {
   /// A cluster of six nodes with 100 blocks, of which the first so many are garbage.
   private func cluster(
-    garbage count: Int, cause: GarbageCause = .dereferenced, interval: Duration? = nil
+    garbage count: Int, cause: GarbageCause = .dereferenced, interval: Duration? = nil, shortestHold: Duration = .zero
   ) async throws -> (FakeCluster, FakeGarbage, [BlockID]) {
     let garbage = FakeGarbage()
     let cluster = FakeCluster(garbage: garbage) { configuration in
       configuration.garbage.grace = .seconds(5)
       configuration.garbageInterval = interval
+      configuration.shortestHold = shortestHold
     }
     try await cluster.start()
     #expect(try await cluster.run { cluster.service.view!.layout.version == 1 })
@@ -48,6 +49,21 @@ import Testing
     #expect(held(cluster) == Set(blocks.dropFirst(30)))
     let epochs = cluster.nodes.state.withLock { nodes in Set(nodes.values.flatMap(\.deleted.values)) }
     #expect(epochs == [2] && garbage.state.withLock { $0.log.count } == 30)
+  }
+
+  @Test("while a node purges sooner than uploads and URLs end nothing is collected, neither when told to nor when due")
+  func shortHold() async throws {
+    let (cluster, garbage, _) = try await cluster(garbage: 30, interval: .seconds(60), shortestHold: .seconds(100))
+    cluster.holds.withLock { holds in for name in cluster.names { holds[name] = name == cluster.names[2] ? 99 : 100 } }
+    try await cluster.step()
+    let problem = await #expect(throws: Problem.self) { try await cluster.perform(OperatorOperations.StartGarbage(plan: false)) }
+    #expect(problem?.kind == .conflict && problem?.detail.contains("\(cluster.names[2])") == true)
+    for _ in 0..<200 { try await cluster.step() }
+    #expect(garbage.state.withLock { $0.epoch } == 1 && held(cluster).count == 100)
+    cluster.holds.withLock { $0[cluster.names[2]] = 100 }
+    try await cluster.step()
+    _ = try await cluster.perform(OperatorOperations.StartGarbage(plan: false))
+    #expect(try await finish(cluster).run?.deleted.blocks == 30)
   }
 
   @Test("a plan tells and changes nothing")

@@ -81,6 +81,8 @@ import Testing
     #expect(cluster.lacking.isEmpty && faults(cluster).isEmpty)
     cluster.nodes.state.withLock { nodes in
       #expect(nodes[node(2)]!.blocks.isEmpty && nodes[node(2)]!.retired.count == held)
+      let voided = cluster.metadata.state.withLock { $0.voided[node(2)] ?? [] }
+      #expect(voided.isSuperset(of: nodes[node(2)]!.retired), "no receipt of what it gave up counts")
       for block in blocks { #expect(nodes.values.count { $0.blocks.contains(block) } == 3) }
     }
     // Unplugged, it is no reason to worry, and plugged in again it does not come back by itself.

@@ -207,9 +207,51 @@ import Testing
     let rest = try await cluster.perform(known)
     let present = cluster.service.view!
     #expect(rest.view == nil && rest.update != nil)
-    #expect(rest.update.flatMap { present.updated(by: $0) } == present.narrowed(for: known.node))
+    #expect(rest.update.flatMap { present.updated(by: $0) } == narrowed(present, for: known.node))
     known.layoutVersion = 99
-    #expect(try await cluster.perform(known).view == present.narrowed(for: known.node))
+    #expect(try await cluster.perform(known).view == narrowed(present, for: known.node))
+  }
+
+  /// Of partitions on their way, those that the node gives up.
+  private func narrowed(_ view: ClusterView, for node: NodeID) -> ClusterView {
+    var view = view
+    view.filling = view.filling.filter { $0.sources.contains(node) }
+    return view
+  }
+
+  @Test("a node that gets whatever changed has what one gets that asks for all, through deaths, returns and layouts")
+  func updates() async throws {
+    let cluster = try await started()
+    let follower = node(2)
+    var known: ClusterView?
+    var (updates, layouts, small) = (0, 0, 0)
+    for step in 0..<400 {
+      if step == 20 || step == 200 { cluster.kill(node(1)) }
+      if step == 150 { cluster.revive(node(1)) }
+      if step == 300 { _ = try await cluster.perform(OperatorOperations.AssignRole(node: node(3), zone: nil, region: nil, weight: 2)) }
+      if step == 310, let version = cluster.service.view?.layout.version {
+        _ = try await cluster.perform(OperatorOperations.ApplyLayout(version: version + 1, hash: nil))
+      }
+      try await cluster.step()
+      // Not at every step: some news are several changes at once.
+      guard step % 3 == 0 else { continue }
+      var heartbeat = cluster.heartbeat(follower)
+      heartbeat.viewRevision = known?.revision ?? 0
+      heartbeat.layoutVersion = known?.layout.version
+      let reply = try await cluster.perform(heartbeat)
+      if let update = reply.update {
+        updates += 1
+        layouts += update.layoutChanges.count
+        if update.since != nil && update.members.count < 3 { small += 1 }
+        known = try #require(known?.updated(by: update), "step \(step)")
+      } else if let view = reply.view {
+        known = view
+      }
+      heartbeat.viewRevision = 0
+      heartbeat.layoutVersion = nil
+      #expect(known == (try await cluster.perform(heartbeat)).view, "step \(step)")
+    }
+    #expect(updates > 5 && layouts >= 2 && small > 3, "\(updates) updates, \(layouts) with layouts, \(small) small")
   }
 
   @Test("a full recheck heals rotten and missing copies, and reports when all are there")

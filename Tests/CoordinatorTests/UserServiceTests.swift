@@ -165,6 +165,34 @@ struct UserServiceTests {
     #expect(await refusal { try await fixture.dispatcher.perform(other, context: long) }?.kind == .malformed)
   }
 
+  @Test("a key of a batch goes with that very batch: any part that differs makes it another request")
+  func idempotentBatches() async throws {
+    let fixture = try await UserFixture()
+    _ = try await fixture.signUp()
+    let block = BlockRef(id: BlockID(words: (1, 2, 3, 4)), size: 5)
+    let hash = String(repeating: "a", count: 64)
+    let request = UploadRequest(path: "/f", size: 5, blocks: [block], onConflict: .fail, parents: true)
+    #expect(Mirror(reflecting: request).children.count == 12, "a new field has to be told apart, too")
+    let changes: [(inout UploadRequest) -> Void] = [
+      { $0.path = "/g" }, { $0.size = nil }, { $0.contentHash = hash }, { $0.blocks = [] }, { $0.blocks = nil }, { $0.baseVersion = 0 },
+      { ($0.baseVersion, $0.baseEntry) = (1, EntryID(high: 1, low: 1)) }, { $0.onConflict = nil }, { $0.mimeType = "a/b" },
+      { $0.modifiedAt = FileTime(nanoseconds: 0) }, { $0.executable = false }, { $0.chunker = .fixed }, { $0.parents = nil },
+      { $0.blocks = [BlockRef(id: block.id, size: 4)] },
+    ]
+    let context = UserFixture.context(try await fixture.logIn(), key: "once")
+    func open(_ requests: [UploadRequest]) async throws -> BatchOpenResponse {
+      try await fixture.dispatcher.perform(UserOperations.OpenUploadBatch(request: .init(uploads: requests)), context: context)
+    }
+    let first = try await open([request])
+    #expect(try await open([request]) == first)
+    for change in changes {
+      var other = request
+      change(&other)
+      #expect(await refusal { try await open([other]) }?.kind == .keyReused)
+    }
+    #expect(await refusal { try await open([request, request]) }?.kind == .keyReused)
+  }
+
   @Test("every user operation has its handler, under the audience it names")
   func registered() async throws {
     let fixture = try await UserFixture()

@@ -43,6 +43,19 @@ struct ConditionTests {
     }
   }
 
+  @Test(
+    "what nothing brings back is deleted only on a condition, which may be “whatever is there”",
+    arguments: [(nil, 428), ("\"8\"", 204), ("*", 204)] as [(String?, Int)])
+  func deletionForGood(_ header: String?, _ status: Int) async throws {
+    try await withGateway { gateway in
+      gateway.control.answerAll()
+      let reply = try await gateway.send(.delete, path + "?forever=1", headers: HTTPHeaders(header.map { _ in "If-Match" }, header ?? ""))
+      #expect(reply.status == status, "\(reply.text)")
+      let asked = gateway.control.last(UserOperations.DeleteEntry.self)
+      #expect(asked?.forever == (status == 204 ? true : nil) && asked?.ifVersion == (header == "\"8\"" ? 8 : nil))
+    }
+  }
+
   @Test("an upload is completed on the condition that its headers name")
   func ifMatchOnComplete() async throws {
     try await withGateway { gateway in

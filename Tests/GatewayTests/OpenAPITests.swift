@@ -86,8 +86,8 @@ struct OpenAPITests {
     try check(
       "UploadRequest",
       UploadRequest(
-        path: "/a", size: 1, contentHash: Samples.hash, blocks: [], baseVersion: 1, onConflict: .copy, mimeType: "a/b",
-        modifiedAt: FileTime(Samples.moment), executable: true, chunker: .cdc, parents: true))
+        path: "/a", size: 1, contentHash: Samples.hash, blocks: [], baseVersion: 1, baseEntry: Samples.file().id,
+        onConflict: .copy, mimeType: "a/b", modifiedAt: FileTime(Samples.moment), executable: true, chunker: .cdc, parents: true))
     try check("CompleteRequest", CompleteRequest(size: 1, contentHash: Samples.hash, receipts: []))
     try check("SignedTarget", SignedTarget(node: Samples.node(1), zone: Samples.zone(ofNode: 1), url: "u"))
     var plan = FakeControl.plan()

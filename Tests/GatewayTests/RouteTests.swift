@@ -49,7 +49,7 @@ struct RouteCase: Sendable, CustomTestStringConvertible {
     .init(.get, "/v1/files/\(id)", nil, 200, "stat"),
     .init(.get, "/v1/files/\(id)?children", nil, 200, "list-folder"),
     .init(.patch, "/v1/files/\(id)", "{\"path\":\"/b\"}", 200, "update-entry"),
-    .init(.delete, "/v1/files/\(id)?forever=1&recursive=1", nil, 204, "delete-entry"),
+    .init(.delete, "/v1/files/\(id)?recursive=1", nil, 204, "delete-entry"),
     .init(.post, "/v1/folders", "{\"path\":\"/f\",\"parents\":true}", 201, "create-folder"),
     .init(.post, "/v1/symlinks", "{\"path\":\"/l\",\"target\":\"../x\"}", 201, "create-symlink"),
     .init(.post, "/v1/files/\(id)/copy", "{\"path\":\"/c\"}", 201, "copy-entry"),

@@ -21,7 +21,8 @@ enum Samples {
   }
 
   static let versionInfo = VersionInfo(
-    version: 4, size: 3, contentHash: hash, modifiedAt: FileTime(moment), committedAt: moment, author: "ann", device: "desk")
+    version: 4, size: 3, contentHash: hash, chunker: .fixed, modifiedAt: FileTime(moment), committedAt: moment, author: "ann",
+    device: "desk")
 
   static func block(_ seed: UInt64) -> BlockID {
     var random = SeededRandom(seed: seed)

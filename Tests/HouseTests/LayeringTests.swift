@@ -26,7 +26,8 @@ private let allowedImports: [String: Set<String>] = [
   "CairnClient": ["BlockModel", "ServiceAPI", "Platform", "HTTPTransport"],
   "SyncAgent": ["BlockModel", "ClusterLogic", "ServiceAPI", "Platform", "SQLSession", "SQLiteDatabase", "CairnClient"],
   "CommandLineKit": ["Platform"],
-  "Chaos": ["BlockModel", "Platform"],
+  "Charts": [],
+  "Chaos": ["BlockModel", "Platform", "Charts", "HTTPTransport"],
   "cairnchaos": ["Chaos", "CommandLineKit", "Platform", "BlockModel"],
   "cairn": ["CairnClient", "SyncAgent", "CommandLineKit", "Platform", "BlockModel"],
   "cairnd": [
@@ -35,7 +36,7 @@ private let allowedImports: [String: Set<String>] = [
   ],
   "cairnbench": [
     "CairnClient", "CommandLineKit", "ControlClient", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "BlockStore",
-    "Platform", "BlockModel",
+    "Coordinator", "MetadataStore", "Charts", "Platform", "BlockModel",
   ],
   "cairnsim": ["Simulator", "CommandLineKit", "Platform", "BlockModel"],
   "cairnctl": [

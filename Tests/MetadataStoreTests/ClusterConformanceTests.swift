@@ -57,6 +57,12 @@ struct ClusterConformanceTests {
     #expect(try await fixture.store.rebalance() == paused)
     try await fixture.store.saveRebalance(RebalanceRecord())
     #expect(try await fixture.store.rebalance() == RebalanceRecord())
+    #expect(try await fixture.store.tuning().isEmpty)
+    let tuning = [ClusterTuning.Value(key: .repairRate, value: 1 << 40), ClusterTuning.Value(key: .outAfter, value: 900)]
+    try await fixture.store.saveTuning(tuning)
+    #expect(try await fixture.store.tuning() == tuning)
+    try await fixture.store.saveTuning([tuning[1]])
+    #expect(try await fixture.store.tuning() == [tuning[1]], "what is not named any more is gone")
     var node = Fixture.record("n1")
     node.region = RegionID("eu")!
     try await fixture.store.saveNode(node)

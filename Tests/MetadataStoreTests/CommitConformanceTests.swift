@@ -244,6 +244,57 @@ struct CommitConformanceTests {
     #expect(try await fixture.store.strays(of: [stray.id]).isEmpty)
   }
 
+  @Test(
+    "a receipt stops counting when its copy is given up, sent before or afterwards, and counts again under a newer layout",
+    arguments: Engine.allCases, [false, true])
+  func voidedReceipts(engine: Engine, sendsBefore: Bool) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let block = Fixture.block(1)
+    let (replica, off) = (Fixture.replicas(block.id)[0], Self.others(block)[1])
+    let state = try await fixture.store.openUpload(UploadRequest(path: "/f", blocks: [block]), for: ada, once: nil)
+    let receipts = [Fixture.receipt(state.uploadID, block, replica), Fixture.receipt(state.uploadID, block, off)]
+    if sendsBefore { try await fixture.store.addReceipts(receipts, to: state.uploadID, for: ada) }
+    try await fixture.store.voidReceipts(of: Fixture.node(off), for: [Fixture.block(7).id, block.id], layoutVersion: 1)
+    // Once more, as it is when the answer was lost.
+    try await fixture.store.voidReceipts(of: Fixture.node(off), for: [block.id], layoutVersion: 1)
+    for again in [receipts, [], receipts] {
+      let refusal = await problem {
+        try await fixture.store.completeUpload(Completion(upload: state.uploadID, receipts: again), for: ada)
+      }
+      #expect(refusal?.missing == [block.id])
+    }
+    let lacking = try await fixture.store.uploadState(state.uploadID, cursor: nil, for: ada).missing
+    #expect(lacking.map(\.id) == [block.id], "it is to be put again")
+    // An upload of which the node acknowledged the block after it had given it up.
+    let later = try await fixture.store.openUpload(UploadRequest(path: "/g", blocks: [block]), for: ada, once: nil)
+    let fresh = [Fixture.receipt(later.uploadID, block, replica), Fixture.receipt(later.uploadID, block, off)]
+    _ = try await fixture.store.completeUpload(Completion(upload: later.uploadID, receipts: fresh), for: ada)
+    // The node gets the block again under a newer layout.
+    try await fixture.store.commitLayout(Fixture.layout(version: 2), expectedVersion: 1, filling: [])
+    await #expect(throws: MetadataError.self, "of a layout of the past") {
+      try await fixture.store.voidReceipts(of: Fixture.node(replica), for: [block.id], layoutVersion: 1)
+    }
+    let newer = Fixture.receipt(state.uploadID, block, off, layoutVersion: 2)
+    _ = try await fixture.store.completeUpload(Completion(upload: state.uploadID, receipts: [receipts[0], newer]), for: ada)
+  }
+
+  @Test("what was given up for an upload is forgotten with it", arguments: Engine.allCases)
+  func voidedReceiptsAreForgotten(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let block = Fixture.block(1)
+    _ = try await fixture.store.openUpload(UploadRequest(path: "/f", blocks: [block]), for: ada, once: nil)
+    try await fixture.store.voidReceipts(of: Fixture.node("n1"), for: [block.id], layoutVersion: 1)
+    #expect(try await fixture.rowCount("voided_receipts") == 1)
+    for _ in 0..<2 {
+      fixture.time.advance(by: .seconds(25 * 3600))
+      while try await fixture.store.expire() > 0 {}
+    }
+    #expect(try await fixture.rowCount("voided_receipts") == 0)
+    #expect(try await fixture.rowCount("uploads") == 0)
+  }
+
   @Test("putting a damaged block again heals it: what is below the quorum is asked for again", arguments: Engine.allCases)
   func healing(engine: Engine) async throws {
     let fixture = try await Fixture(engine)

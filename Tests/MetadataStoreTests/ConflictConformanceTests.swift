@@ -99,6 +99,48 @@ struct ConflictConformanceTests {
     #expect(try await fixture.put("/f", as: ada, policy: .copy).name.hasPrefix("f (conflicted copy"))
   }
 
+  @Test("a base entry is meant with its version: another file at the path with the same version is a conflict", arguments: Engine.allCases)
+  func baseEntry(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let first = try await fixture.put("/f", [Fixture.block(1)], as: ada)
+    _ = try await fixture.store.updateEntry(
+      .init(entry: .path("/f"), newPath: "/g", modifiedAt: nil, executable: nil, ifVersion: nil), for: ada)
+    let other = try await fixture.put("/f", [Fixture.block(2)], as: ada)
+    #expect(first.version == other.version)
+    let refusal = await problem {
+      try await fixture.put("/f", [Fixture.block(3)], as: ada, base: 1, entry: first.id, policy: .fail)
+    }
+    #expect(refusal?.kind == .conflict && refusal?.current?.id == other.id && refusal?.current?.version == 1)
+    #expect(refusal?.base?.contentHash == first.contentHash, "the answer has the version that was meant")
+    #expect(try await fixture.store.stat(.path("/f"), for: ada) == other)
+    #expect(try await fixture.put("/f", [Fixture.block(2)], as: ada, base: 1, entry: first.id) == other, "equal content is no conflict")
+    let copy = try await fixture.put("/f", [Fixture.block(3)], as: ada, base: 1, entry: first.id, policy: .copy)
+    #expect(copy.id != other.id && copy.name.contains("conflicted copy"))
+    let mine = try await fixture.put("/g", [Fixture.block(4)], as: ada, base: 1, entry: first.id, policy: .fail)
+    #expect(mine.id == first.id && mine.version == 2)
+    let old = await problem { try await fixture.put("/g", [Fixture.block(5)], as: ada, base: 1, entry: first.id, policy: .fail) }
+    #expect(old?.kind == .conflict && old?.base?.version == 1 && old?.current?.version == 2)
+    for base in [nil, 0] as [Int64?] {
+      let malformed = await problem { try await fixture.put("/f", [Fixture.block(6)], as: ada, base: base, entry: first.id) }
+      #expect(malformed?.kind == .malformed)
+    }
+    try await fixture.expectSound()
+  }
+
+  @Test("an edit brings back the deleted file that it was made from, and no other that was deleted there", arguments: Engine.allCases)
+  func baseEntryDeleted(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let first = try await fixture.put("/f", [Fixture.block(1)], as: ada)
+    try await fixture.store.deleteEntry(.init(entry: .path("/f"), forever: false, recursive: false, ifVersion: nil), for: ada)
+    try await fixture.put("/f", [Fixture.block(2)], as: ada)
+    try await fixture.store.deleteEntry(.init(entry: .path("/f"), forever: false, recursive: false, ifVersion: nil), for: ada)
+    let back = try await fixture.put("/f", [Fixture.block(3)], as: ada, base: 1, entry: first.id, policy: .copy)
+    #expect(back.id == first.id && back.version == 2)
+    try await fixture.expectSound()
+  }
+
   @Test("of many commits on one base exactly one wins", arguments: Engine.allCases)
   func race(engine: Engine) async throws {
     let fixture = try await Fixture(engine)

@@ -3,6 +3,8 @@ import ClusterLogic
 import MetadataStore
 import Platform
 import PostgreSQLDatabase
+import SQLSession
+import SQLiteDatabase
 import ServiceAPI
 import TestSupport
 import Testing
@@ -147,11 +149,12 @@ final class Fixture: Sendable {
 
   static func receipt(
     _ upload: UploadID, _ block: BlockRef, _ node: String, disk: DiskID? = nil, durability: Receipt.Durability = .strict,
-    verification: Receipt.Verification = .hashed, size: Int? = nil
+    verification: Receipt.Verification = .hashed, size: Int? = nil, layoutVersion: UInt64 = 1
   ) -> Receipt {
     Receipt(
       cluster: cluster, upload: upload, block: block.id, plainBytes: size ?? block.size, storedBytes: block.size, node: Fixture.node(node),
-      disk: disk ?? Fixture.disk(node), layoutVersion: 1, gcEpoch: 1, durability: durability, verification: verification, keyEpoch: 1)
+      disk: disk ?? Fixture.disk(node), layoutVersion: layoutVersion, gcEpoch: 1, durability: durability, verification: verification,
+      keyEpoch: 1)
   }
 
   /// A receipt of each replica on the layout, the first one hashed.
@@ -165,11 +168,11 @@ final class Fixture: Sendable {
   @discardableResult
   func put(
     _ path: String, _ blocks: [BlockRef] = [Fixture.block(1)], as principal: Principal, base: Int64? = nil,
-    policy: ConflictPolicy? = nil, copies: Int = 3, modifiedAt: FileTime? = nil
+    entry: EntryID? = nil, policy: ConflictPolicy? = nil, copies: Int = 3, modifiedAt: FileTime? = nil
   ) async throws -> FileEntry {
     let state = try await store.openUpload(
       UploadRequest(
-        path: path, size: blocks.reduce(0) { $0 + Int64($1.size) }, blocks: blocks, baseVersion: base, onConflict: policy,
+        path: path, size: blocks.reduce(0) { $0 + Int64($1.size) }, blocks: blocks, baseVersion: base, baseEntry: entry, onConflict: policy,
         modifiedAt: modifiedAt, parents: true), for: principal, once: nil)
     let receipts = state.missing.flatMap { Fixture.receipts(state.uploadID, BlockRef(id: $0.id, size: $0.size), copies: copies) }
     return try await store.completeUpload(Completion(upload: state.uploadID, receipts: receipts), for: principal)
@@ -192,6 +195,13 @@ final class Fixture: Sendable {
       cursor = page.next
     } while cursor != nil
     return entries
+  }
+
+  /// Rows of a table, by a connection of its own.
+  func rowCount(_ table: String) async throws -> Int {
+    let question = "SELECT count(*) FROM \(table)"
+    if let database { return try await PostgreSQLServer.with(database) { try $0.first(question) { $0.int(0) } } ?? 0 }
+    return try SQLiteConnection(folder.path("metadata.db")).first(question) { $0.int(0) } ?? 0
   }
 
   /// Everything that is kept as a count equals a recount.

@@ -20,16 +20,20 @@ import Testing
       #expect(present == .exist(present: String(repeating: "1", count: 20) + "0"))
       let first = try await cluster.command(.digest(partitions: Array(0..<16), bits: 4), at: 0)
       let second = try await cluster.command(.digest(partitions: Array(0..<16), bits: 4), at: 1)
-      guard case .digest(let counts, let words, let disks) = first, case .digest(let others, let otherWords, _) = second else {
+      guard case .digest(let counts, let words, let disks, let asides) = first,
+        case .digest(let others, let otherWords, _, _) = second
+      else {
         Issue.record("a digest is answered by a digest")
         return
       }
       #expect(counts == others && words == otherWords)
+      #expect(asides == Array(repeating: 0, count: 16))
       #expect(disks == [cluster.nodes[0].disk.disk], "it says over which disks the digest is")
       var listed: [BlockID] = []
       var after: BlockID?
       repeat {
-        guard case .list(let page, let next) = try await cluster.command(.list(partition: 0, bits: 0, after: after, limit: 7), at: 1) else {
+        guard case .list(let page, let next, _) = try await cluster.command(.list(partition: 0, bits: 0, after: after, limit: 7), at: 1)
+        else {
           Issue.record("a list is answered by a list")
           return
         }

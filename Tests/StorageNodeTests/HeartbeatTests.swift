@@ -119,16 +119,38 @@ private final class FakeCoordinator: ControlPlane {
     changed.revision = 8
     changed.members[0].state = .suspect
     coordinator.set {
-      $0.reply = HeartbeatReply(view: nil, update: changed.update, generation: 3, dataKeys: .use(current: 0), intervalMilliseconds: 100)
+      $0.reply = HeartbeatReply(view: nil, update: all(of: changed), generation: 3, dataKeys: .use(current: 0), intervalMilliseconds: 100)
     }
     try await node.beat()
     #expect(node.knowledge.view == changed && coordinator.last?.layoutVersion == known.layout.version)
-    var other = changed.update
-    other.layoutVersion = 99
-    other.revision = 9
-    coordinator.set { $0.reply.update = other }
+    var news = all(of: changed)
+    news.revision = 9
+    news.since = 8
+    news.members = [changed.members[0]]
+    news.members[0].state = .alive
+    coordinator.set { [news] in $0.reply.update = news }
     try await node.beat()
-    #expect(node.knowledge.view == changed)
+    changed.revision = 9
+    changed.members[0].state = .alive
+    #expect(node.knowledge.view == changed, "the members that are not named stay as they were")
+    for (version, since) in [(UInt64(99), UInt64?.none), (known.layout.version, 7)] {
+      var other = all(of: changed)
+      other.layoutVersion = version
+      other.since = since
+      other.revision = 10
+      coordinator.set { [other] in $0.reply.update = other }
+      try await node.beat()
+      #expect(node.knowledge.view == changed)
+      coordinator.set { $0.reply.update = nil }
+      try await node.beat()
+      #expect(coordinator.last?.viewRevision == 0 && coordinator.last?.layoutVersion == nil)
+    }
+  }
+
+  private func all(of view: ClusterView) -> ClusterViewUpdate {
+    ClusterViewUpdate(
+      revision: view.revision, generation: view.generation, layoutVersion: view.layout.version, layoutChanges: [], since: nil,
+      members: view.members, gcEpoch: view.gcEpoch, filling: view.filling)
   }
 
   @Test("the kept view is not trusted when a byte of it changed")

@@ -117,6 +117,10 @@ import Testing
       try node.damage(TestCluster.name(blocks[0]), random: &random)
       _ = try await cluster.command(.verify(blocks: [TestCluster.name(blocks[0])]), at: 1)
       #expect(node.disk.isSetAside(TestCluster.name(blocks[0])))
+      let partition = TestCluster.name(blocks[0]).partition(bits: 4)
+      let others = (0..<16).filter { $0 != partition }
+      #expect(node.node.disks.setAsideCounts(inPartitions: others + [partition], bits: 4).last == 1)
+      #expect(node.node.disks.setAsideCounts(inPartitions: others, bits: 4).allSatisfy { $0 == 0 })
       let later = try await cluster.get(cluster.getURL(blocks[0], at: 1))
       #expect(later.bytes == blocks[0])
     }

@@ -15,6 +15,15 @@ import Testing
     }
   }
 
+  private func mark(_ cluster: TestCluster, _ at: Int, layoutVersion: UInt64) async throws -> UInt64 {
+    let command = NodeCommand.list(partition: 0, bits: 0, after: nil, limit: 1)
+    guard case .list(_, _, let mark) = try await cluster.command(command, at: at, layoutVersion: layoutVersion) else {
+      Issue.record("a list is answered by a list")
+      return 0
+    }
+    return mark
+  }
+
   private func problem(_ body: () async throws -> Void) async -> String? {
     do {
       try await body()
@@ -82,7 +91,9 @@ import Testing
       for block in blocks { _ = try await cluster.store(block, forwards: [1, 2]) }
       let names = blocks.map { TestCluster.name($0) }
       func retire(_ at: Int, _ version: UInt64) async throws -> NodeCommandReply {
-        try await cluster.command(.retire(partition: 0, bits: 0, blocks: names), at: at, layoutVersion: version)
+        let mark = try await mark(cluster, at, layoutVersion: 1)
+        return try await cluster.command(
+          .retire(partition: 0, bits: 0, blocks: names, mark: mark), at: at, layoutVersion: version)
       }
       #expect(await problem { _ = try await retire(0, 2) } == "stale-layout", "it does not know layout 2 yet")
       try await cluster.spread(cluster.view(layoutVersion: 2, replicas: [1, 2, 3]))
@@ -112,12 +123,45 @@ import Testing
       _ = try await cluster.command(.seal(partitions: [0], layoutVersion: 2), at: 0, layoutVersion: 2)
       _ = try await cluster.command(.exist(blocks: [name]), at: 0, layoutVersion: 3)
       let refused = await problem {
-        _ = try await cluster.command(.retire(partition: 0, bits: 0, blocks: [name]), at: 0, layoutVersion: 2)
+        _ = try await cluster.command(.retire(partition: 0, bits: 0, blocks: [name], mark: 0), at: 0, layoutVersion: 2)
       }
       #expect(refused == "fenced" && cluster.holders(name) == [0, 1, 2])
       let again = try PartitionSeals(folder: cluster.nodes[0].folder.path, knownLayout: 2, pool: cluster.pool)
-      #expect(throws: Problem.self) { try again.beginRetiring(0, layoutVersion: 2) }
+      #expect(throws: Problem.self) { try again.beginRetiring(0, layoutVersion: 2, mark: again.mark(of: 0)) }
     }
+  }
+
+  @Test("what a node acknowledges after it was listed is not given up; listed again, it goes", arguments: [false, true])
+  func acknowledgedSince(isHere: Bool) async throws {
+    var random = Seeds.random()
+    let (block, other) = (random.bytes(500), random.bytes(500))
+    let name = TestCluster.name(block)
+    try await moved { cluster in
+      _ = try await cluster.store(block, forwards: [1, 2])
+      try await cluster.spread(cluster.view(layoutVersion: 2, replicas: [1, 2, 3]))
+      _ = try await cluster.command(.seal(partitions: [0], layoutVersion: 2), at: 0, layoutVersion: 2)
+      let listed = try await mark(cluster, 0, layoutVersion: 2)
+      // The same block once more, which is here already, or another one of the partition: as somebody's spare.
+      let put = isHere ? block : other
+      let response = try await cluster.put(put, to: cluster.putURL(put, at: 1, forwards: [0, 2], layoutVersion: 2))
+      #expect(try cluster.receipts(response).map(\.node).contains(cluster.nodes[0].id))
+      func retire(_ mark: UInt64) async throws -> NodeCommandReply {
+        try await cluster.command(.retire(partition: 0, bits: 0, blocks: [name], mark: mark), at: 0, layoutVersion: 2)
+      }
+      #expect(await problem { _ = try await retire(listed) } == "conflict" && cluster.holders(name).contains(0))
+      let again = try await mark(cluster, 0, layoutVersion: 2)
+      #expect(try await retire(again) == .retire(retired: 1))
+      #expect(!cluster.holders(name).contains(0))
+    }
+  }
+
+  @Test("marks of one life of a node do not count in the next one")
+  func marksOfLives() throws {
+    let folder = try TemporaryFolder()
+    let pool = BlockingPool(name: "test", threads: 1)
+    let first = try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool)
+    let second = try PartitionSeals(folder: folder.path, knownLayout: 0, pool: pool)
+    #expect(first.mark(of: 3) != second.mark(of: 3))
   }
 
   @Test("a node that is asked under a newer layout than its own knows that it is behind")

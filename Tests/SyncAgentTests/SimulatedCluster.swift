@@ -14,6 +14,18 @@ final class SimulatedCluster: Sendable {
   static let root = EntryID(high: 7, low: 7)
   static let path = "/sync"
   private let state = Mutex(State(tree: SyncTree(root: .entry(root))))
+  private let interlude = Mutex<(@Sendable (inout State) throws(SyncError) -> Void)?>(nil)
+
+  /// Has somebody else do something once, while the next upload is on its way.
+  func duringUpload(_ body: @escaping @Sendable (inout State) throws(SyncError) -> Void) { interlude.withLock { $0 = body } }
+
+  func meanwhile() throws(SyncError) {
+    let body = interlude.withLock { interlude in
+      defer { interlude = nil }
+      return interlude
+    }
+    if let body { try with(body) }
+  }
 
   func with<T>(_ body: (inout State) throws(SyncError) -> T) throws(SyncError) -> T {
     let result = state.withLock { state -> Result<T, SyncError> in
@@ -124,6 +136,7 @@ struct SimulatedRemote: SyncRemote {
     guard let item = read.0, item.kind == .file, let content = read.1 else { throw SyncError(.stale, "\(file.path) is gone.") }
     let again = try machine.withDisk { disk, _ throws(SyncError) in disk.item(file.path) }
     guard again == item else { throw SyncError(.stale, "\(file.path) changed while it was read.") }
+    try cluster.meanwhile()
     return try call { state throws(SyncError) in
       let place = try state.place(file.remotePath)
       guard let id = state.tree.child(place) else {
@@ -136,6 +149,7 @@ struct SimulatedRemote: SyncRemote {
       }
       guard let there = state.tree[id], there.kind == .file else { throw SyncError(.stale, "\(file.remotePath) is no file.") }
       if there.content == content { return try state.found(id) }
+      guard file.entry == nil || file.entry == id.entry else { throw SyncError(.stale, "\(file.remotePath) is another file.") }
       guard there.version == file.baseVersion else { throw SyncError(.stale, "\(file.remotePath) has another version.") }
       state.tree.update(id) {
         ($0.content, $0.executable, $0.modified) = (content, item.executable, item.identity.modified)

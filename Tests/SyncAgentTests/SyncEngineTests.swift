@@ -107,4 +107,23 @@ struct SyncEngineTests {
     try await bench.settle()
     #expect(bench.cluster.summary.first?.contains("abc") == true)
   }
+
+  @Test("an upload revises the file that it was made from, and no other that came to its path with the same version")
+  func anotherFileAtThePath() async throws {
+    let bench = try await bench(files: 1)
+    bench.change { disk, now in disk.write("0", "edited here", now: now, anew: false) }
+    bench.cluster.duringUpload { state throws(SyncError) in
+      let path = SimulatedCluster.path + "/0"
+      guard let id = state.tree.child(try state.place(path)) else { throw SyncError(.stale, "It is gone.") }
+      let place = try state.place(SimulatedCluster.path + "/moved away")
+      state.tree.update(id) { $0.place = place }
+      state.record(.moved, id, oldPath: path)
+      _ = try state.make(path) { SyncNode($0, .file, content: "another file", modified: 5, version: 1, size: 12) }
+    }
+    try await bench.settle()
+    #expect(bench.cluster.summary.map { $0.split(separator: " file ")[0] } == ["0", "moved away"])
+    #expect(bench.cluster.summary[0].contains("another file"))
+    #expect(bench.cluster.summary[1].contains("edited here"))
+    #expect(bench.paths == ["0", "moved away"])
+  }
 }

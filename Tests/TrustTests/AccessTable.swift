@@ -96,7 +96,9 @@ enum AccessTable {
       return .init(.patch, "/v1/files/\(try await world.file().id.hex)", json: #"{"path":"\#(path)"}"#)
     },
     AccessRow("DELETE /v1/files/{id}", .entry(.write)) { world, _ in .init(.delete, "/v1/files/\(try await world.file().id.hex)") },
-    AccessRow("DELETE /v1/files/{id}", .entry(.admin)) { world, _ in .init(.delete, "/v1/files/\(try await world.file().id.hex)?forever=1")
+    AccessRow("DELETE /v1/files/{id}", .entry(.admin)) { world, _ in
+      let file = try await world.file()
+      return .init(.delete, "/v1/files/\(file.id.hex)?forever=1", headers: ["If-Match": "\"\(file.version)\""])
     },
     AccessRow("POST /v1/folders", .entry(.write)) { world, caller in
       .init(.post, "/v1/folders", json: #"{"path":"\#(world.sharedPath(caller))/new-\#(world.next())"}"#)

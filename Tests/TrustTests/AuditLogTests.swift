@@ -23,7 +23,8 @@ struct AuditLogTests {
       _ = try? await world.perform(UserOperations.LogIn(name: "my-secret-typed-as-name", password: "a wrong password", device: "d"))
       _ = try await world.send(.init(.delete, "/v1/files/\(file.id.hex)"), as: .writer)
       let gone = try await world.file()
-      _ = try await world.send(.init(.delete, "/v1/files/\(gone.id.hex)?forever=1"), as: .owner)
+      _ = try await world.send(
+        .init(.delete, "/v1/files/\(gone.id.hex)?forever=1", headers: ["If-Match": "\"\(gone.version)\""]), as: .owner)
       _ = try await world.asOwner(UserOperations.EmptyTrash(entry: nil))
       let context = ControlContext(requestID: "test", operatorName: "ada")
       _ = try await world.dispatcher.perform(OperatorOperations.SetUserQuota(user: "reader", quota: 5), context: context)

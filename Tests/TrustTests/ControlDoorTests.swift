@@ -17,7 +17,8 @@ private let audiences: [ControlAudience: [String]] = [
     "get-audit-log",
     "get-data-keys", "get-drain", "get-garbage", "get-layout", "get-layout-history", "get-rebalance", "get-repair", "get-status",
     "list-users", "plan-layout", "release-garbage", "remove-role", "reset-user-password", "revert-layout", "rotate-data-keys",
-    "set-user-disabled", "set-user-quota", "start-audit", "start-garbage", "start-repair", "undo-garbage",
+    "get-durability", "get-tuning", "set-tuning", "set-user-disabled", "set-user-quota", "simulate-loss", "start-audit", "start-garbage",
+    "start-repair", "undo-garbage",
   ],
   .user: [
     "abort-upload", "add-blocks", "add-receipts", "apply-change-set", "change-password", "complete-upload", "complete-upload-batch",

@@ -9,13 +9,16 @@ extension CairnClient {
   package struct SyncUpload: Sendable {
     package var localPath: String
     package var remotePath: String
+    /// What it is to be a version of; nil with a `baseVersion` of 0.
+    package var baseEntry: EntryID?
     /// The version that it replaces; 0 when nothing may be there.
     package var baseVersion: Int64
     package var size: Int64
 
-    package init(localPath: String, remotePath: String, baseVersion: Int64, size: Int64) {
+    package init(localPath: String, remotePath: String, baseEntry: EntryID?, baseVersion: Int64, size: Int64) {
       self.localPath = localPath
       self.remotePath = remotePath
+      self.baseEntry = baseEntry
       self.baseVersion = baseVersion
       self.size = size
     }
@@ -35,12 +38,12 @@ extension CairnClient {
     }
   }
 
-  /// Uploads files, small new ones together.
+  /// Uploads files, small ones together.
   ///
   /// - Returns: one outcome a file, in their order.
-  package func syncUpload(_ files: [SyncUpload]) async -> [Result<FileEntry, CairnError>] {
+  package func syncUpload(_ files: [SyncUpload], chunking: Chunking = .fixed) async -> [Result<FileEntry, CairnError>] {
     var outcomes = [Result<FileEntry, CairnError>?](repeating: nil, count: files.count)
-    let small = files.indices.filter { files[$0].baseVersion == 0 && files[$0].size <= TreePut.smallFile }
+    let small = files.indices.filter { files[$0].size <= TreePut.smallFile }
     if small.count > 1 {
       do {
         for (index, outcome) in zip(small, try await uploadTogether(small.map { files[$0] })) { outcomes[index] = outcome }
@@ -48,7 +51,7 @@ extension CairnClient {
         for index in small { outcomes[index] = .failure(CairnError(error)) }
       }
     }
-    for index in files.indices where outcomes[index] == nil { outcomes[index] = await uploadAlone(files[index]) }
+    for index in files.indices where outcomes[index] == nil { outcomes[index] = await uploadAlone(files[index], chunking) }
     return outcomes.compactMap { $0 }
   }
 
@@ -60,12 +63,13 @@ extension CairnClient {
       let path = try RemotePath(file.remotePath)
       let identity = try await resources.threads.run { try FileIdentity.at(file.localPath, followingLinks: false) }
       guard let identity, identity.isRegular, identity.size <= TreePut.smallFile else { continue }
-      items.append(LocalItem(path: file.localPath, remote: path, identity: identity))
+      items.append(
+        LocalItem(path: file.localPath, remote: path, identity: identity, baseEntry: file.baseEntry, baseVersion: file.baseVersion))
       places.append(place)
     }
     var outcomes = [Result<FileEntry, CairnError>?](repeating: nil, count: files.count)
     let batch = SmallFileBatch(
-      gateway: gateway, resources: resources, options: UploadOptions(onConflict: .fail, baseVersion: 0, parents: false))
+      gateway: gateway, resources: resources, options: UploadOptions(onConflict: .fail, parents: false))
     var start = 0
     for part in SmallFileBatch.split(items) {
       for (offset, result) in try await batch.upload(part).enumerated() {
@@ -80,10 +84,11 @@ extension CairnClient {
     return outcomes
   }
 
-  private func uploadAlone(_ file: SyncUpload) async -> Result<FileEntry, CairnError> {
+  private func uploadAlone(_ file: SyncUpload, _ chunking: Chunking) async -> Result<FileEntry, CairnError> {
     do {
       let upload = FileUpload(gateway: gateway, resources: resources, progress: nil, journals: journals)
-      let options = UploadOptions(onConflict: .fail, baseVersion: file.baseVersion, parents: false)
+      var options = UploadOptions(onConflict: .fail, baseVersion: file.baseVersion, chunking: chunking, parents: false)
+      options.baseEntry = file.baseEntry
       return .success(try await upload.upload(file.localPath, to: RemotePath(file.remotePath), options))
     } catch { return .failure(CairnError(error)) }
   }

@@ -7,6 +7,9 @@ struct LocalItem: Sendable {
   var path: String
   var remote: RemotePath
   var identity: FileIdentity
+  /// What this one file is based on, where that is known file by file; else the options say it for all.
+  var baseEntry: EntryID?
+  var baseVersion: Int64?
 }
 
 /// What lies below the local paths, sorted by what is to be done with it. Held in memory: some 200 bytes an item.

@@ -28,22 +28,25 @@ struct FileUpload: Sendable {
     }
   }
 
-  private func uploadOnce(_ localPath: String, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
+  private func uploadOnce(_ localPath: String, to path: RemotePath, _ given: UploadOptions) async throws -> FileEntry {
     let source = try await resources.threads.run { try SourceFile(localPath) }
-    guard source.identity.isRegular else { return try await upload(SourceStream(source.file), to: path, options) }
+    guard source.identity.isRegular else { return try await upload(SourceStream(source.file), to: path, given) }
+    var options = given
+    // What is one block either way is a fixed one, whose content hash the cluster can check.
+    if source.identity.size <= Int64(ContentDefinedChunking.standard.minimumBytes) { options.chunking = .fixed }
     let opened = try await openJournal(source, path, options)
     var session = makeSession(source, path, options, opened?.journal)
     do {
-      if let memory = opened?.memory, memory.blocks.count <= source.blockCount {
-        if try await session.resume(memory, sizes: source.size(ofBlock:)) {
+      if let memory = opened?.memory {
+        if try await session.resume(memory) {
           // What a former run announced and no node has acknowledged.
-          try await sendLacking(source, session)
+          try await sendLacking(source, session, options.chunking)
         } else {
           opened?.journal.forget()
           session = makeSession(source, path, options, opened?.journal)
         }
       }
-      let file = try await transfer(source, session)
+      let file = try await transfer(source, session, options.chunking)
       if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
       return file
     } catch {
@@ -68,7 +71,8 @@ struct FileUpload: Sendable {
   ) async throws -> (journal: UploadJournal, memory: UploadJournal.Memory?)? {
     // What fits into two blocks is sent again faster than remembered.
     guard let journals, source.blockCount > 2 else { return nil }
-    let key = "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)"
+    let chunking = options.chunking == .fixed ? "" : " \(options.chunking.rawValue)"
+    let key = "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)\(options.baseEntry.map { " " + $0.hex } ?? "")\(chunking)"
     return try await resources.threads.run {
       journals.sweep.runOnce()
       return UploadJournal.open(folder: journals.folder, gateway: journals.gateway, path: path, source: source.identity, key: key)
@@ -80,6 +84,7 @@ struct FileUpload: Sendable {
   ) -> UploadSession {
     var request = Self.request(path, options)
     request.size = source.identity.size
+    request.chunker = options.chunking.wire
     request.modifiedAt = request.modifiedAt ?? FileTime(nanoseconds: source.identity.modifiedNanoseconds)
     request.executable = request.executable ?? source.identity.isExecutable
     return UploadSession(gateway: gateway, template: request, journal: journal, source: source.identity, threads: resources.threads)
@@ -87,18 +92,25 @@ struct FileUpload: Sendable {
 
   static func request(_ path: RemotePath, _ options: UploadOptions) -> UploadRequest {
     UploadRequest(
-      path: path.text, baseVersion: options.baseVersion, onConflict: options.onConflict.wire, mimeType: options.mimeType,
-      modifiedAt: options.modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }, executable: options.executable, parents: options.parents
-    )
+      path: path.text, baseVersion: options.baseVersion, baseEntry: options.baseEntry, onConflict: options.onConflict.wire,
+      mimeType: options.mimeType, modifiedAt: options.modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) },
+      executable: options.executable, parents: options.parents)
   }
 
   // MARK: The stages
 
-  private func transfer(_ source: SourceFile, _ session: UploadSession) async throws -> FileEntry {
+  private func transfer(_ source: SourceFile, _ session: UploadSession, _ chunking: Chunking) async throws -> FileEntry {
+    let known = await session.blocks
+    let start = known.reduce(Int64(0)) { $0 + Int64($1.size) }
+    progress?.moved(bytes: start)
+    let cutter = chunking == .fixed ? nil : source.cutter(ContentDefinedChunking.standard)
     try await guarded(session) { group in
-      let known = await session.blocks.count
-      progress?.moved(bytes: min(Int64(known) * Int64(Limits.blockBytes), source.identity.size))
-      for index in known..<source.blockCount {
+      if let cutter {
+        let buffer = try await resources.buffer()
+        try await resources.threads.run { try cutter.skip(start, through: buffer) }
+      }
+      if let cutter { return try await cut(cutter, from: known.count, session, &group) }
+      for index in known.count..<source.blockCount {
         let buffer = try await resources.buffer()
         group.addTask {
           let ref = try await hash(buffer) { try source.read(index, into: buffer) }
@@ -106,28 +118,47 @@ struct FileUpload: Sendable {
         }
       }
     }
+    if let cutter, cutter.cutBytes != source.identity.size { throw source.changed() }
     try await resources.threads.run { try source.checkUnchanged() }
     if source.blockCount == 0 { try await session.openEmpty() }
     for _ in 0..<FileUpload.completionRounds {
-      if case .done(let file) = try await session.complete(size: source.identity.size) { return file }
-      try await sendLacking(source, session)
+      let done = try await session.complete(size: source.identity.size, contentHash: cutter?.contentHash())
+      if case .done(let file) = done { return file }
+      try await sendLacking(source, session, chunking)
     }
     throw CairnError(.unavailable, "The cluster keeps losing copies of this upload; check “cairnctl status”, then try again.")
   }
 
+  /// Reads and sends all that a cutter makes of its bytes.
+  private func cut(
+    _ cutter: BlockCutter, from first: Int, _ session: UploadSession, _ group: inout ThrowingTaskGroup<Void, any Error>
+  ) async throws {
+    var index = first
+    while true {
+      let buffer = try await resources.buffer()
+      let count = try await resources.threads.run { try cutter.next(into: buffer) }
+      if count == 0 { return }
+      let place = index
+      group.addTask {
+        let ref = try await hash(buffer) { count }
+        try await announceAndSend(place, ref, buffer, session)
+      }
+      index += 1
+    }
+  }
+
   /// Sends the announced blocks that no node has acknowledged.
-  private func sendLacking(_ source: SourceFile, _ session: UploadSession) async throws {
+  private func sendLacking(_ source: SourceFile, _ session: UploadSession, _ chunking: Chunking) async throws {
+    let places = BlockPlaces(await session.blocks, source, chunking)
     var cursor: String?
     repeat {
       let page = try await session.lackingPage(cursor: cursor)
       try await guarded(session) { group in
         for block in page.missing {
-          guard block.index < source.blockCount else {
-            throw CairnError(.unexpected, "The gateway asks for a block beyond the file's end.")
-          }
+          guard let place = try places.place(of: block.index) else { continue }
           let buffer = try await resources.buffer()
           group.addTask {
-            let ref = try await hash(buffer) { try source.read(block.index, into: buffer) }
+            let ref = try await hash(buffer) { try source.read(place.size, at: place.offset, into: buffer) }
             guard ref.id == block.id else { throw source.changed() }
             try await send(block.index, ref, buffer, block.put, session)
           }
@@ -145,36 +176,20 @@ struct FileUpload: Sendable {
   }
 
   private func upload(_ stream: SourceStream, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
-    let session = UploadSession(
-      gateway: gateway, template: Self.request(path, options), journal: nil, source: nil, threads: resources.threads)
-    do { return try await transfer(stream, session) } catch {
+    var request = Self.request(path, options)
+    request.chunker = options.chunking.wire
+    let session = UploadSession(gateway: gateway, template: request, journal: nil, source: nil, threads: resources.threads)
+    do { return try await transfer(stream, session, options.chunking) } catch {
       await session.abort()
       throw error
     }
   }
 
-  private func transfer(_ stream: SourceStream, _ session: UploadSession) async throws -> FileEntry {
-    let size = try await guarded(session) { group in
-      var total: Int64 = 0
-      var index = 0
-      while true {
-        let buffer = try await resources.buffer()
-        let count = try await resources.threads.run { try stream.read(into: buffer) }
-        total += Int64(count)
-        if count > 0 {
-          let place = index
-          group.addTask {
-            let ref = try await hash(buffer) { count }
-            try await announceAndSend(place, ref, buffer, session)
-          }
-          index += 1
-        }
-        if count < Limits.blockBytes { break }
-      }
-      if index == 0 { try await session.openEmpty() }
-      return total
-    }
-    guard case .done(let file) = try await session.complete(size: size) else {
+  private func transfer(_ stream: SourceStream, _ session: UploadSession, _ chunking: Chunking) async throws -> FileEntry {
+    let cutter = BlockCutter(chunking == .fixed ? nil : .standard) { try stream.read(into: $0) }
+    try await guarded(session) { group in try await cut(cutter, from: 0, session, &group) }
+    if cutter.cutBytes == 0 { try await session.openEmpty() }
+    guard case .done(let file) = try await session.complete(size: cutter.cutBytes, contentHash: cutter.contentHash()) else {
       throw CairnError(.unavailable, "The cluster lost blocks of a stream that cannot be read again; run the command again.")
     }
     return file
@@ -248,5 +263,30 @@ struct FileUpload: Sendable {
       smaller.encoding = .zstd
       return smaller
     }
+  }
+}
+
+/// Where in a file its blocks are, as far as they are known.
+private struct BlockPlaces: Sendable {
+  private let source: SourceFile
+  private let chunking: Chunking
+  private var known: [(offset: Int64, size: Int)] = []
+
+  init(_ blocks: [BlockRef], _ source: SourceFile, _ chunking: Chunking) {
+    (self.source, self.chunking) = (source, chunking)
+    known.reserveCapacity(blocks.count)
+    var end: Int64 = 0
+    for block in blocks {
+      known.append((end, block.size))
+      end += Int64(block.size)
+    }
+  }
+
+  /// Nil for a block that a former run announced and this one has no note of: where it is will be known when the file is cut so far.
+  func place(of index: Int) throws -> (offset: Int64, size: Int)? {
+    if known.indices.contains(index) { return known[index] }
+    guard chunking == .fixed else { return nil }
+    guard index < source.blockCount else { throw CairnError(.unexpected, "The gateway asks for a block beyond the file's end.") }
+    return (Int64(index) * Int64(Limits.blockBytes), source.size(ofBlock: index))
   }
 }

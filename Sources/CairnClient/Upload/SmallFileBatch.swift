@@ -126,6 +126,7 @@ struct SmallFileBatch: Sendable {
         let item = items[file.place]
         var request = FileUpload.request(item.remote, options)
         request.size = item.identity.size
+        if let base = item.baseVersion { (request.baseEntry, request.baseVersion) = (item.baseEntry, base) }
         request.blocks = blocks(of: file)
         request.contentHash = ContentHash.ofPieces(request.blocks?.map(\.id) ?? [])
         request.modifiedAt = request.modifiedAt ?? FileTime(nanoseconds: item.identity.modifiedNanoseconds)

@@ -1,6 +1,7 @@
 internal import BlockModel
 internal import Glibc
 internal import Platform
+internal import Synchronization
 
 /// What tells one state of a local file from another without reading it.
 struct FileIdentity: Sendable, Equatable {
@@ -66,10 +67,27 @@ final class SourceFile: Sendable {
 
   /// Reads one block to the start of `buffer` and answers its length. Blocks.
   func read(_ index: Int, into buffer: IOBuffer) throws -> Int {
-    let size = size(ofBlock: index)
-    let count = try file.pread(into: buffer.mutableBytes(0..<size), at: Int64(index) * Int64(Limits.blockBytes))
+    try read(size(ofBlock: index), at: Int64(index) * Int64(Limits.blockBytes), into: buffer)
+  }
+
+  /// Reads `size` bytes to the start of `buffer` and answers their number. Blocks.
+  func read(_ size: Int, at offset: Int64, into buffer: IOBuffer) throws -> Int {
+    let count = try file.pread(into: buffer.mutableBytes(0..<size), at: offset)
     guard count == size else { throw changed() }
     return count
+  }
+
+  /// Cuts the file from its start on.
+  func cutter(_ chunking: ContentDefinedChunking) -> BlockCutter {
+    let place = Mutex<Int64>(0)
+    let file = file
+    return BlockCutter(chunking) { bytes in
+      try place.withLock { place in
+        let count = try file.pread(into: bytes, at: place)
+        place += Int64(count)
+        return count
+      }
+    }
   }
 
   /// Blocks.
@@ -93,11 +111,11 @@ final class SourceStream: Sendable {
   /// Opened once: a pipe's writer that sees its reader go does not begin again.
   init(_ file: File) { self.file = file }
 
-  /// Fills the start of `buffer` up to a whole block; fewer bytes mean the end. Blocks for as long as the writer takes.
-  func read(into buffer: IOBuffer) throws(FileError) -> Int {
+  /// Fills `bytes`; fewer mean the end. Blocks for as long as the writer takes.
+  func read(into bytes: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
     var count = 0
-    while count < Limits.blockBytes {
-      let more = try file.read(into: buffer.mutableBytes(count..<Limits.blockBytes))
+    while count < bytes.count {
+      let more = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[count...]))
       if more == 0 { break }
       count += more
     }

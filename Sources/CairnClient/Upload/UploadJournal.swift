@@ -12,7 +12,8 @@ final class UploadJournal: Sendable {
   /// What a former run left behind.
   struct Memory: Sendable {
     var upload: UploadID
-    var blocks: [BlockID]
+    /// From the file's start on.
+    var blocks: [BlockRef]
     /// Receipts that may not have reached the gateway.
     var receipts: [String]
   }
@@ -38,7 +39,7 @@ final class UploadJournal: Sendable {
 
   /// The first line. Blocks, as all below do.
   func began(_ upload: UploadID, source: FileIdentity) throws(FileError) { try journal.append(["upload \(upload.hex) \(source.text)"]) }
-  func hashed(_ blocks: [BlockRef]) throws(FileError) { try journal.append(blocks.map { "block \($0.id.hex)" }) }
+  func hashed(_ blocks: [BlockRef]) throws(FileError) { try journal.append(blocks.map { "block \($0.id.hex) \($0.size)" }) }
   func received(_ receipts: [String]) throws(FileError) { try journal.append(receipts.map { "receipt \($0)" }) }
   /// The gateway has the first `count` of the receipts that were not delivered before.
   func delivered(_ count: Int) throws(FileError) { try journal.append(["delivered \(count)"]) }
@@ -59,13 +60,19 @@ final class UploadJournal: Sendable {
       first[2] == source.text
     else { return nil }
     var memory = Memory(upload: upload, blocks: [], receipts: [])
+    var end: Int64 = 0
     for line in lines.dropFirst() {
       let words = line.split(separator: " ")
-      guard words.count == 2 else { return nil }
+      guard words.count == 2 || (words.count == 3 && words[0] == "block") else { return nil }
       switch words[0] {
       case "block":
-        guard let id = BlockID(hex: String(words[1])) else { return nil }
-        memory.blocks.append(id)
+        // Without a size it is of a former version of this program, which cut 4 MiB.
+        let size = words.count == 3 ? Int(words[2]) : Int(min(Int64(Limits.blockBytes), source.size - end))
+        guard let id = BlockID(hex: String(words[1])), let size, (1...Limits.blockBytes).contains(size),
+          end + Int64(size) <= source.size
+        else { return nil }
+        memory.blocks.append(BlockRef(id: id, size: size))
+        end += Int64(size)
       case "receipt": memory.receipts.append(String(words[1]))
       case "delivered":
         guard let count = Int(words[1]), count >= 0, count <= memory.receipts.count else { return nil }

@@ -46,14 +46,14 @@ actor UploadSession {
   // MARK: Going on with a former run
 
   /// Takes up the session of a former run; false when the gateway does not know it any more.
-  func resume(_ memory: UploadJournal.Memory, sizes: (Int) -> Int) async throws -> Bool {
+  func resume(_ memory: UploadJournal.Memory) async throws -> Bool {
     let state: UploadState
     do { state = try await gateway.uploadState(memory.upload) } catch let problem as Problem
       where [.notFound, .uploadNotFound, .forbidden, .conflict, .fenced].contains(problem.kind)
     { return false }
     guard state.status == .uploading else { return false }
     id = memory.upload
-    blocks = memory.blocks.enumerated().map { BlockRef(id: $1, size: sizes($0)) }
+    blocks = memory.blocks
     announced = min(state.blockCount, blocks.count)
     receipts = memory.receipts
     try await deliver(all: true)
@@ -200,13 +200,14 @@ actor UploadSession {
     case lacking
   }
 
-  func complete(size: Int64) async throws -> Completion {
+  /// - Parameter contentHash: where it does not follow from the blocks.
+  func complete(size: Int64, contentHash: String?) async throws -> Completion {
     guard let id else { throw CairnError(.unexpected, "The upload has no session.") }
     while isDelivering { try await Task.sleep(for: .milliseconds(1)) }
     if receipts.count > UploadSession.receiptsPerRequest { try await deliver(all: true) }
     let sent = receipts
     let request = CompleteRequest(
-      size: size, contentHash: ContentHash.ofPieces(blocks.map(\.id)), receipts: sent.isEmpty ? nil : sent)
+      size: size, contentHash: contentHash ?? ContentHash.ofPieces(blocks.map(\.id)), receipts: sent.isEmpty ? nil : sent)
     do {
       let file = try await gateway.completeUpload(id, request)
       return .done(file)

@@ -62,10 +62,12 @@ struct StructurePlan {
 
   private mutating func moveLocal(_ id: SyncNodeID, _ entry: EntryID, to target: SyncPlace) {
     guard local.hasFolder(target.parent) else {
-      // The folder that is missing may be waiting for a name that one of those has who wait for the folder.
+      // The folder that is missing may be waiting for a name that one of those has who wait for the folder, or for a name of one that was
+      // deleted there and that waits until this entry has left it.
       if let place = StructurePlan.firstMissing(above: target, in: remote, for: local) {
-        for occupant in [local.child(place), synced.child(place)].compactMap({ $0 }) where planner.moves[occupant] == .local {
-          if let other = occupant.entry { offer(asideLocal(other), local[occupant]) }
+        for occupant in [local.child(place), synced.child(place)].compactMap({ $0 }) {
+          if planner.moves[occupant] == .local, let other = occupant.entry { offer(asideLocal(other), local[occupant]) }
+          if planner.localVerdicts[occupant] != nil { offer(asideLocal(entry), local[id]) }
         }
       }
       return
@@ -86,8 +88,9 @@ struct StructurePlan {
   private mutating func moveRemote(_ id: SyncNodeID, _ entry: EntryID, _ node: SyncNode, to target: SyncPlace) {
     guard target.parent.entry != nil, remote.hasFolder(target.parent) else {
       if let place = StructurePlan.firstMissing(above: target, in: local, for: remote) {
-        for occupant in [remote.child(place), synced.child(place)].compactMap({ $0 }) where planner.moves[occupant] == .remote {
-          if let other = occupant.entry { offer(asideRemote(other), remote[occupant]) }
+        for occupant in [remote.child(place), synced.child(place)].compactMap({ $0 }) {
+          if planner.moves[occupant] == .remote, let other = occupant.entry { offer(asideRemote(other), remote[occupant]) }
+          if planner.remoteVerdicts[occupant] != nil { offer(asideRemote(entry), remote[id]) }
         }
       }
       return

@@ -26,7 +26,7 @@ enum CairnCommands {
         "export CAIRN_GATEWAY=http://127.0.0.1:8080", "cairn signup ada && cairn login ada", "cairn put -r photos /photos",
         "cairn get /photos/2026.jpg .",
       ]),
-    version: CairnVersion.text, explain: explain)
+    version: CairnVersion.text, describesItself: true, explain: explain)
 
   /// Every error of the SDK is a sentence with what to do already; only the status is left to find.
   private static func explain(_ error: any Error) -> CommandFailure? {

@@ -38,7 +38,10 @@ enum TransferCommands {
         kind: .choice(["fail", "copy", "overwrite"])),
       CommandOption(
         "base-version", value: "V", help: "the revision that LOCAL was made from; a newer one is a conflict", kind: .integer(0...Int.max)),
-      CommandOption("chunker", value: "KIND", help: "how files are cut into blocks", kind: .choice(["fixed", "cdc"]), default: "fixed"),
+      CommandOption(
+        "chunker", value: "KIND",
+        help: "how files are cut into blocks: fixed (every 4 MiB), cdc (where the content says, so that insertions cost little)",
+        kind: .choice(["fixed", "cdc"]), default: "fixed"),
     ],
     flags: [
       CommandFlag("recursive", short: "r", help: "folders with all that is in them"),
@@ -50,15 +53,14 @@ enum TransferCommands {
     ], run: runPut)
 
   private static func runPut(_ invocation: Invocation) async throws {
-    guard invocation.option("chunker") == "fixed" else {
-      throw CommandFailure(.usage, "Content-defined chunking is not in this version; leave --chunker away.")
-    }
     let client = try Profile.current().client(
       parallel: invocation.int("parallel") ?? 8, compress: !invocation.flag("no-compress"), patience: Profile.transferPatience)
     let base = invocation.int("base-version")
     // Who names a base wants to hear of a newer one.
     let policy = invocation.option("on-conflict").flatMap(OnConflict.init(rawValue:)) ?? (base == nil ? .overwrite : .fail)
-    let options = UploadOptions(onConflict: policy, baseVersion: base.map { Int64($0) })
+    let options = UploadOptions(
+      onConflict: policy, baseVersion: base.map { Int64($0) },
+      chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)) ?? .fixed)
     let locals = invocation.arguments("LOCAL")
     let remote = invocation.argument("REMOTE")
     if locals.contains("-") {

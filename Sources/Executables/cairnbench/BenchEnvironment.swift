@@ -23,14 +23,19 @@ struct BenchEnvironment {
   }
 }
 
+extension BenchEnvironment {
+  /// The user that `CAIRN_TOKEN` is of, at the gateway that `CAIRN_GATEWAY` names.
+  static func client() throws -> CairnClient {
+    try CairnClient(
+      Configuration(gateway: try required("CAIRN_GATEWAY"), token: try required("CAIRN_TOKEN"), caFile: optional("CAIRN_CA_FILE")))
+  }
+}
+
 /// How long an upload stood still.
 enum LongestStall {
   /// Watches the bytes that are acknowledged while a file is uploaded by the SDK.
   static func ofUpload(_ path: String, to remotePath: String) async throws -> Duration {
-    let client = try CairnClient(
-      Configuration(
-        gateway: try BenchEnvironment.required("CAIRN_GATEWAY"), token: try BenchEnvironment.required("CAIRN_TOKEN"),
-        caFile: BenchEnvironment.optional("CAIRN_CA_FILE")))
+    let client = try BenchEnvironment.client()
     let progress = TransferProgress()
     let watch = Task { await longest(of: progress) }
     _ = try await client.upload(path, to: remotePath, progress: progress)

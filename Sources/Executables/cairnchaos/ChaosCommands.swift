@@ -9,7 +9,7 @@ enum ChaosCommands {
     root: Command(
       "cairnchaos", summary: "break real clusters, heal them, and see that nothing acknowledged was lost",
       options: [CommandOption("root", value: "FOLDER", help: "the repository", isRequired: true)], flags: [.quiet],
-      subcommands: [run, list]),
+      subcommands: [run, list, LinearizeCommand.command]),
     version: CairnVersion.text)
 
   private static let run = Command(
@@ -21,6 +21,7 @@ enum ChaosCommands {
       """,
     options: [
       CommandOption("scenario", value: "NAME", help: "one of chaos/list, or “all”", default: "all"),
+      CommandOption("some", value: "N", help: "of all, only so many, which the seed chooses", kind: .integer(1...1000)),
       CommandOption("seed", value: "N", help: "repeats a run's choices; a new one without it", kind: .integer(0...Int.max)),
       CommandOption("minutes", value: "M", help: "of faults, shared by the scenarios", default: "5"),
       CommandOption("workload", value: "N", help: "clients at work, in place of the scenario's", kind: .integer(1...64)),
@@ -31,12 +32,21 @@ enum ChaosCommands {
     let root = invocation.option("root") ?? "."
     let wanted = invocation.option("scenario") ?? "all"
     let all = try scenarios(root)
-    let chosen = wanted == "all" ? all : all.filter { $0.name == wanted }
+    let seed = invocation.int("seed").map { UInt64($0) } ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    var chosen = wanted == "all" ? all : all.filter { $0.name == wanted }
+    if let some = invocation.int("some") {
+      var random = SeededRandom(seed: seed)
+      chosen = Array(chosen.shuffled(using: &random).prefix(some))
+    }
+    let barred = Machine.isRoot ? [] : chosen.filter { $0.diskBytes != nil }
+    if !barred.isEmpty {
+      invocation.console.print("left out, since they mount file systems and need root: \(barred.map(\.name).joined(separator: ", "))")
+      chosen.removeAll { $0.diskBytes != nil }
+    }
     guard !chosen.isEmpty else { throw CommandFailure(.notFound, "There is no scenario “\(wanted)”; see chaos/list.") }
     guard let minutes = invocation.option("minutes").flatMap({ Double($0) }), minutes > 0, minutes <= 600 else {
       throw CommandFailure(.usage, "--minutes is a number above 0 and at most 600.")
     }
-    let seed = invocation.int("seed").map { UInt64($0) } ?? UInt64.random(in: 0...UInt64(UInt32.max))
     let console = invocation.console
     let reports = invocation.option("report") ?? ".chaos"
     try Directory.create(reports)

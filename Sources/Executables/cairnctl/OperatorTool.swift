@@ -17,7 +17,7 @@ enum OperatorTool {
         + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [AuditLogCommand.command, CertificateCommands.command] + [
           ScrubCommands.command, DiskCommands.command, RotationCommands.command, GarbageCommands.command,
         ]
-        + KeyCommands.commands,
+        + ForesightCommands.commands + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),
-    version: CairnVersion.text, explain: { CommandFailure($0) })
+    version: CairnVersion.text, describesItself: true, explain: { CommandFailure($0) })
 }

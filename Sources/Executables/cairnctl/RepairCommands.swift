@@ -130,8 +130,15 @@ enum RepairCommands {
     console.print("size      \(found.size.map { "\(HumanFormat.count($0)) bytes" } ?? "not known")")
     console.print("partition \(found.partition)")
     if !found.copies.isEmpty {
-      var table = Table([.left("NODE"), .left("ZONE"), .left("ROLE"), .left("COPY")])
-      for copy in found.copies { table.add([copy.node.text, copy.zone.text, copy.role, copy.state?.rawValue ?? "not asked"]) }
+      var table = Table([
+        .left("NODE"), .left("ZONE"), .left("NODE IS"), .left("ROLE"), .left("COPY"), .left("READ BACK"), .left("SCRUBBED"),
+      ])
+      for copy in found.copies {
+        table.add([
+          copy.node.text, copy.zone.text, copy.nodeState?.rawValue ?? "-", copy.role, copy.state?.rawValue ?? "not asked",
+          copy.verifiedAt?.rfc3339 ?? "-", copy.scrubbedAt?.rfc3339 ?? "-",
+        ])
+      }
       console.print("")
       console.write(table.render(style: console.style))
     }

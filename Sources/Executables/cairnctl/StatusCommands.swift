@@ -5,7 +5,7 @@ import ServiceAPI
 
 /// `cairnctl status` and `nodes`: how the cluster is.
 enum StatusCommands {
-  static let commands = [status, nodes]
+  static let commands = [status, nodes, jobs]
 
   private static let status = Command(
     "status", summary: "show the cluster's health",
@@ -42,6 +42,17 @@ enum StatusCommands {
           "\(node.name.text): disk \(disk.id.hex) is \(disk.state.rawValue)\(disk.reason.map { ": \(TextWidth.sanitised($0))" } ?? "")")
       }
     }
+  }
+
+  private static let jobs = Command(
+    "jobs", summary: "list what runs: repair, rebalance, rechecks, garbage, audits",
+    examples: ["cairnctl jobs", "cairnctl jobs --json | jq '.jobs[].name'"]
+  ) { invocation in
+    let status = try await CoordinatorConnection().perform(OperatorOperations.GetStatus())
+    let console = invocation.console
+    guard !console.isJSON else { return try console.printJSON(["jobs": status.jobs]) }
+    guard !status.jobs.isEmpty else { return console.print("nothing runs") }
+    console.write(table(of: status.jobs).render(style: console.style))
   }
 
   // MARK: Tables

@@ -14,7 +14,7 @@ enum CoordinatorDaemon {
     DaemonSettings.keys + [
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
       "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
-      "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds",
+      "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds", "url-lifetime-seconds",
       "metadata", "metadata-connection-file", "lease-seconds",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
@@ -136,13 +136,22 @@ enum CoordinatorDaemon {
     let beat = max(.milliseconds(200), min(.seconds(1), failure.suspectAfter / 5))
     failure.tickInterval = beat
     var repair = RepairScheduler.Configuration()
-    if let rate = try file.size("repair-bytes-per-second") { repair.bytesPerSecond = rate }
+    // Of its own accord repair grows with the cluster; a rate that was given is one for all of it.
+    repair.bytesPerSecondPerNode = 32 << 20
+    repair.moveBytesPerSecondPerNode = 32 << 20
+    if let rate = try file.size("repair-bytes-per-second") {
+      repair.bytesPerSecond = rate
+      repair.bytesPerSecondPerNode = 0
+    }
     var configuration = ClusterConfiguration(
       initialNodes: nodes, failure: failure, heartbeatInterval: beat, repair: repair,
       isEncrypted: try file.choice("encryption", ["on", "off"]) != "off")
     let hours = try file.int("gc-interval-hours", in: 0...8760) ?? 24
     configuration.garbageInterval = hours == 0 ? nil : .seconds(hours * 3600)
     if let grace = try file.int("gc-grace-seconds", in: 0...604_800) { configuration.garbage.grace = .seconds(grace) }
+    // What gateways give at most, here too because the collector has to know.
+    let urlLife = Duration.seconds(try file.int("url-lifetime-seconds", in: 10...86_400) ?? 1800)
+    configuration.shortestHold = try metadataOptions(file).uploadLease + urlLife
     if let rate = try file.int("gc-blocks-per-second", in: 1...1_000_000) { configuration.garbage.blocksPerSecond = rate }
     return configuration
   }

@@ -4,10 +4,10 @@ import Platform
 
 /// What the configuration of every daemon begins with: its name, where it listens, how others reach it, TLS, and logging.
 ///
-/// Keys: `name`, `listen` (`ADDRESS:PORT`), `advertise` (the base URL that others use), `tls-certificate`, `tls-key`, `tls-ca`,
-/// `log-level`.
+/// Keys: `name`, `listen` (`ADDRESS:PORT`), `advertise` (the base URL that others use), `source-address` (where its own calls come from, on
+/// a machine with several addresses), `tls-certificate`, `tls-key`, `tls-ca`, `log-level`.
 struct DaemonSettings: Sendable {
-  static let keys = ["name", "listen", "advertise", "tls-certificate", "tls-key", "tls-ca", "log-level"]
+  static let keys = ["name", "listen", "advertise", "source-address", "tls-certificate", "tls-key", "tls-ca", "log-level"]
   private static let pemLimit = 1 << 20
 
   let name: String
@@ -15,6 +15,8 @@ struct DaemonSettings: Sendable {
   let port: Int
   /// Without a trailing slash.
   let advertise: String
+  /// The address that calls to others come from; nil leaves it to the kernel.
+  let sourceAddress: String?
   let tls: HTTPServer.Configuration.TLS?
   /// The authority that peers' certificates are checked against; nil without TLS.
   let authorityPEM: [UInt8]?
@@ -29,6 +31,7 @@ struct DaemonSettings: Sendable {
     (address, port) = try DaemonSettings.endpoint(try file.requiredString("listen"))
     advertise = try DaemonSettings.baseURL(
       file.string("advertise"), address: address, port: port, hasTLS: file.string("tls-certificate") != nil)
+    sourceAddress = file.string("source-address")
     tls = try DaemonSettings.readTLS(file)
     authorityPEM = try file.string("tls-ca").map(DaemonSettings.readPEM)
     let level = try file.typed("log-level", expected: "one of debug, info, warning, error") { LogLevel(name: $0) }
@@ -60,6 +63,7 @@ struct DaemonSettings: Sendable {
     configuration.clientCertificatePEM = tls?.certificatePEM
     configuration.clientKeyPEM = tls?.keyPEM
     configuration.connectionsPerHost = connectionsPerHost
+    configuration.sourceAddress = sourceAddress
     return HTTPClient(configuration: configuration)
   }
 

@@ -6,6 +6,12 @@ package enum ClusterBug: String, CaseIterable, Sendable {
   case commitsBelowQuorum
   /// A commit counts receipts of a disk that was lost since.
   case countsRetiredIncarnations
+  /// A commit counts receipts of copies that their nodes gave up.
+  case countsGivenUpCopies
+  /// A node gives up what it acknowledged after it was listed.
+  case ignoresMarks
+  /// A replica vouches for others by its digest although it set bad copies aside.
+  case comparesDespiteAsides
   /// A node takes writes and retirements of layouts that it handed partitions on under.
   case ignoresSeals
   /// A node answers that a partition is sealed before that is on its disk.

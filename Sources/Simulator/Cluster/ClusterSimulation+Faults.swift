@@ -153,7 +153,7 @@ extension ClusterSimulation {
     let block = held[number % held.count]
     guard canLose([block], of: node) else { return false }
     for store in node.stores { store.rot(block) }
-    truth.lose(block, node.id, toRot: true)
+    truth.lose(block, node.id)
     return true
   }
 }

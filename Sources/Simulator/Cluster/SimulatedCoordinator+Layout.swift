@@ -97,7 +97,7 @@ extension SimulatedCoordinator {
     isSweeping = true
     ask(node, .digest(Array(0..<layout.partitionCount))) { [unowned self] reply in
       isSweeping = false
-      guard case .digests(let digests, _)? = reply else { return }
+      guard case .digests(let digests, _, _)? = reply else { return }
       let held = digests.indices.filter { !digests[$0].isEmpty }
       _ = changeRows(layoutVersion: version) { LayoutTransition.leftovers(node, of: held, in: layout, filling: filling) }
     }

@@ -17,9 +17,20 @@ extension SimulatedCoordinator {
     _ node: NodeID, _ command: SimulatedNode.Command, within deadline: Duration = .seconds(10), ifLayout version: UInt64? = nil,
     _ then: @escaping (SimulatedNode.Reply?) -> Void
   ) {
-    guard let target = simulation.node(node), version.map({ $0 == layout.version }) ?? true else { return soon { then(nil) } }
+    guard version.map({ $0 == layout.version }) ?? true else { return soon { then(nil) } }
+    send(node, command, within: deadline, gcEpoch: metadata.gcEpoch) { reply in
+      if case .refused? = reply { then(nil) } else { then(reply) }
+    }
+  }
+
+  /// - Parameter then: told of refusals, too.
+  func send(
+    _ node: NodeID, _ command: SimulatedNode.Command, within deadline: Duration, gcEpoch: UInt64,
+    _ then: @escaping (SimulatedNode.Reply?) -> Void
+  ) {
+    guard let target = simulation.node(node) else { return soon { then(nil) } }
     let signature = SimulatedNode.Signature(
-      layoutVersion: layout.version, gcEpoch: metadata.gcEpoch, expires: now + .seconds(settings.urlSeconds))
+      layoutVersion: layout.version, gcEpoch: gcEpoch, expires: now + .seconds(settings.urlSeconds))
     nextQuestion += 1
     let number = nextQuestion
     var isAnswered = false
@@ -27,7 +38,6 @@ extension SimulatedCoordinator {
       guard !isAnswered else { return }
       isAnswered = true
       questions.removeAll { $0.number == number }
-      if case .refused? = reply { return then(nil) }
       then(reply)
     }
     questions.append((number, node, { [unowned self] in soon { finish(nil) } }))
@@ -38,7 +48,7 @@ extension SimulatedCoordinator {
     }
   }
 
-  private func soon(_ body: @escaping () -> Void) {
+  func soon(_ body: @escaping () -> Void) {
     simulation.after(.milliseconds(Int64(1 + simulation.networkRandom.below(10))), process, body)
   }
 
@@ -59,21 +69,30 @@ extension SimulatedCoordinator {
       }
     case .listHeld(let request, let node, let partition, let after, let limit):
       ask(node, .list(partition: partition, after: after, limit: limit)) { [unowned self] reply in
-        guard case .list(let blocks)? = reply else { return feed(.listed(request, nil)) }
-        feed(.listed(request, blocks.map { RepairBlock(id: $0, size: simulation.size(of: $0), isReferenced: false) }))
+        guard case .list(let blocks, let mark)? = reply else { return feed(.heldListed(request, nil)) }
+        let held = blocks.map { RepairBlock(id: $0, size: simulation.size(of: $0), isReferenced: false) }
+        feed(.heldListed(request, HeldPage(blocks: held, mark: mark)))
       }
-    case .retire(let request, let source, let partition, let blocks, let version):
-      ask(source, .retire(partition: partition, blocks: blocks), within: .seconds(30), ifLayout: version) { [unowned self] reply in
+    case .voidReceipts(let request, let source, let blocks, let version):
+      soon { [unowned self] in
+        feed(.settled(request, metadata.voidReceipts(of: source, for: blocks, layoutVersion: version)))
+      }
+    case .retire(let request, let source, let partition, let blocks, let mark, let version):
+      let command = SimulatedNode.Command.retire(partition: partition, blocks: blocks, mark: mark)
+      ask(source, command, within: .seconds(30), ifLayout: version) { [unowned self] reply in
         if case .done? = reply { feed(.retired(request, true)) } else { feed(.retired(request, false)) }
       }
     case .markRetired(let request, let partition, let source, let version):
-      soon { [unowned self] in feed(.settled(request, mark(partition, layoutVersion: version) { $0.retire(source) })) }
+      soon { [unowned self] in
+        let isDone = mark(partition, layoutVersion: version) { $0.retire(source) }
+        soon { [unowned self] in feed(.settled(request, isDone)) }
+      }
     case .markFilled(let request, let partition, let target, let version):
       let known = losses[target]
       soon { [unowned self] in
         let isDone = known == losses[target] && mark(partition, layoutVersion: version) { $0.fill(target) }
         if isDone { simulation.checkFilled(partition, target, under: version) }
-        feed(.settled(request, isDone))
+        soon { [unowned self] in feed(.settled(request, isDone)) }
       }
     case .clearRepairs(let request, let blocks, let version):
       soon { [unowned self] in
@@ -111,7 +130,10 @@ extension SimulatedCoordinator {
     var answers: [[BlockID]?] = []
     for node in [target, reference] {
       ask(node, .digest([partition])) { [unowned self] reply in
-        if case .digests(let digests, let disks)? = reply, member(node)?.record.disks.allSatisfy(disks.contains) ?? false {
+        // What is set aside there may be missing here too, and only a list of what is live tells.
+        if case .digests(let digests, let asides, let disks)? = reply, asides.allSatisfy({ $0 == 0 }) || bug == .comparesDespiteAsides,
+          member(node)?.record.disks.allSatisfy(disks.contains) ?? false
+        {
           answers.append(digests.first)
         } else {
           answers.append(nil)

@@ -87,7 +87,6 @@ final class SimulatedCoordinator {
     configuration.moveBytesPerSecond = 2 << 20
     scheduler = RepairScheduler(configuration: configuration, view: repairView)
     runTick()
-    collectLater()
   }
 
   func end() { process.end() }
@@ -176,6 +175,7 @@ final class SimulatedCoordinator {
     feed(.rebalance(isPaused: metadata.isPaused, bytesPerSecond: 2 << 20))
     sweepLeftovers()
     feed(.timer)
+    tendGarbage()
     simulation.after(SimulatedCoordinator.tick, process) { [unowned self] in runTick() }
   }
 

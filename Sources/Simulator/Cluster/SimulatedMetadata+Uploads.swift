@@ -46,11 +46,11 @@ extension SimulatedMetadata {
   /// Keeps receipts, and pins the blocks that they are for. False when the session is over.
   func keep(_ receipts: [SimulatedReceipt], for id: UploadID, sizes: (BlockID) -> Int, now: MonotonicTime) -> Bool {
     guard var upload = uploads[id], upload.status == .open, upload.expiresAt > now else { return false }
-    for receipt in receipts where receipt.upload == id && upload.blocks.contains(receipt.block) {
+    for receipt in receipts where receipt.upload == id && upload.blocks.contains(receipt.block) && counts(receipt) {
       add(receipt, to: &upload)
       learn(receipt.block, size: sizes(receipt.block))
     }
-    for block in distinct(receipts.map(\.block)) where upload.blocks.contains(block) {
+    for block in distinct(receipts.map(\.block)) where upload.receipts[block] != nil {
       upload.pinned.insert(block)
       if suffices(tally(block, upload)) { upload.had.insert(block) }
     }
@@ -66,7 +66,9 @@ extension SimulatedMetadata {
     guard var upload = uploads[id] else { return .gone }
     if upload.status == .committed, bug != .ignoresIdempotency { return upload.version.map { .committed(version: $0) } ?? .gone }
     guard upload.status == .open || bug == .ignoresIdempotency && upload.status == .committed, upload.expiresAt > now else { return .gone }
-    for receipt in receipts where receipt.upload == id && upload.blocks.contains(receipt.block) { add(receipt, to: &upload) }
+    for receipt in receipts where receipt.upload == id && upload.blocks.contains(receipt.block) && counts(receipt) {
+      add(receipt, to: &upload)
+    }
     var arrivals: [(block: BlockID, tally: ReceiptTally?)] = []
     var missing: [BlockID] = []
     for block in distinct(upload.blocks) {
@@ -140,6 +142,8 @@ extension SimulatedMetadata {
   func end(_ id: UploadID, as status: Status) {
     guard let upload = uploads[id] else { return }
     if status != .expired || bug != .leaksReservations { namespaces[upload.namespace].reserved -= upload.reserved }
+    // What the session announced may be on nodes, with or without receipts: this is what accounts for it when it is collected.
+    if status != .committed { for block in distinct(upload.blocks) { learn(block, size: blocks[block]?.size ?? 1) } }
     uploads[id]?.status = status
     uploads[id]?.reserved = 0
     uploads[id]?.pinned = []
@@ -151,18 +155,27 @@ extension SimulatedMetadata {
 
   // MARK: Receipts
 
+  /// - Returns: false when another layout is newer.
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) -> Bool {
+    guard layout.version == layoutVersion else { return false }
+    for id in uploadOrder where uploads[id]?.status == .open {
+      for block in blocks where uploads[id]?.blocks.contains(block) ?? false {
+        uploads[id]?.voids[block, default: [:]][node] = layoutVersion
+      }
+    }
+    return true
+  }
+
   private func add(_ receipt: SimulatedReceipt, to upload: inout Upload) {
     // The newest word of a node is the one that counts.
     upload.receipts[receipt.block, default: []].removeAll { $0.node == receipt.node }
     upload.receipts[receipt.block, default: []].append(receipt)
   }
 
-  /// Copies older than a collection that is deleting the block do not count.
   private func tally(_ block: BlockID, _ upload: Upload) -> ReceiptTally {
-    let floor = blocks[block]?.deletingEpoch ?? 0
-    let copies = (upload.receipts[block] ?? []).filter { $0.gcEpoch >= floor || bug == .deletesWithoutEpochTest }.map {
-      CopyReceipt(node: $0.node, disk: $0.disk, isHashed: $0.isHashed)
-    }
+    let voids = bug == .countsGivenUpCopies ? [:] : upload.voids[block] ?? [:]
+    let counted = (upload.receipts[block] ?? []).filter { CopyReceipt.counts(under: $0.layoutVersion, voided: voids[$0.node]) }
+    let copies = counted.map { CopyReceipt(node: $0.node, disk: $0.disk, isHashed: $0.isHashed) }
     return ReceiptTally(copies, of: block, layout: layout) { id in
       node(id).map { node in
         var disks = node.disks

@@ -44,8 +44,8 @@ final class SimulatedMetadata {
     var size: Int
     var namespaces = 0
     var unreferencedEpoch: UInt64
-    /// A collection of this epoch deletes it now: it counts as missing, and only copies of this epoch or later count.
-    var deletingEpoch: UInt64?
+    /// A version referred to it once; else an upload announced it and ended.
+    var wasReferenced = false
   }
 
   enum Status { case open, committed, aborted, expired }
@@ -62,6 +62,8 @@ final class SimulatedMetadata {
     var had: Set<BlockID> = []
     var pinned: Set<BlockID> = []
     var receipts: [BlockID: [SimulatedReceipt]] = [:]
+    /// The layouts under which nodes gave blocks up while this was open. Looked up only.
+    var voids: [BlockID: [NodeID: UInt64]] = [:]
     var reserved = 0
     /// The version that it became.
     var version: Int?
@@ -88,8 +90,13 @@ final class SimulatedMetadata {
   /// In the order in which they were noted; zones are nil where nobody knows.
   var repairs: [(block: BlockID, zones: Int?)] = []
   var strays: [BlockID: [NodeID]] = [:]
-  /// Deletions that were decided: the block, and the epoch below which copies go.
-  var authorizations: [BlockID: UInt64] = [:]
+  /// The log of deletes: the epoch of each block's newest one, below which copies go and receipts do not count.
+  var deletes: [BlockID: UInt64] = [:]
+  /// The run of the garbage collector that has not ended, and whose it is.
+  var openRun: (run: GarbageRun, generation: UInt64)?
+  var runs: UInt64 = 0
+  /// When the newest run began.
+  var collectedAt: MonotonicTime?
   let settings: ClusterScenario.Settings
   let bug: ClusterBug?
 
@@ -150,8 +157,14 @@ final class SimulatedMetadata {
     uploadOrder.contains { id in uploads[id].map { $0.status == .open && $0.pinned.contains(block) } ?? false }
   }
 
+  /// Notes a block that an upload has, or had, something to do with.
   func learn(_ block: BlockID, size: Int) {
-    guard blocks[block] == nil else { return }
+    if let row = blocks[block] {
+      guard row.namespaces == 0 else { return }
+      blocks[block]?.size = size
+      blocks[block]?.unreferencedEpoch = gcEpoch
+      return
+    }
     blocks[block] = Block(size: size, unreferencedEpoch: gcEpoch)
     known.insert(block, at: known.partitioningIndex { $0 < block })
   }
@@ -191,10 +204,9 @@ final class SimulatedMetadata {
     }
   }
 
-  /// A block that is being deleted may yet lose copies that were seen.
   func clearRepairs(_ done: [BlockID], layoutVersion: UInt64) -> Bool {
     guard layout.version == layoutVersion else { return false }
-    for block in done where blocks[block]?.deletingEpoch == nil { dropRows(block) }
+    for block in done { dropRows(block) }
     return true
   }
 
@@ -204,7 +216,7 @@ final class SimulatedMetadata {
   }
 
   func standing(_ block: BlockID, namespace: Int) -> BlockStanding? {
-    guard let row = blocks[block], row.deletingEpoch == nil else { return nil }
+    guard let row = blocks[block] else { return nil }
     let repair = repairs.first { $0.block == block }
     let isMine = namespaces[namespace].references[block] != nil || bug == .deduplicatesGlobally && row.namespaces > 0
     return BlockStanding(
@@ -242,6 +254,7 @@ final class SimulatedMetadata {
     blocks[block]?.namespaces -= 1
     guard !isReferenced(block) else { return }
     blocks[block]?.unreferencedEpoch = gcEpoch
+    blocks[block]?.wasReferenced = true
     dropRows(block)
   }
 }
@@ -252,6 +265,7 @@ struct SimulatedReceipt {
   var block: BlockID
   var node: NodeID
   var disk: DiskID
+  var layoutVersion: UInt64
   var gcEpoch: UInt64
   var isHashed: Bool
 }

@@ -10,8 +10,9 @@ extension SimulatedNode {
     case list(partition: Int, after: BlockID?, limit: Int)
     case copy([RepairCopy])
     case seal([Int], layoutVersion: UInt64)
-    case retire(partition: Int, blocks: [BlockID])
+    case retire(partition: Int, blocks: [BlockID], mark: UInt64)
     case delete([BlockID])
+    case listBelow(epoch: UInt64, partition: Int, after: BlockID?, limit: Int)
   }
 
   /// What a command was signed under.
@@ -23,9 +24,12 @@ extension SimulatedNode {
 
   enum Reply {
     case checks([RepairCheck])
-    case digests([[BlockID]], disks: [DiskID])
-    case list([BlockID])
+    /// `asides`: bad copies set aside and not replaced, in each partition.
+    case digests([[BlockID]], asides: [Int], disks: [DiskID])
+    case list([BlockID], mark: UInt64)
     case copies([RepairCopyOutcome])
+    case deleted(Int)
+    case listedBelow([BlockID], next: BlockID?)
     case done
     case refused
   }
@@ -50,13 +54,22 @@ extension SimulatedNode {
     switch command {
     case .exist(let blocks): answer(.checks(blocks.map { say(holds($0) ? .present : .missing, of: $0) }))
     case .verify(let blocks): answer(.checks(blocks.map(verify)))
-    case .digest(let partitions): answer(.digests(partitions.map { blocks(inPartition: $0) }, disks: stores.map(\.disk)))
+    case .digest(let partitions):
+      let asides = partitions.map { partition in stores.flatMap(\.setAside).count { $0.partition(bits: bits) == partition } }
+      answer(.digests(partitions.map { blocks(inPartition: $0) }, asides: asides, disks: stores.map(\.disk)))
     case .list(let partition, let after, let limit):
-      answer(.list(Array(blocks(inPartition: partition).filter { block in after.map { block > $0 } ?? true }.prefix(limit))))
+      let page = blocks(inPartition: partition).filter { block in after.map { block > $0 } ?? true }.prefix(limit)
+      answer(.list(Array(page), mark: seals.mark(of: partition)))
     case .copy(let items): copy(items, signature, [], answer)
     case .seal(let partitions, let version): seal(partitions, version, answer)
-    case .retire(let partition, let blocks): retire(blocks, of: partition, signature, answer)
+    case .retire(let partition, let blocks, let mark): retire(blocks, of: partition, mark: mark, signature, answer)
     case .delete(let blocks): delete(blocks, signature, answer)
+    case .listBelow(let epoch, let partition, let after, let limit):
+      let old = blocks(inPartition: partition).filter { block in
+        stores.contains { $0.holds(block) && $0.copies[block].map { $0.gcEpoch < epoch } ?? false } && (after.map { block > $0 } ?? true)
+      }
+      let page = Array(old.prefix(limit))
+      answer(.listedBelow(page, next: page.count == limit ? page.last : nil))
     }
   }
 
@@ -143,20 +156,23 @@ extension SimulatedNode {
 
   // MARK: Giving up
 
-  private func retire(_ blocks: [BlockID], of partition: Int, _ signature: Signature, _ answer: @escaping (Reply) -> Void) {
+  private func retire(
+    _ blocks: [BlockID], of partition: Int, mark: UInt64, _ signature: Signature, _ answer: @escaping (Reply) -> Void
+  ) {
     do throws(LayoutFence.Refusal) {
       try LayoutFence.checkRetirement(
         by: id, of: partition, bits: bits, layoutVersion: signature.layoutVersion, knowing: knowledge.view?.layout)
     } catch { return answer(.refused) }
     let life = process.incarnation
     if bug != .ignoresSeals {
-      do throws(SealLedger.Refusal) { try seals.beginRetiring(partition, layoutVersion: signature.layoutVersion) } catch {
-        return answer(.refused)
-      }
+      let mark = bug == .ignoresMarks ? seals.mark(of: partition) : mark
+      do throws(SealLedger.Refusal) {
+        try seals.beginRetiring(partition, layoutVersion: signature.layoutVersion, mark: mark)
+      } catch { return answer(.refused) }
     }
     var left = 0
     let finish: () -> Void = { [unowned self] in
-      if process.incarnation == life, bug != .ignoresSeals { seals.endRetiring(layoutVersion: signature.layoutVersion) }
+      if process.incarnation == life, bug != .ignoresSeals { seals.endRetiring(partition, layoutVersion: signature.layoutVersion) }
       answer(.done)
     }
     let held = blocks.filter { store(of: $0) != nil }
@@ -178,13 +194,22 @@ extension SimulatedNode {
         layoutVersion: signature.layoutVersion, gcEpoch: signature.gcEpoch, knownLayout: knowledge.view?.layout.version ?? 0,
         knownEpoch: knowledge.view?.gcEpoch ?? 0)
     } catch { return answer(.refused) }
+    var left = 1
+    var deleted = 0
+    let finish: () -> Void = {
+      left -= 1
+      if left == 0 { answer(.deleted(deleted)) }
+    }
     for block in blocks {
       for store in stores where store.holds(block) {
         guard let copy = store.copies[block], copy.gcEpoch < signature.gcEpoch || bug == .deletesWithoutEpochTest else { continue }
         simulation.checkDeletion(of: block, copy, at: self, under: signature.gcEpoch)
-        change(store, .quarantine(block, below: bug == .deletesWithoutEpochTest ? .max : signature.gcEpoch, at: simulation.now)) {}
+        change(
+          store, .quarantine(block, below: bug == .deletesWithoutEpochTest ? .max : signature.gcEpoch, at: simulation.now), then: finish)
+        left += 1
+        deleted += 1
       }
     }
-    answer(.done)
+    finish()
   }
 }

@@ -31,7 +31,10 @@ extension SimulatedNode {
     try admit(capability)
     let (partition, version, life) = (capability.block.partition(bits: bits), capability.layoutVersion, process.incarnation)
     if bug == .ignoresSeals { return {} }
-    do throws(SealLedger.Refusal) { try seals.enter(partition, layoutVersion: version) } catch { throw .stale }
+    do throws(SealLedger.Refusal) { try seals.enter(partition, layoutVersion: version) } catch {
+      if case .retiring = error { throw .unavailable }
+      throw .stale
+    }
     return { [unowned self] in if process.incarnation == life { seals.leave(partition, layoutVersion: version) } }
   }
 
@@ -68,7 +71,8 @@ extension SimulatedNode {
   func receipt(_ capability: SimulatedCapability, _ disk: DiskID, isHashed: Bool) -> SimulatedReceipt {
     let epoch = stores.compactMap { $0.copies[capability.block]?.gcEpoch }.max() ?? capability.gcEpoch
     return SimulatedReceipt(
-      upload: capability.upload, block: capability.block, node: id, disk: disk, gcEpoch: epoch, isHashed: isHashed)
+      upload: capability.upload, block: capability.block, node: id, disk: disk, layoutVersion: capability.layoutVersion, gcEpoch: epoch,
+      isHashed: isHashed)
   }
 
   // MARK: GET

@@ -88,7 +88,8 @@ final class SimulatedNode {
     simulation.note("\(id) starts")
     process.isUp = true
     knowledge = kept
-    seals = SealLedger(layoutVersion: keptSeals.layoutVersion, allBelow: 0, rows: keptSeals.rows)
+    let firstMark = UInt64(process.incarnation) << 32
+    seals = SealLedger(layoutVersion: keptSeals.layoutVersion, allBelow: 0, rows: keptSeals.rows, firstMark: firstMark)
     (sealChange, keptChange, rumouredLayout) = (0, 0, 0)
     rot = []
     reportRot()

@@ -69,6 +69,30 @@ struct SyncPlannerTests {
     #expect(model.local[files[0]]?.content == "there")
   }
 
+  @Test("a file leaves a folder that has the name of the folder it goes to, though that one waits for the name", arguments: [true, false])
+  func leavesForItsFoldersName(goneFolderIsRemote: Bool) throws {
+    var model = SyncModel()
+    let (old, inner, target, file) = (model.newEntry(), model.newEntry(), model.newEntry(), model.newEntry())
+    for (id, place) in [
+      (old, SyncPlace(SyncModel.root, "old")), (inner, SyncPlace(old, "inner")), (target, SyncPlace(SyncModel.root, "A")),
+    ] {
+      model.remote.insert(id, SyncNode(place, .folder))
+    }
+    model.remote.insert(file, SyncNode(SyncPlace(SyncModel.root, "file"), .file, content: model.newContent(), version: 1))
+    (model.synced, model.local) = (model.remote, model.remote)
+    let one: WritableKeyPath<SyncModel, SyncTree> = goneFolderIsRemote ? \.local : \.remote
+    let other: WritableKeyPath<SyncModel, SyncTree> = goneFolderIsRemote ? \.remote : \.local
+    // One side deletes the target, gives its name to the old folder, and puts the file there; the other deletes the old folder and puts
+    // the file into the target.
+    model[keyPath: one].removeSubtree(target)
+    try SyncModel.move(old, to: SyncPlace(SyncModel.root, "A"), in: &model[keyPath: one])
+    try SyncModel.move(file, to: SyncPlace(inner, "here"), in: &model[keyPath: one])
+    try SyncModel.move(file, to: SyncPlace(target, "there"), in: &model[keyPath: other])
+    model[keyPath: other].removeSubtree(old)
+    _ = try settle(&model)
+    #expect(model.complaint() == nil)
+  }
+
   @Test("an edit beats a deletion, whichever side did which", arguments: [true, false])
   func editBeatsDeletion(editIsLocal: Bool) throws {
     var (model, folder, files) = folder(files: 2)

@@ -1,16 +1,17 @@
-/// Writes JSON straight into bytes. For the documents with thousands of signed URLs, for which a general encoder is the bottleneck.
+/// Writes JSON straight into bytes. For the documents with thousands of entries or signed URLs, for which a general
+/// encoder is the bottleneck.
 ///
 /// What must hold: a value is written after `member` or `element` exactly once; the closures of `object` and `array` see to the rest.
-struct JSONWriter: ~Copyable {
-  private(set) var bytes: [UInt8] = []
+package struct JSONWriter: ~Copyable {
+  package private(set) var bytes: [UInt8] = []
   /// Whether the next member or element is the first of its object or array.
   private var isFirst = true
 
-  init(capacity: Int) { bytes.reserveCapacity(capacity) }
+  package init(capacity: Int) { bytes.reserveCapacity(capacity) }
 
-  mutating func object(_ members: (inout JSONWriter) -> Void) { enclosed(UInt8(ascii: "{"), UInt8(ascii: "}"), members) }
+  package mutating func object(_ members: (inout JSONWriter) -> Void) { enclosed(UInt8(ascii: "{"), UInt8(ascii: "}"), members) }
 
-  mutating func array(_ elements: (inout JSONWriter) -> Void) { enclosed(UInt8(ascii: "["), UInt8(ascii: "]"), elements) }
+  package mutating func array(_ elements: (inout JSONWriter) -> Void) { enclosed(UInt8(ascii: "["), UInt8(ascii: "]"), elements) }
 
   private mutating func enclosed(_ open: UInt8, _ close: UInt8, _ content: (inout JSONWriter) -> Void) {
     bytes.append(open)
@@ -20,7 +21,7 @@ struct JSONWriter: ~Copyable {
     isFirst = false
   }
 
-  mutating func member(_ name: StaticString, _ value: (inout JSONWriter) -> Void) {
+  package mutating func member(_ name: StaticString, _ value: (inout JSONWriter) -> Void) {
     separate()
     bytes.append(UInt8(ascii: "\""))
     name.withUTF8Buffer { bytes.append(contentsOf: $0) }
@@ -29,14 +30,14 @@ struct JSONWriter: ~Copyable {
     value(&self)
   }
 
-  mutating func member(_ name: String, _ value: (inout JSONWriter) -> Void) {
+  package mutating func member(_ name: String, _ value: (inout JSONWriter) -> Void) {
     separate()
     string(name)
     bytes.append(UInt8(ascii: ":"))
     value(&self)
   }
 
-  mutating func element(_ value: (inout JSONWriter) -> Void) {
+  package mutating func element(_ value: (inout JSONWriter) -> Void) {
     separate()
     value(&self)
   }
@@ -48,14 +49,14 @@ struct JSONWriter: ~Copyable {
 
   // MARK: Values
 
-  mutating func integer(_ value: some BinaryInteger) { bytes.append(contentsOf: String(value).utf8) }
+  package mutating func integer(_ value: some BinaryInteger) { bytes.append(contentsOf: String(value).utf8) }
 
-  mutating func boolean(_ value: Bool) { bytes.append(contentsOf: (value ? "true" : "false").utf8) }
+  package mutating func boolean(_ value: Bool) { bytes.append(contentsOf: (value ? "true" : "false").utf8) }
 
   /// JSON that is written already.
-  mutating func raw(_ json: [UInt8]) { bytes.append(contentsOf: json) }
+  package mutating func raw(_ json: [UInt8]) { bytes.append(contentsOf: json) }
 
-  mutating func string(_ text: String) {
+  package mutating func string(_ text: String) {
     var text = text
     text.withUTF8 { utf8 in
       bytes.append(UInt8(ascii: "\""))

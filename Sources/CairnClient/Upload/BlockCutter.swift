@@ -1,0 +1,144 @@
+internal import BlockModel
+internal import Platform
+internal import Synchronization
+
+/// Cuts the bytes of a file or stream into blocks, one after the other: content-defined ones, or such of 4 MiB.
+///
+/// With content-defined blocks the content hash does not follow from their names, so the 4 MiB pieces that it is made of are hashed on the
+/// way. Every byte is read once. One caller at a time.
+final class BlockCutter: Sendable {
+  /// Fills what it is given from the bytes that follow, and answers how many came; fewer mean the end. Blocks.
+  typealias Reading = @Sendable (UnsafeMutableRawBufferPointer) throws -> Int
+
+  /// Bytes that are read at a time, and at most left over when a block ends.
+  private static let step = 512 << 10
+
+  private struct State: ~Copyable {
+    /// Bytes that were read and belong to the next block: this range of `rest`.
+    var carried = 0..<0
+    /// Whether the last bytes came from `rest`.
+    var isFromRest = false
+    var pieces = PieceHasher()
+    var cutBytes: Int64 = 0
+    var isAtEnd = false
+  }
+
+  private let chunking: ContentDefinedChunking?
+  private let read: Reading
+  private let rest: IOBuffer
+  private let state = Mutex(State())
+
+  /// - Parameter chunking: nil cuts blocks of 4 MiB.
+  init(_ chunking: ContentDefinedChunking?, read: @escaping Reading) {
+    self.chunking = chunking
+    self.read = read
+    rest = IOBuffer(capacity: BlockCutter.step)
+  }
+
+  /// Bytes in the blocks so far.
+  var cutBytes: Int64 { state.withLock { $0.cutBytes } }
+
+  /// Writes the next block to the start of `buffer`, which holds 4 MiB. Blocks.
+  /// - Returns: its length; 0 at the end.
+  func next(into buffer: IOBuffer) throws -> Int {
+    try state.withLock { state in
+      let count = try fill(buffer, &state)
+      if chunking != nil { state.pieces.update(buffer.bytes(0..<count)) }
+      state.cutBytes += Int64(count)
+      return count
+    }
+  }
+
+  /// Takes bytes that are in the cluster already: they count for the content hash. Blocks.
+  func skip(_ bytes: Int64, through buffer: IOBuffer) throws {
+    try state.withLock { state in
+      var left = bytes
+      while left > 0 {
+        let wanted = Int(min(left, Int64(buffer.capacity)))
+        let count = try read(buffer.mutableBytes(0..<wanted))
+        guard count == wanted else { throw CairnError(.sourceChanged, "The file became shorter while it was read; upload it again.") }
+        state.pieces.update(buffer.bytes(0..<count))
+        left -= Int64(count)
+      }
+      state.cutBytes += bytes
+    }
+  }
+
+  /// After the end: the content hash where it does not follow from the blocks.
+  func contentHash() -> String? {
+    guard chunking != nil else { return nil }
+    return state.withLock { $0.pieces.contentHash() }
+  }
+
+  private func fill(_ buffer: IOBuffer, _ state: inout State) throws -> Int {
+    var count = 0
+    var block = chunking?.block()
+    let limit = chunking?.maximumBytes ?? Limits.blockBytes
+    while count < limit, !(state.isAtEnd && state.carried.isEmpty) {
+      let fresh = try more(buffer, at: count, limit: limit, &state)
+      count = fresh.upperBound
+      guard let end = block?.end(in: buffer.bytes(fresh)) else { continue }
+      keep(buffer.bytes((fresh.lowerBound + end)..<fresh.upperBound), &state)
+      return fresh.lowerBound + end
+    }
+    return count
+  }
+
+  /// Adds up to a step of bytes at `start`, first those that were left over.
+  private func more(_ buffer: IOBuffer, at start: Int, limit: Int, _ state: inout State) throws -> Range<Int> {
+    state.isFromRest = !state.carried.isEmpty
+    if state.isFromRest {
+      let count = min(state.carried.count, limit - start)
+      let taken = state.carried.lowerBound..<(state.carried.lowerBound + count)
+      buffer.mutableBytes(start..<(start + count)).copyMemory(from: rest.bytes(taken))
+      state.carried = taken.upperBound..<state.carried.upperBound
+      return start..<(start + count)
+    }
+    let wanted = min(BlockCutter.step, limit - start)
+    let count = try read(buffer.mutableBytes(start..<(start + wanted)))
+    state.isAtEnd = count < wanted
+    return start..<(start + count)
+  }
+
+  /// Puts the last of the bytes that `more` took back.
+  private func keep(_ bytes: UnsafeRawBufferPointer, _ state: inout State) {
+    if state.isFromRest {
+      // They are there still.
+      state.carried = (state.carried.lowerBound - bytes.count)..<state.carried.upperBound
+    } else {
+      rest.mutableBytes(0..<bytes.count).copyMemory(from: bytes)
+      state.carried = 0..<bytes.count
+    }
+  }
+}
+
+/// Hashes the 4 MiB pieces of bytes that come in order.
+struct PieceHasher: ~Copyable {
+  private var pieces: [BlockID] = []
+  private var piece = SHA256Hasher()
+  private var pieceBytes = 0
+
+  mutating func update(_ bytes: UnsafeRawBufferPointer) {
+    var left = bytes[...]
+    while !left.isEmpty {
+      let part = left.prefix(Limits.blockBytes - pieceBytes)
+      piece.update(UnsafeRawBufferPointer(rebasing: part))
+      pieceBytes += part.count
+      left = left.dropFirst(part.count)
+      if pieceBytes == Limits.blockBytes { endPiece() }
+    }
+  }
+
+  /// Ends the last piece.
+  mutating func contentHash() -> String {
+    if pieceBytes > 0 { endPiece() }
+    return ContentHash.ofPieces(pieces)
+  }
+
+  private mutating func endPiece() {
+    var done = SHA256Hasher()
+    swap(&done, &piece)
+    pieces.append(BlockID(words: done.finalize()))
+    pieceBytes = 0
+  }
+}

@@ -1,0 +1,237 @@
+import BlockModel
+import CommandLineKit
+import HTTPTransport
+import Platform
+import ServiceAPI
+
+/// What metadata operations take through gateway and coordinator, over a tree that `scripts/bench meta` has filled in bulk.
+enum MetadataBench {
+  static let command = Command(
+    "metadata", summary: "measure metadata operations through a gateway, one row for each part",
+    discussion: "CAIRN_TOKEN is the owner of the seeded tree, CAIRN_MEMBER_TOKEN somebody with whom a part of it is shared.",
+    options: [
+      CommandOption(
+        "part", value: "NAME", help: "commits, listing, stat, large, shared or rename", isRequired: true)
+    ]
+  ) { invocation in
+    let bench = try await Bench(invocation)
+    for row in try await bench.measure(invocation.option("part") ?? "") { invocation.console.print(row) }
+  }
+}
+
+private struct Bench: Sendable {
+  private let owner: APICaller
+  private let member: APICaller
+  private let nodes: StandInNodes
+  private let rounds: Int
+  private let count: Int
+  private let concurrency: Int
+  private let label: String
+
+  init(_ invocation: Invocation) async throws {
+    guard let keyFile = invocation.option("keys") else { throw CommandFailure(.usage, "--keys is missing: name the cluster's key file.") }
+    let environment = try BenchEnvironment()
+    concurrency = invocation.int("concurrency") ?? 32
+    var configuration = HTTPClient.Configuration()
+    configuration.caPEM = environment.authorityPEM
+    configuration.connectionsPerHost = concurrency
+    let http = HTTPClient(configuration: configuration)
+    let gateway = try BenchEnvironment.required("CAIRN_GATEWAY")
+    owner = APICaller(http: http, gateway: gateway, token: try BenchEnvironment.required("CAIRN_TOKEN"))
+    member = APICaller(http: http, gateway: gateway, token: BenchEnvironment.optional("CAIRN_MEMBER_TOKEN") ?? "")
+    nodes = try await StandInNodes(environment, keyFile: keyFile, client: http)
+    rounds = invocation.int("rounds") ?? 3
+    count = invocation.int("count") ?? 1000
+    label = invocation.option("label") ?? ""
+  }
+
+  func measure(_ part: String) async throws -> [String] {
+    switch part {
+    case "commits": try await commits()
+    case "listing": try await listing()
+    case "stat": try await stat()
+    case "large": try await large()
+    case "shared": try await shared()
+    case "rename": try await rename()
+    default: throw CommandFailure(.usage, "There is no part “\(part)” of the metadata's measurements.")
+    }
+  }
+
+  // MARK: - Parts
+
+  /// New files of one block each. Prints the rate alone: the script knows what it is held against.
+  private func commits() async throws -> [String] {
+    var rates: [Double] = []
+    for round in 0...rounds {
+      let name = "/commits-\(UInt32.random(in: 0...(.max)))"
+      let result = try await run { index in
+        try await commit(UploadRequest(path: "\(name)/\(index % 8)/\(index)", parents: true), [StandInNodes.newBlock(sizeBytes: 16_384)])
+      }
+      // The first round warms up.
+      if round > 0 { rates.append(result.operationsPerSecond) }
+    }
+    return [rounded(Comparison.median(rates))]
+  }
+
+  private func listing() async throws -> [String] {
+    var rates: [Double] = []
+    for round in 0...rounds {
+      let begin = ContinuousClock.now
+      let entries = try await list(SeededTree.wide, checks: round == 0)
+      // The first round warms up, and looks at every entry in place of measuring.
+      if round > 0 { rates.append(Double(entries) / (ContinuousClock.now - begin).inSeconds) }
+    }
+    return [row("list a folder of 100,000 entries, pages of 1,000, entries/s", rounded(Comparison.median(rates)), "≥ 100,000")]
+  }
+
+  private func stat() async throws -> [String] {
+    let result = try await run { _ in
+      let path = SeededTree.deepPath(leaf: .random(in: 0..<SeededTree.leaves), file: .random(in: 0..<SeededTree.filesPerLeaf))
+      let entry = try await owner.get("/v1/files?path=\(path)", as: FileEntry.self)
+      guard entry.path == path else { throw BenchFailed(reason: "\(entry.path) came for \(path)") }
+    }
+    return [
+      row(
+        "stat by path at depth 10 in a tree of 5 million entries, \(concurrency) at once, p50 / p99 ms",
+        "\(rounded(result.percentile(0.5), 2)) / \(rounded(result.percentile(0.99), 2))", "p99 ≤ 5")
+    ]
+  }
+
+  private func large() async throws -> [String] {
+    let path = "/large-\(UInt32.random(in: 0...(.max))).img"
+    var blocks = (0..<12_800).map { _ in StandInNodes.newBlock(sizeBytes: Limits.blockBytes) }
+    var (commits, sessions): ([Double], [Double]) = ([], [])
+    for round in 0...rounds {
+      let begin = ContinuousClock.now
+      let upload = try await open(UploadRequest(path: path, size: Int64(blocks.count * Limits.blockBytes)), blocks)
+      let opened = ContinuousClock.now
+      _ = try await owner.call(
+        .post, "/v1/uploads/\(upload.id.hex)/complete", CompleteRequest(receipts: upload.receipts), as: FileEntry.self)
+      if round > 0 {
+        commits.append((ContinuousClock.now - opened).inSeconds * 1000)
+        sessions.append((ContinuousClock.now - begin).inSeconds * 1000)
+      }
+      blocks[Int.random(in: 0..<blocks.count)] = StandInNodes.newBlock(sizeBytes: Limits.blockBytes)
+    }
+    return [
+      row("commit of a 50 GB version (12,800 blocks), one block changed, ms", rounded(Comparison.median(commits)), "≤ 300"),
+      row("the same with the whole session: 13 pages of the block list, and the commit, ms", rounded(Comparison.median(sessions)), ""),
+    ]
+  }
+
+  private func shared() async throws -> [String] {
+    // Pages from anywhere in the list: one walk over it all collects the cursors.
+    var cursors: [String?] = [nil]
+    var total = 0
+    while true {
+      let page = try await member.get("/v1/shared?limit=100" + MetadataBench.cursor(cursors[cursors.count - 1]), as: Page<ShareInfo>.self)
+      total += page.items.count
+      guard let next = page.next else { break }
+      cursors.append(next)
+    }
+    guard total == 10_000 else { throw BenchFailed(reason: "\(total) shares came in place of 10,000") }
+    let places = cursors
+    let result = try await run { _ in
+      let bytes = try await member.raw(.get, "/v1/shared?limit=100" + MetadataBench.cursor(places[.random(in: 0..<places.count)]))
+      guard bytes.count > 10_000 else { throw BenchFailed(reason: "a page of \(bytes.count) bytes") }
+    }
+    return [
+      row(
+        "“shared with me” of a user with 10,000 shares among 5 million, a page of 100, \(concurrency) at once, p50 / p99 ms",
+        "\(rounded(result.percentile(0.5), 2)) / \(rounded(result.percentile(0.99), 2))", "p99 ≤ 10")
+    ]
+  }
+
+  private func rename() async throws -> [String] {
+    let folder = try await owner.get("/v1/files?path=\(SeededTree.top)", as: FileEntry.self)
+    var times: [Double] = []
+    // An even number, so that the folder ends as it was.
+    for turn in 0..<(count / 2 * 2) {
+      let begin = ContinuousClock.now
+      _ = try await owner.call(
+        .patch, "/v1/files/\(folder.id.hex)", ["path": turn % 2 == 0 ? SeededTree.top + "-renamed" : SeededTree.top], as: FileEntry.self)
+      times.append((ContinuousClock.now - begin).inSeconds * 1000)
+    }
+    let sorted = times.sorted()
+    return [
+      row(
+        "rename of a folder with a million entries below it, p50 / p99 ms",
+        "\(rounded(Comparison.median(times), 2)) / \(rounded(sorted[sorted.count * 99 / 100], 2))", "≤ 10")
+    ]
+  }
+
+  // MARK: - Steps
+
+  private func run(_ operation: @escaping @Sendable (Int) async throws -> Void) async throws -> RoundResult {
+    let result = await LoadGenerator.run(count: count, concurrency: concurrency) { index in
+      try await operation(index)
+      return 0
+    }
+    if let failure = result.failures.first { throw BenchFailed(reason: "\(result.failures.count) failed, the first: \(failure)") }
+    return result
+  }
+
+  private func commit(_ request: UploadRequest, _ blocks: [BlockRef]) async throws {
+    let upload = try await open(request, blocks)
+    _ = try await owner.call(
+      .post, "/v1/uploads/\(upload.id.hex)/complete", CompleteRequest(receipts: upload.receipts), as: FileEntry.self)
+  }
+
+  /// Announces all blocks in pages, hands in receipts for all but the last page, and answers with these.
+  private func open(_ request: UploadRequest, _ blocks: [BlockRef]) async throws -> (id: UploadID, receipts: [String]) {
+    var request = request
+    request.blocks = Array(blocks.prefix(Limits.blocksPerRequest))
+    var state = try await owner.call(.post, "/v1/uploads", request, as: UploadState.self)
+    let id = state.uploadID
+    var receipts = state.missing.flatMap { nodes.receipts(BlockRef(id: $0.id, size: $0.size), id) }
+    for start in stride(from: Limits.blocksPerRequest, to: blocks.count, by: Limits.blocksPerRequest) {
+      if receipts.count > Limits.blocksPerRequest {
+        for first in stride(from: 0, to: receipts.count, by: Limits.blocksPerRequest) {
+          let some = Array(receipts[first..<min(receipts.count, first + Limits.blocksPerRequest)])
+          _ = try await owner.raw(.post, "/v1/uploads/\(id.hex)/receipts", JSONCoding.encode(ReceiptsRequest(receipts: some)))
+        }
+        receipts = []
+      }
+      let page = Array(blocks[start..<min(blocks.count, start + Limits.blocksPerRequest)])
+      state = try await owner.call(.post, "/v1/uploads/\(id.hex)/blocks", BlocksRequest(start: start, blocks: page), as: UploadState.self)
+      receipts += state.missing.flatMap { nodes.receipts(BlockRef(id: $0.id, size: $0.size), id) }
+    }
+    return (id, receipts)
+  }
+
+  /// - Returns: how many entries came.
+  private func list(_ folder: String, checks: Bool) async throws -> Int {
+    var cursor: String?
+    var entries = 0
+    repeat {
+      let bytes = try await owner.raw(.get, "/v1/files?path=\(folder)&children=1&limit=1000" + MetadataBench.cursor(cursor))
+      if checks {
+        let page = try JSONCoding.decode(Page<FileEntry>.self, from: bytes)
+        entries += page.items.count
+        cursor = page.next
+      } else {
+        entries += 1000
+        cursor = MetadataBench.next(in: bytes)
+      }
+    } while cursor != nil
+    guard entries == SeededTree.wideFiles else { throw BenchFailed(reason: "\(entries) entries came from \(folder)") }
+    return entries
+  }
+
+  private func row(_ what: String, _ value: String, _ goal: String) -> String { "| \(label)\(what) | \(value) | \(goal) |" }
+}
+
+extension MetadataBench {
+  fileprivate static func cursor(_ cursor: String?) -> String { cursor.map { "&cursor=\($0)" } ?? "" }
+
+  /// The cursor in a page, without reading the rest of it: the reader is not what is measured. No name has an unescaped quote in it.
+  fileprivate static func next(in page: [UInt8]) -> String? {
+    let mark = Array("\"next\":\"".utf8)
+    // It comes first or last.
+    for part in [page.prefix(4096), page.suffix(4096)] {
+      guard let place = part.indices.first(where: { part[$0...].starts(with: mark) }) else { continue }
+      return String(decoding: part[(place + mark.count)...].prefix { $0 != UInt8(ascii: "\"") }, as: UTF8.self)
+    }
+    return nil
+  }
+}

@@ -1,0 +1,130 @@
+import BlockModel
+import CairnClient
+import Platform
+import ServiceAPI
+import Synchronization
+import TestSupport
+import Testing
+
+extension ClientTests {
+  @Suite("Content-defined blocks")
+  struct ContentDefinedTests {
+    private static let options = UploadOptions(chunking: .contentDefined)
+
+    /// The public content hash: SHA-256 over the SHA-256 of each 4 MiB.
+    private func contentHash(_ bytes: [UInt8]) -> String {
+      var pieces: [UInt8] = []
+      for start in stride(from: 0, to: bytes.count, by: Limits.blockBytes) {
+        pieces += SHA256Hasher.hash(Array(bytes[start..<min(start + Limits.blockBytes, bytes.count)]))
+      }
+      return HexDigits.encode(SHA256Hasher.hash(pieces))
+    }
+
+    private func version(_ cluster: TestCluster, _ entry: Entry) throws -> FakeGateway.Version {
+      let id = try #require(EntryID(hex: entry.id))
+      return try #require(cluster.gateway.state.withLock { $0.versions[id]?.last })
+    }
+
+    private static let standard = ContentDefinedChunking.standard
+    static let sizes = [
+      0, 1, standard.minimumBytes, standard.minimumBytes + 1, Limits.blockBytes - 1, Limits.blockBytes, 2 * Limits.blockBytes + 77_777,
+    ]
+
+    @Test("a file of any size comes back whole, also in ranges, with the public content hash", arguments: sizes)
+    func roundTrip(size: Int) async throws {
+      try await withCluster(pageSize: 2) { cluster in
+        var random = Seeds.random()
+        let bytes = random.bytes(size)
+        let client = try cluster.client()
+        let entry = try await client.upload(try cluster.write("source", bytes), to: "/f", options: Self.options)
+        #expect(entry.contentHash == contentHash(bytes))
+        let version = try version(cluster, entry)
+        #expect(version.chunker == (size > Self.standard.minimumBytes ? .cdc : .fixed))
+        #expect(version.blocks.dropLast().allSatisfy { $0.size > Self.standard.minimumBytes })
+        cluster.replicate()
+        try await client.download("/f", to: cluster.folder.path("copy"))
+        #expect(try cluster.read(cluster.folder.path("copy")) == bytes)
+        for _ in 0..<5 where size > 0 {
+          let start = Int.random(in: 0..<size, using: &random)
+          let end = Int.random(in: start...size, using: &random)
+          let read = Mutex<[UInt8]>([])
+          try await client.read("/f", range: Int64(start)..<Int64(end)) { piece in read.withLock { $0 += piece } }
+          #expect(read.withLock { $0 } == Array(bytes[start..<end]))
+        }
+      }
+    }
+
+    @Test("what is inserted at the front costs a few blocks, where fixed blocks would all be sent again")
+    func insertion() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        let bytes = random.bytes(6 * Limits.blockBytes)
+        let client = try cluster.client(compress: false)
+        try await client.upload(try cluster.write("source", bytes), to: "/f", options: Self.options)
+        let before = cluster.storedBytes
+        let entry = try await client.upload(try cluster.write("source", [7] + bytes), to: "/f", options: Self.options)
+        #expect(entry.size == Int64(bytes.count) + 1)
+        #expect(cluster.storedBytes - before <= 3 * Limits.blockBytes)
+        cluster.replicate()
+        try await client.download("/f", to: cluster.folder.path("copy"))
+        #expect(try cluster.read(cluster.folder.path("copy")) == [7] + bytes)
+      }
+    }
+
+    @Test("a pipe is cut like a file, however its bytes come", arguments: [0, 1000, 2 * Limits.blockBytes + 7])
+    func pipes(size: Int) async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        let bytes = random.bytes(size)
+        let source = try cluster.write("source", bytes)
+        let pipe = cluster.folder.path("pipe")
+        _ = try await ProcessRunner.run("/usr/bin/mkfifo", [pipe])
+        let client = try cluster.client()
+        let file = try version(cluster, try await client.upload(source, to: "/file", options: Self.options))
+        let writer = try ChildProcess.start("/bin/sh", ["-c", "cat \"$0\" > \"$1\"", source, pipe])
+        let entry = try await client.upload(pipe, to: "/streamed", options: Self.options)
+        _ = await writer.wait()
+        #expect(try version(cluster, entry).blocks == file.blocks)
+        #expect(entry.contentHash == contentHash(bytes))
+      }
+    }
+
+    @Test("an upload that was stopped goes on and sends no acknowledged block twice")
+    func resume() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        let bytes = random.bytes(4 * Limits.blockBytes)
+        let source = try cluster.write("source", bytes)
+        let stored = Mutex(0)
+        for node in cluster.nodes {
+          node.fault.withLock {
+            $0 = { isPut, _ in
+              guard isPut else { return nil }
+              return stored.withLock { stored in
+                stored += 1
+                return stored > 4 ? .stall(.seconds(60)) : nil
+              }
+            }
+          }
+        }
+        let client = try cluster.client(parallel: 2)
+        let task = Task { try await client.upload(source, to: "/large", options: Self.options) }
+        try await eventually { try cluster.acknowledged().count >= 4 && client.buffersLent >= client.bufferLimit }
+        task.cancel()
+        _ = await task.result
+        let before = try cluster.acknowledged()
+        for node in cluster.nodes {
+          node.fault.withLock { $0 = { _, _ in nil } }
+          node.state.withLock { $0.puts = [:] }
+        }
+        let entry = try await cluster.client(parallel: 2).upload(source, to: "/large", options: Self.options)
+        #expect(cluster.gateway.count("POST /v1/uploads") == 1)
+        #expect(before.isDisjoint(with: cluster.puts.keys))
+        #expect(entry.contentHash == contentHash(bytes))
+        cluster.replicate()
+        try await cluster.client().download("/large", to: cluster.folder.path("copy"))
+        #expect(try cluster.read(cluster.folder.path("copy")) == bytes)
+      }
+    }
+  }
+}
