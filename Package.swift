@@ -14,8 +14,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: house)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies, swiftSettings: house)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: house)
 }
 
 func executable(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -142,6 +142,13 @@ let package = Package(
       ]),
     tests(
       "GatewayTests", ["Gateway", "HTTPTransport", "Credentials", "ServiceAPI", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "TrustTests",
+      [
+        "Gateway", "Coordinator", "MetadataStore", "ControlClient", "BlockStore", "HTTPTransport", "Credentials", "ServiceAPI",
+        "ClusterLogic",
+        "Platform", "BlockModel", "TestSupport",
+      ], exclude: ["Fuzz/Corpus"]),
     tests("CairnClientTests", ["CairnClient", "ServiceAPI", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests("ChaosTests", ["Chaos", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
     tests("ChartsTests", ["Charts"]),

@@ -1,13 +1,10 @@
 # Shared by `up` and `add-node`: the configuration of a process. Sourced after lib.sh, with the cluster's options set as variables.
 # shellcheck disable=SC2154
 
+# Names of daemons begin with their kind.
 make_certificate() {
   local name=$1
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/O=Cairn/CN=$name" \
-    -keyout "$CLUSTER/tls/$name.key" -out "$CLUSTER/tls/$name.csr" 2>/dev/null
-  openssl x509 -req -in "$CLUSTER/tls/$name.csr" -CA "$CLUSTER/tls/ca.pem" -CAkey "$CLUSTER/tls/ca.key" -CAcreateserial -days 825 \
-    -out "$CLUSTER/tls/$name.pem" -extfile <(printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n') 2>/dev/null
-  rm -f "$CLUSTER/tls/$name.csr"
+  "$BIN/cairnctl" tls issue "${name%%-*}" "$name" --hosts 127.0.0.1,localhost --folder "$CLUSTER/tls" >/dev/null
 }
 
 # The lines that every daemon's configuration begins with.

@@ -10,6 +10,21 @@ package enum CapabilityOperation: String, Sendable, Codable, CaseIterable {
   case record
   /// The coordinator asks a node something; `block` is the SHA-256 of the request's body, so the body is bound too.
   case control
+
+  /// Who may sign it. The two have roots of their own, so a gateway's keys give no command.
+  package enum Authority: Sendable {
+    /// Clients' transfers: gateways, and the coordinator.
+    case transfer
+    /// What one service asks of another: the coordinator alone.
+    case command
+  }
+
+  package var authority: Authority {
+    switch self {
+    case .put, .replicate, .get: .transfer
+    case .record, .control: .command
+    }
+  }
 }
 
 /// A signed permission for one operation on one block at one node until one moment; the query of a signed URL.

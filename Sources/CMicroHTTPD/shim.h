@@ -2,6 +2,7 @@
 #define CAIRN_CMICROHTTPD_SHIM_H
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -87,6 +88,25 @@ static inline int cairn_mhd_client_is_trusted(struct MHD_Connection *connection)
   if (!info || !info->tls_session) return 0;
   if (gnutls_certificate_verify_peers2((gnutls_session_t)info->tls_session, &status) != GNUTLS_E_SUCCESS) return 0;
   return status == 0;
+}
+
+static const char *const cairn_oid_unit = GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME;
+static const char *const cairn_oid_common_name = GNUTLS_OID_X520_COMMON_NAME;
+
+/// A field of the subject of the peer's own certificate as text; 1 when it is there. Says nothing of whether to trust it.
+static inline int cairn_mhd_client_field(struct MHD_Connection *connection, const char *identifier, char *text, size_t size) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+  const gnutls_datum_t *chain;
+  unsigned int count = 0;
+  gnutls_x509_crt_t certificate;
+  int found;
+  if (!info || !info->tls_session) return 0;
+  chain = gnutls_certificate_get_peers((gnutls_session_t)info->tls_session, &count);
+  if (!chain || count == 0 || gnutls_x509_crt_init(&certificate) != GNUTLS_E_SUCCESS) return 0;
+  found = gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER) == GNUTLS_E_SUCCESS &&
+          gnutls_x509_crt_get_dn_by_oid(certificate, identifier, 0, 0, text, &size) == GNUTLS_E_SUCCESS;
+  gnutls_x509_crt_deinit(certificate);
+  return found;
 }
 
 static inline int cairn_mhd_each_header(struct MHD_Connection *connection, MHD_KeyValueIteratorN each, void *context) {

@@ -10,7 +10,7 @@ internal import Synchronization
 package struct RemoteControlPlane: EncodedControlPlane {
   private let http: any HTTPRequesting
   private let urls: [String]
-  private let token: String
+  private let token: Token
   private let timeout: Duration
   private let attempts: Int
   private let turn = Turn()
@@ -24,7 +24,7 @@ package struct RemoteControlPlane: EncodedControlPlane {
     precondition(!urls.isEmpty && attempts > 0, "there is a coordinator to ask, and it is asked at least once")
     self.http = http
     self.urls = urls
-    self.token = token
+    self.token = Token(token)
     self.timeout = timeout
     self.attempts = attempts
   }
@@ -32,6 +32,9 @@ package struct RemoteControlPlane: EncodedControlPlane {
   package init(http: any HTTPRequesting, url: String, token: String, timeout: Duration = .seconds(30), attempts: Int = 3) {
     self.init(http: http, urls: [url], token: token, timeout: timeout, attempts: attempts)
   }
+
+  /// Shows this token from now on.
+  package func replace(token: String) { self.token.text.withLock { $0 = token } }
 
   package func perform<Operation: ControlOperation>(
     _ operation: Operation, context: ControlContext
@@ -71,7 +74,7 @@ package struct RemoteControlPlane: EncodedControlPlane {
   private func exchange<Operation: ControlOperation>(
     _ operation: Operation, body: [UInt8], url: String, context: ControlContext
   ) async throws(Failure) -> [UInt8] {
-    var headers: HTTPHeaders = ["Content-Type": "application/json", "Authorization": "Bearer \(token)"]
+    var headers: HTTPHeaders = ["Content-Type": "application/json", "Authorization": "Bearer \(token.text.withLock { $0 })"]
     headers["X-Request-Id"] = context.requestID
     headers[ControlHeader.userToken] = context.userToken
     headers[ControlHeader.idempotencyKey] = context.idempotencyKey
@@ -102,6 +105,12 @@ package struct RemoteControlPlane: EncodedControlPlane {
   /// Which of the coordinators is asked first; shared by the copies of this value.
   private final class Turn: Sendable {
     let current = Atomic(0)
+  }
+
+  /// What is shown; shared by the copies of this value.
+  private final class Token: Sendable {
+    let text: Mutex<String>
+    init(_ text: String) { self.text = Mutex(text) }
   }
 
   private struct Failure: Error {

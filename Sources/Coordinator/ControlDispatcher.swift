@@ -20,7 +20,12 @@ package final class ControlDispatcher: ControlPlane {
   private let isSealed = Atomic<Bool>(false)
   private let registration = Mutex<Void>(())
 
-  package init() {}
+  /// Who (an operator) does what (an operation) to what.
+  package typealias Auditor = @Sendable (_ actor: String, _ action: String, _ subject: String) async -> Void
+  private let auditor: Auditor?
+
+  /// - Parameter auditor: told of each operation of an operator that changes something, before it begins.
+  package init(auditor: Auditor? = nil) { self.auditor = auditor }
 
   /// Adds the handler of an operation. Registering a name twice, or after the first operation was performed, is a bug.
   ///
@@ -29,7 +34,14 @@ package final class ControlDispatcher: ControlPlane {
     _ type: Op.Type, encode: (@Sendable (Op.Response) -> [UInt8])? = nil,
     _ handler: @escaping @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response
   ) {
-    let box = TypedHandler<Op>(run: handler, encode: encode)
+    let auditor = auditor
+    let run: @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response = { operation, context async throws(Problem) in
+      if Op.audience == .op, !Op.isRead {
+        await auditor?(context.operatorName.map { "operator \($0)" } ?? "operator", Op.name, operation.auditSubject)
+      }
+      return try await handler(operation, context)
+    }
+    let box = TypedHandler<Op>(run: run, encode: encode)
     registration.withLock { _ in
       precondition(!isSealed.load(ordering: .relaxed), "handlers are registered before the first operation")
       precondition(handlers[Op.name] == nil, "the operation \(Op.name) is registered twice")

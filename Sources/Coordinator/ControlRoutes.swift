@@ -1,3 +1,4 @@
+internal import BlockModel
 package import Credentials
 package import HTTPTransport
 package import Platform
@@ -60,6 +61,7 @@ package struct ControlRoutes: Sendable {
     guard let header = head.headers["Authorization"], header.lowercased().hasPrefix("bearer "),
       let principal = verifier.verify(String(header.dropFirst("bearer ".count)))
     else { throw Problem(.unauthenticated, "This needs the token of a service of this cluster.") }
+    try check(head.peer, principal)
     let name = head.parameters["name"] ?? ""
     guard let audience = dispatcher.audience(of: name) else { throw unknown }
     var context = ControlContext(
@@ -69,11 +71,23 @@ package struct ControlRoutes: Sendable {
       throw Problem(.unavailable, "The coordinator is starting; try again in a moment.", retryAfter: 1)
     }
     switch (audience, principal) {
-    case (.user, .gateway), (.gateway, .gateway), (.op, .op): break
+    case (.user, .gateway), (.gateway, .gateway): break
+    case (.op, .op(let name)): context.operatorName = name
     case (.node, .node(let node)): context.node = node
     default: throw Problem(.forbidden, "This operation is not for the bearer of this token.")
     }
     return (name, context)
+  }
+
+  /// With mutual TLS a daemon's token works only beside its own certificate: a token that leaks opens nothing by itself.
+  private func check(_ peer: PeerIdentity, _ principal: ServicePrincipal) throws(Problem) {
+    let isItself =
+      switch principal {
+      case .node(let node): peer.isNamed(node.text, kind: "node")
+      case .gateway(let name): peer.isNamed(name, kind: "gateway")
+      case .op: true
+      }
+    guard isItself else { throw Problem(.forbidden, "This token takes the certificate of the same daemon beside it.") }
   }
 
   private static func problem(of error: HTTPBodyError) -> Problem {

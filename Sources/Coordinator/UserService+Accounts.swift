@@ -47,6 +47,8 @@ extension UserService {
     let record = try await store.passwordRecord(ofUserNamed: name)
     guard try await passwords.verify(password, record?.password), let record else {
       logins.noteFailure(name, context.remoteAddress, at: time.monotonic())
+      // Only for names that there are: what is typed into the wrong field stays nowhere.
+      if let record { try? await store.note(actor: record.name, action: "log-in-refused", subject: context.remoteAddress) }
       throw Problem(.unauthenticated, "The name or the password is not right.")
     }
     guard !record.isDisabled else { throw Problem(.forbidden, "This account is disabled: ask an operator.") }

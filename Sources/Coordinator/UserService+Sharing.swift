@@ -138,6 +138,9 @@ extension UserService {
     open(OperatorOperations.ListUsers.self, on: dispatcher) { operation, _ in
       try await self.store.users(limit: operation.limit, cursor: operation.cursor)
     }
+    open(OperatorOperations.GetAuditLog.self, on: dispatcher) { operation, _ in
+      try await self.store.auditLog(of: operation.actor, limit: operation.limit, cursor: operation.cursor)
+    }
     open(OperatorOperations.SetUserQuota.self, on: dispatcher) { operation, _ in
       try await self.administer(operation.user, .quota(operation.quota))
     }

@@ -22,6 +22,8 @@ package final class UserService: Sendable {
   let passwords = UserPasswords()
   let tokens = UserTokenCache()
   let logins = UserLoginLimiter()
+  /// By user: of what many ask at once, each user's part is done in turn.
+  private let turns = FairGate<Int64>(limit: 64, waitingOfOne: 1024)
   private let logger: Logger
 
   package init(
@@ -75,7 +77,12 @@ package final class UserService: Sendable {
     _ body: @escaping @Sendable (Op, Principal, ControlContext) async throws -> Op.Response
   ) {
     open(type, on: dispatcher, encode: encode) { operation, context in
-      try await body(operation, self.authenticate(context), context)
+      let principal = try await self.authenticate(context)
+      do {
+        return try await self.turns.run(principal.userNumber) { try await body(operation, principal, context) }
+      } catch is FairGate<Int64>.Refused {
+        throw Problem(.busy, "Too many requests of yours wait already: send fewer at once.", retryAfter: 1)
+      }
     }
   }
 

@@ -64,9 +64,11 @@ final class UserTokenCache: Sendable {
   }
 }
 
-/// Counts failed log-ins per name and address, so that passwords cannot be tried by the thousand.
+/// Counts failed log-ins per name and address, so that passwords cannot be tried by the thousand, and per address, so that one password
+/// cannot be tried on a thousand names.
 final class UserLoginLimiter: Sendable {
   static let failures = 10
+  static let failuresOfAddress = 100
   static let window = Duration.seconds(600)
   static let bound = 16_384
 
@@ -80,8 +82,11 @@ final class UserLoginLimiter: Sendable {
   /// Seconds until another attempt may be made; nil for now.
   func wait(_ name: String, _ address: String, at now: MonotonicTime) -> Int? {
     records.withLock { records in
-      guard let record = records[key(name, address)], record.until > now, record.failures >= UserLoginLimiter.failures else { return nil }
-      return max(1, Int((record.until - now).inSeconds.rounded(.up)))
+      for (key, limit) in UserLoginLimiter.limits(name, address) {
+        guard let record = records[key], record.until > now, record.failures >= limit else { continue }
+        return max(1, Int((record.until - now).inSeconds.rounded(.up)))
+      }
+      return nil
     }
   }
 
@@ -90,16 +95,21 @@ final class UserLoginLimiter: Sendable {
       if records.count >= UserLoginLimiter.bound { records = records.filter { $0.value.until > now } }
       // All of them still count: an attack from everywhere at once. The oldest accounts of it are the price of a bound.
       if records.count >= UserLoginLimiter.bound { records.removeAll() }
-      var record = records[key(name, address)] ?? Record(failures: 0, until: now)
-      if record.until <= now { record = Record(failures: 0, until: now + UserLoginLimiter.window) }
-      record.failures += 1
-      records[key(name, address)] = record
+      for (key, _) in UserLoginLimiter.limits(name, address) {
+        var record = records[key] ?? Record(failures: 0, until: now)
+        if record.until <= now { record = Record(failures: 0, until: now + UserLoginLimiter.window) }
+        record.failures += 1
+        records[key] = record
+      }
     }
   }
 
   func noteSuccess(_ name: String, _ address: String) {
-    records.withLock { $0[key(name, address)] = nil }
+    records.withLock { $0[UserLoginLimiter.limits(name, address)[0].key] = nil }
   }
 
-  private func key(_ name: String, _ address: String) -> String { "\(name.lowercased())\n\(address)" }
+  /// No name has a line break in it.
+  private static func limits(_ name: String, _ address: String) -> [(key: String, failures: Int)] {
+    [("\(name.lowercased())\n\(address)", failures), ("\n\(address)", failuresOfAddress)]
+  }
 }

@@ -28,22 +28,50 @@ private final class NodeKeyCache: Sendable {
   }
 }
 
-/// Signs capabilities with the newest epoch of each node's key.
+/// Signs capabilities with the current epoch of each node's key: clients' transfers, and where the command root is held, too, commands.
 package final class CapabilitySigner: Sendable {
-  private let root: CapabilityRoot
-  private let cache = NodeKeyCache()
+  /// The roots of one moment, with what was derived from them.
+  private final class Roots: Sendable {
+    let transfer: CapabilityRoot
+    let command: CommandRoot?
+    let transferKeys = NodeKeyCache()
+    let commandKeys = NodeKeyCache()
 
-  package init(root: CapabilityRoot) { self.root = root }
+    init(transfer: CapabilityRoot, command: CommandRoot?) {
+      self.transfer = transfer
+      self.command = command
+    }
+
+    func keys(for capability: Capability) -> EpochKeys {
+      switch capability.operation.authority {
+      case .transfer: return transferKeys.keys(of: capability.node, derive: transfer.nodeKeys)
+      case .command:
+        guard let command else { preconditionFailure("a gateway signs no commands") }
+        return commandKeys.keys(of: capability.node, derive: command.nodeKeys)
+      }
+    }
+  }
+
+  private let roots: Rotating<Roots>
+
+  /// A gateway's: signs transfers only.
+  package init(root: CapabilityRoot) { roots = Rotating(Roots(transfer: root, command: nil)) }
+
+  /// A coordinator's.
+  package init(secret: ClusterSecret) { roots = Rotating(Roots(transfer: secret.capabilityRoot, command: secret.commandRoot)) }
+
+  /// Signs with these from now on.
+  package func replace(root: CapabilityRoot) { roots.replace(Roots(transfer: root, command: nil)) }
+  package func replace(secret: ClusterSecret) { roots.replace(Roots(transfer: secret.capabilityRoot, command: secret.commandRoot)) }
 
   /// The epoch that `sign` uses; put it into a capability's `keyEpoch` before signing.
-  package var currentEpoch: UInt32 { root.keys.current.epoch }
+  package var currentEpoch: UInt32 { roots.current.transfer.keys.current.epoch }
 
-  /// The signature, 64 hexadecimal digits. The capability's key epoch must be one that the root holds.
+  /// The signature, 64 hexadecimal digits. Under an epoch that was dropped in this very moment it is one that opens nothing, and whoever
+  /// gets it asks anew.
   package func sign(_ capability: Capability) -> String {
-    guard let key = cache.keys(of: capability.node, derive: root.nodeKeys).key(capability.keyEpoch) else {
-      preconditionFailure("signing under a key epoch that is not held")
-    }
-    return HexDigits.encode(Signature.make(capability.signedBytes, key: key))
+    let keys = roots.current.keys(for: capability)
+    return HexDigits.encode(Signature.make(capability.signedBytes, key: keys.key(capability.keyEpoch) ?? keys.current.key))
   }
 
   /// The whole signed URL. `address` is the node's base URL without a trailing slash.
@@ -54,9 +82,10 @@ package final class CapabilitySigner: Sendable {
 
 /// Verifies capabilities at the node that they are for.
 package struct CapabilityVerifier: Sendable {
-  private let keys: NodeKeys
+  private let rotating: Rotating<NodeKeys>
 
-  package init(keys: NodeKeys) { self.keys = keys }
+  package init(keys: Rotating<NodeKeys>) { rotating = keys }
+  package init(keys: NodeKeys) { self.init(keys: Rotating(keys)) }
 
   /// Reads and verifies a request's capability. The signature is checked before anything that it protects is acted on; expiry last, so that
   /// only a holder of a genuine URL learns that it is old.
@@ -87,8 +116,9 @@ package struct CapabilityVerifier: Sendable {
     let parsed: (capability: Capability, signature: [UInt8])
     do throws(Capability.Malformed) { parsed = try parse() } catch { throw CredentialError(.malformed, error.description) }
     let capability = parsed.capability
+    let keys = rotating.current
     guard capability.node == keys.node else { throw CredentialError(.wrongNode, "this URL is signed for another node") }
-    guard let key = keys.capability.key(capability.keyEpoch) else {
+    guard let key = keys.keys(for: capability.operation).key(capability.keyEpoch) else {
       throw CredentialError(.unknownKey, "this URL is signed under a key that is no longer in use: ask for a fresh one")
     }
     guard Signature.matches(parsed.signature, capability.signedBytes, key: key) else {

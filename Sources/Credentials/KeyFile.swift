@@ -11,12 +11,15 @@ package enum KeyFile {
       var epoch: UInt32
       var secret: String?
       var capability: String?
+      var command: String?
       var receipt: String?
     }
     var kind: String
     var cluster: ClusterID
     var name: String?
     var token: String?
+    /// The epoch that signs; the newest when absent.
+    var current: UInt32?
     var epochs: [Epoch]
   }
 
@@ -32,14 +35,19 @@ package enum KeyFile {
 
   package static func write(_ secret: ClusterSecret, cluster: ClusterID, to path: String) throws(CredentialError) {
     let epochs = secret.keys.epochs.map { Document.Epoch(epoch: $0.epoch, secret: hex($0.key)) }
-    try write(Document(kind: "cluster", cluster: cluster, name: nil, token: nil, epochs: epochs), to: path)
+    try write(Document(kind: "cluster", cluster: cluster, current: secret.keys.current.epoch, epochs: epochs), to: path)
   }
 
   package static func writeNode(_ keys: NodeKeys, to path: String) throws(CredentialError) {
-    let epochs = zip(keys.capability.epochs, keys.receipt.epochs).map {
-      Document.Epoch(epoch: $0.epoch, capability: hex($0.key), receipt: hex($1.key))
+    let epochs = keys.capability.epochs.map { epoch, key in
+      Document.Epoch(
+        epoch: epoch, capability: hex(key), command: keys.command.key(epoch).map(hex), receipt: keys.receipt.key(epoch).map(hex))
     }
-    try write(Document(kind: "node", cluster: keys.cluster, name: keys.node.text, token: keys.token, epochs: epochs), to: path)
+    try write(
+      Document(
+        kind: "node", cluster: keys.cluster, name: keys.node.text, token: keys.token, current: keys.capability.current.epoch, epochs: epochs
+      ),
+      to: path)
   }
 
   package static func writeGateway(
@@ -47,7 +55,8 @@ package enum KeyFile {
   ) throws(CredentialError) {
     let epochs = secret.capabilityRoot.keys.epochs.map { Document.Epoch(epoch: $0.epoch, capability: hex($0.key)) }
     let token = secret.controlRoot.token(.gateway(name))
-    try write(Document(kind: "gateway", cluster: cluster, name: name, token: token, epochs: epochs), to: path)
+    try write(
+      Document(kind: "gateway", cluster: cluster, name: name, token: token, current: secret.keys.current.epoch, epochs: epochs), to: path)
   }
 
   // MARK: Reading
@@ -62,7 +71,7 @@ package enum KeyFile {
     guard let node = document.name.flatMap({ NodeID($0) }), let token = document.token else { throw damaged(path) }
     return NodeKeys(
       cluster: document.cluster, node: node, capability: try keys(document, path) { $0.capability },
-      receipt: try keys(document, path) { $0.receipt }, token: token)
+      command: try keys(document, path) { $0.command }, receipt: try keys(document, path) { $0.receipt }, token: token)
   }
 
   package static func readGateway(_ path: String) throws(CredentialError) -> GatewayKeys {
@@ -84,7 +93,7 @@ package enum KeyFile {
       guard let bytes = field(epoch).flatMap({ HexDigits.decode($0) }) else { throw damaged(path) }
       list.append((epoch.epoch, SecretBytes(bytes)))
     }
-    return try EpochKeys(list)
+    return try EpochKeys(list, current: document.current)
   }
 
   private static func damaged(_ path: String) -> CredentialError {

@@ -4,33 +4,41 @@ internal import Synchronization
 
 /// Signs receipts at a node.
 package struct ReceiptSigner: Sendable {
-  private let keys: NodeKeys
+  private let rotating: Rotating<NodeKeys>
 
-  package init(keys: NodeKeys) { self.keys = keys }
+  package init(keys: Rotating<NodeKeys>) { rotating = keys }
+  package init(keys: NodeKeys) { self.init(keys: Rotating(keys)) }
 
-  package var keyEpoch: UInt32 { keys.receipt.current.epoch }
+  package var keyEpoch: UInt32 { rotating.current.receipt.current.epoch }
 
   /// The receipt's text. Its key epoch is set to the one that signs.
   package func sign(_ receipt: Receipt) -> String {
     var receipt = receipt
-    receipt.keyEpoch = keys.receipt.current.epoch
+    let (epoch, key) = rotating.current.receipt.current
+    receipt.keyEpoch = epoch
     let signed = receipt.signedBytes
-    return Receipt.text(signedBytes: signed, signature: Signature.make(signed, key: keys.receipt.current.key))
+    return Receipt.text(signedBytes: signed, signature: Signature.make(signed, key: key))
   }
 }
 
 /// Verifies receipts of any node of the cluster.
 package final class ReceiptVerifier: Sendable {
-  private let root: ReceiptRoot
+  private struct State {
+    var root: ReceiptRoot
+    /// Deriving a node's key costs two HKDF; bounded, because the names come from outside.
+    var known: [NodeID: EpochKeys] = [:]
+  }
+  private let state: Mutex<State>
   private let cluster: ClusterID
-  /// Deriving a node's key costs two HKDF; bounded, because the names come from outside.
-  private let known = Mutex<[NodeID: EpochKeys]>([:])
   private static let bound = 16_384
 
   package init(root: ReceiptRoot, cluster: ClusterID) {
-    self.root = root
+    state = Mutex(State(root: root))
     self.cluster = cluster
   }
+
+  /// Believes receipts under these epochs from now on.
+  package func replace(root: ReceiptRoot) { state.withLock { $0 = State(root: root) } }
 
   /// - Throws: `.malformed`, `.unknownKey`, `.badSignature`, or `.wrongNode` when the receipt is of another cluster.
   package func verify(_ text: String) throws(CredentialError) -> Receipt {
@@ -46,12 +54,12 @@ package final class ReceiptVerifier: Sendable {
   }
 
   private func keys(of node: NodeID) -> EpochKeys {
-    if let keys = known.withLock({ $0[node] }) { return keys }
-    let derived = root.nodeKeys(node)
-    known.withLock { known in
-      if known.count >= ReceiptVerifier.bound { known.removeAll() }
-      known[node] = derived
+    state.withLock { state in
+      if let keys = state.known[node] { return keys }
+      if state.known.count >= ReceiptVerifier.bound { state.known.removeAll() }
+      let derived = state.root.nodeKeys(node)
+      state.known[node] = derived
+      return derived
     }
-    return derived
   }
 }

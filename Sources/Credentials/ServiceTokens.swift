@@ -39,9 +39,10 @@ package struct ControlRoot: Sendable {
 
 /// Verifies service tokens.
 package struct ServiceTokenVerifier: Sendable {
-  private let root: ControlRoot
+  private let root: Rotating<ControlRoot>
 
-  package init(root: ControlRoot) { self.root = root }
+  package init(root: Rotating<ControlRoot>) { self.root = root }
+  package init(root: ControlRoot) { self.init(root: Rotating(root)) }
 
   /// Who bears this token; nil when nobody does.
   package func verify(_ bearer: String) -> ServicePrincipal? {
@@ -49,7 +50,7 @@ package struct ServiceTokenVerifier: Sendable {
     let fields = bearer.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     guard fields.count == 5, fields[0] == "cs1", NameRule.accepts(fields[2]), let epoch = UInt32(fields[3]),
       let given = HexDigits.decode(fields[4]), let principal = principal(kind: fields[1], name: fields[2]),
-      let key = root.keys.key(epoch)
+      let key = root.current.keys.key(epoch)
     else { return nil }
     let secret = KeyDerivation.child(of: key, "token \(principal.kind) \(principal.name)").exposed
     return constantTimeEqual(given, secret) ? principal : nil

@@ -1,4 +1,5 @@
 package import BlockModel
+package import ClusterLogic
 
 /// What an operator may set about a gateway.
 package struct GatewayConfiguration: Sendable {
@@ -18,6 +19,15 @@ package struct GatewayConfiguration: Sendable {
   package var streamIdleLimit: Duration = .seconds(15 * 60)
   /// How long a client that polls is told to wait between two questions.
   package var pollSeconds = 60
+
+  /// How often one token may ask; nil without a limit. A client of ours that is busy with small files stays far below it.
+  package var tokenRate: RequestRate? = RequestRate(perSecond: 500, burst: 5000)
+  /// How often one address may ask, whatever tokens it shows; many people may stand behind one.
+  package var addressRate: RequestRate? = RequestRate(perSecond: 2000, burst: 20_000)
+  /// How often one address may try a password or sign somebody up.
+  package var attemptRate: RequestRate? = RequestRate(perSecond: 2, burst: 120)
+  /// Questions to the coordinator that are under way at once; those that wait are taken from each token in turn.
+  package var coordinatorCalls = 48
 
   package init() {}
 }

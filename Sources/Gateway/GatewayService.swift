@@ -20,6 +20,9 @@ package final class GatewayService: Sendable {
   let blocks: BlockReader
   let waiting: WaitingRoom
   let bell: ChangeBell
+  private let limits: RequestLimits
+  /// By token, or by address for those without one.
+  private let calls: FairGate<Int>
   private let signer: CapabilitySigner
   private let registry: Metrics
 
@@ -40,6 +43,8 @@ package final class GatewayService: Sendable {
       client: client, pool: BufferPool(bufferCapacity: Limits.blockBytes, limit: configuration.rawBuffers), time: time,
       logger: logger.component("raw"), metrics: self.metrics)
     waiting = WaitingRoom(limit: configuration.waitingLimit)
+    limits = RequestLimits(configuration, time: time, metrics: metrics)
+    calls = FairGate(limit: configuration.coordinatorCalls)
     bell = ChangeBell(control: control, logger: logger.component("changes"))
   }
 
@@ -59,13 +64,14 @@ package final class GatewayService: Sendable {
   /// All routes of the API and of operation, for a server of their own or beside others.
   package func addRoutes(to router: inout HTTPRouter) {
     for route in routes {
-      let gate: HTTPGate? =
-        switch route.access {
-        case .open: nil
-        case .user: { head in GatewayService.refuseStranger(head) }
-        }
+      let limits = limits
+      let gate: HTTPGate = { head in
+        if let refusal = limits.admit(&head, route.rate) { return refusal }
+        guard route.access == .user else { return nil }
+        return GatewayService.refuseStranger(head).map { limits.stamp($0, head) }
+      }
       router.add(route.method, route.pattern, maxBodyBytes: route.bodyLimit, allowsChunked: true, gate: gate) { head, body in
-        await self.answer(GatewayCall(head: head, body: body, bodyLimit: route.bodyLimit), route.handler)
+        limits.stamp(await self.answer(GatewayCall(head: head, body: body, bodyLimit: route.bodyLimit), route.handler), head)
       }
     }
   }
@@ -115,14 +121,28 @@ package final class GatewayService: Sendable {
     }
   }
 
-  private func asking<Operation: ControlOperation, Answer>(
+  private func asking<Operation: ControlOperation, Answer: Sendable>(
     _ operation: Operation, _ call: GatewayCall, _ ask: (any ControlPlane, ControlContext) async throws(Problem) -> Answer
   ) async throws(Problem) -> Answer {
     let context = Operation.audience == .user ? try call.userContext() : try call.anonymousContext()
-    do throws(Problem) { return try await ask(control, context) } catch {
+    do throws(Problem) { return try await inTurn(context, ask) } catch {
       // The coordinator says that the layout moved on: what is signed next has to know it.
       if error.kind == .staleLayout || error.kind == .fenced { await views.refresh() }
       throw error
+    }
+  }
+
+  /// Asks the coordinator when it is this caller's turn, so that a flood of one user's requests waits behind itself.
+  private func inTurn<Answer: Sendable>(
+    _ context: ControlContext, _ ask: (any ControlPlane, ControlContext) async throws(Problem) -> Answer
+  ) async throws(Problem) -> Answer {
+    let control = control
+    do {
+      return try await calls.run((context.userToken ?? RequestLimits.key(ofAddress: context.remoteAddress)).hashValue) {
+        try await ask(control, context)
+      }
+    } catch let problem as Problem { throw problem } catch {
+      throw Problem(.busy, "Too many requests of yours wait already: send fewer at once.", retryAfter: 1)
     }
   }
 

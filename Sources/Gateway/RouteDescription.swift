@@ -49,6 +49,8 @@ struct RouteDescription: Sendable {
   let operation: String
   let summary: String
   var access = Access.user
+  /// How the rates count it.
+  var rate = RequestLimits.Kind.normal
   var parameters: [Parameter] = []
   /// Request headers that matter here.
   var headers: [Parameter] = []

@@ -6,11 +6,11 @@ extension GatewayService {
   var accountRoutes: [RouteDescription] {
     [
       RouteDescription(
-        method: .post, pattern: "/v1/users", operation: "signUp", summary: "Signs a user up.", access: .open,
+        method: .post, pattern: "/v1/users", operation: "signUp", summary: "Signs a user up.", access: .open, rate: .attempt,
         headers: [.idempotencyKey], request: .signUpRequest, answers: [.init(201, "The user.", .user)], problems: [.alreadyExists],
         handler: signUp),
       RouteDescription(
-        method: .post, pattern: "/v1/sessions", operation: "logIn", summary: "Logs a device in.", access: .open,
+        method: .post, pattern: "/v1/sessions", operation: "logIn", summary: "Logs a device in.", access: .open, rate: .attempt,
         headers: [.idempotencyKey], request: .logInRequest, answers: [.init(201, "The token; it is shown this once.", .session)],
         problems: [.unauthenticated], handler: logIn),
       RouteDescription(
@@ -21,7 +21,8 @@ extension GatewayService {
         handler: whoAmI),
       RouteDescription(
         method: .put, pattern: "/v1/me/password", operation: "changePassword",
-        summary: "Changes the password; other devices have to log in again unless `keep_devices` is true.", request: .passwordRequest,
+        summary: "Changes the password; other devices have to log in again unless `keep_devices` is true.", rate: .attempt,
+        request: .passwordRequest,
         answers: [.init(204, "It is changed.")], problems: [.forbidden, .tooManyRequests], handler: changePassword),
       RouteDescription(
         method: .get, pattern: "/v1/devices", operation: "listDevices", summary: "The user's devices.",

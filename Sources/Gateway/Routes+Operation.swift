@@ -6,13 +6,13 @@ extension GatewayService {
   var operationRoutes: [RouteDescription] {
     [
       RouteDescription(
-        method: .get, pattern: "/healthz", operation: "isAlive", summary: "Whether the process answers.", access: .open,
+        method: .get, pattern: "/healthz", operation: "isAlive", summary: "Whether the process answers.", access: .open, rate: .free,
         answers: [.init(200, "It does.", .other("text/plain"))], handler: isAlive),
       RouteDescription(
-        method: .get, pattern: "/readyz", operation: "isReady", summary: "Whether requests can be served.", access: .open,
+        method: .get, pattern: "/readyz", operation: "isReady", summary: "Whether requests can be served.", access: .open, rate: .free,
         answers: [.init(200, "They can.", .readiness), .init(503, "Not now.", .readiness)], handler: isReady),
       RouteDescription(
-        method: .get, pattern: "/metrics", operation: "getMetrics", summary: "Prometheus metrics.", access: .open,
+        method: .get, pattern: "/metrics", operation: "getMetrics", summary: "Prometheus metrics.", access: .open, rate: .free,
         answers: [.init(200, "Text format.", .other("text/plain"))], handler: metricsText),
       RouteDescription(
         method: .get, pattern: "/v1/openapi.json", operation: "getDescription", summary: "This description.", access: .open,

@@ -115,19 +115,19 @@ struct AdmittedRequest: Sendable {
     do throws(RequestTarget.Malformed) { head.target = try RequestTarget(parsing: target) } catch { throw .malformed(error.sentence) }
   }
 
-  private func checkConnection(_ handle: ConnectionHandle, _ connection: ServerConnection, _ core: ServerCore) throws(Refusal) {
+  private mutating func checkConnection(_ handle: ConnectionHandle, _ connection: ServerConnection, _ core: ServerCore) throws(Refusal) {
     if connection.isOverLimit {
       throw Refusal(
         503, "busy", "Busy", "The server has as many connections as it can serve; try again.",
         headers: ["Retry-After": "1", "Connection": "close"])
     }
-    guard core.configuration.tls?.clientCAPEM != nil else { return }
-    let isTrusted = connection.state.withLock { state in
-      let isTrusted = state.isTrusted ?? (cairn_mhd_client_is_trusted(handle.pointer) == 1)
-      state.isTrusted = isTrusted
-      return isTrusted
+    guard let tls = core.configuration.tls, tls.clientCAPEM != nil else { return }
+    head.peer = connection.state.withLock { state in
+      let peer = state.peer ?? PeerIdentity.of(handle)
+      state.peer = peer
+      return peer
     }
-    guard isTrusted else {
+    guard !tls.requiresClientCertificate || head.peer != .stranger else {
       throw Refusal(403, "forbidden", "Forbidden", "This server asks for a client certificate of the cluster's CA.")
     }
   }

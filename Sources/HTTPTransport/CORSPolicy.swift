@@ -27,7 +27,7 @@ struct CORSPolicy: Sendable {
     response.headers["Access-Control-Allow-Origin"] = origin
     response.headers["Access-Control-Expose-Headers"] =
       "Accept-Ranges, Content-Disposition, Content-Encoding, Content-Length, Content-Range, ETag, Link, Location, "
-      + "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
+      + "RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
   }
 
   private func isAllowed(_ head: HTTPRequestHead) -> Bool {

@@ -35,17 +35,27 @@ package final class HTTPClient: HTTPRequesting {
     package init() {}
   }
 
-  private let configuration: Configuration
+  private let settings: Mutex<Configuration>
+  private var configuration: Configuration { settings.withLock { $0 } }
   private let workers: [CurlWorker]
   private let count = Atomic<Int>(0)
 
   package init(configuration: Configuration = Configuration()) {
-    self.configuration = configuration
+    settings = Mutex(configuration)
     CurlWorker.prepareLibrary()
     workers = (0..<max(1, configuration.threads)).map { CurlWorker(configuration: configuration, name: "http-client-\($0)") }
   }
 
   deinit { for worker in workers { worker.stop() } }
+
+  /// Trusts these authorities and shows this certificate on connections that are made from now on.
+  package func replaceTLS(caPEM: [UInt8]?, certificatePEM: [UInt8]?, keyPEM: [UInt8]?) {
+    settings.withLock { settings in
+      settings.caPEM = caPEM
+      settings.clientCertificatePEM = certificatePEM
+      settings.clientKeyPEM = keyPEM
+    }
+  }
 
   /// Fails what is under way with `shutDown` and ends the threads. Later requests fail the same way.
   package func shutdown() {

@@ -13,7 +13,7 @@ internal import Synchronization
 package final class HTTPServer: Sendable {
   private struct Running {
     let core: ServerCore
-    let daemon: ServerDaemon
+    let daemons: ServerDaemons
     let listener: Listener
     let watch: PeerWatch
     let threads: [NativeThread]
@@ -51,24 +51,41 @@ package final class HTTPServer: Sendable {
     let lingering = LingeringSockets(
       drainLimit: configuration.drainLimit, minimumRate: configuration.minimumRate, grace: configuration.minimumRateGrace, wake: wake)
     let core = ServerCore(configuration: configuration, router: router, lingering: lingering)
-    let daemon: ServerDaemon
+    let daemons: ServerDaemons
     do throws(HTTPServerError) {
-      daemon = try ServerDaemon(core: core)
+      daemons = ServerDaemons(try ServerDaemon(core: core, tls: configuration.tls))
     } catch {
       listener.closeSocket()
       throw error
     }
     let watch = PeerWatch(core: core, lingering: lingering, wake: wake)
     let threads = [
-      NativeThread(name: "http-accept") { listener.run(core: core, daemon: daemon) },
+      NativeThread(name: "http-accept") { listener.run(core: core, daemons: daemons) },
       NativeThread(name: "http-watch") { watch.run() },
     ]
-    let running = Running(core: core, daemon: daemon, listener: listener, watch: watch, threads: threads)
+    let running = Running(core: core, daemons: daemons, listener: listener, watch: watch, threads: threads)
     counts.withLock { $0 = core }
     boundPort.store(listener.port, ordering: .releasing)
     state.withLock { state in
       guard case .fresh = state else { preconditionFailure("a server starts once") }
       state = .running(running)
+    }
+  }
+
+  /// Shows new connections this certificate from now on; those that are open go on under the one they began with.
+  ///
+  /// Whether clients are asked for certificates stays as it was at the start.
+  /// - Throws: `.invalidCertificate`, and the one before stays in use; `.cannotStart` when it was replaced too often in one life.
+  package func replaceTLS(_ tls: Configuration.TLS) throws(HTTPServerError) {
+    let running = state.withLock { state -> Running? in
+      if case .running(let running) = state { running } else { nil }
+    }
+    guard let running else { return }
+    precondition(configuration.tls != nil, "a plain server stays plain")
+    let daemon = try ServerDaemon(core: running.core, tls: tls)
+    guard running.daemons.add(daemon) else {
+      daemon.stop()
+      throw HTTPServerError(code: .cannotStart, message: "The certificate was replaced too often; restart the daemon.")
     }
   }
 
@@ -96,7 +113,7 @@ package final class HTTPServer: Sendable {
     running.threads[0].join()
     running.core.drain()
     running.core.stop()
-    running.daemon.stop()
+    running.daemons.stop()
     running.watch.stop()
     running.threads[1].join()
   }

@@ -7,8 +7,10 @@ extension HTTPServer {
       package var certificatePEM: [UInt8]
       /// PEM, without a passphrase.
       package var keyPEM: [UInt8]
-      /// PEM. When given, every request needs a client certificate from this CA and is refused with 403 without one.
+      /// PEM. When given, clients are asked for a certificate from this CA, and requests carry whose it is.
       package var clientCAPEM: [UInt8]?
+      /// With `clientCAPEM`: whether every request without such a certificate is refused with 403.
+      package var requiresClientCertificate = true
       package init(certificatePEM: [UInt8], keyPEM: [UInt8], clientCAPEM: [UInt8]? = nil) {
         self.certificatePEM = certificatePEM
         self.keyPEM = keyPEM

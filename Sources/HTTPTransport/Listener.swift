@@ -81,7 +81,7 @@ final class Listener: Sendable {
   }
 
   /// Accepts until `stop`, then closes the socket. Blocks: the body of a thread.
-  func run(core: ServerCore, daemon: ServerDaemon) {
+  func run(core: ServerCore, daemons: ServerDaemons) {
     defer { closeSocket() }
     var waitsForDescriptors = false
     while true {
@@ -92,7 +92,7 @@ final class Listener: Sendable {
       let count = poll(&polled, waitsForDescriptors ? 1 : 2, waitsForDescriptors ? 100 : -1)
       if polled[0].revents != 0 { return }
       waitsForDescriptors = false
-      if count == 0 || polled[1].revents != 0 { waitsForDescriptors = !acceptAll(core, daemon) }
+      if count == 0 || polled[1].revents != 0 { waitsForDescriptors = !acceptAll(core, daemons.newest) }
     }
   }
 

@@ -55,6 +55,8 @@ package struct HTTPRequestHead: Sendable {
   package var requestID: String
   /// The `{name}` components of the route's pattern.
   package var places: [HTTPRouter.Place]
+  /// Who is at the other end, as far as TLS says.
+  package var peer = PeerIdentity.unasked
   /// What the route's gate found out, for the handler, so that it need not be found out again.
   package var admission: (any Sendable)?
   /// Set by a gate when the handler has at most some tens of microseconds to compute before it waits for something. When the body is

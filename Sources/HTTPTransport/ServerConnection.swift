@@ -32,7 +32,8 @@ final class ServerConnection: Sendable {
     var exchange: Exchange?
     /// The library closed its side while the peer may still be sending a refused body; read on for a while.
     var lingers = false
-    var isTrusted: Bool?
+    /// Nil before the first request was looked at.
+    var peer: PeerIdentity?
     /// Cut from this side already; the library has yet to see it.
     var isCut = false
     var watch: Watch

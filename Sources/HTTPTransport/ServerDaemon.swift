@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import Synchronization
 
 /// libmicrohttpd's daemon and the callbacks that it makes on its network threads. The only file where its calls come in.
 ///
@@ -13,9 +14,9 @@ final class ServerDaemon: @unchecked Sendable {
   private static let priorities =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:%SERVER_PRECEDENCE"
 
-  init(core: ServerCore) throws(HTTPServerError) {
+  /// - Parameter tls: nil serves plain HTTP.
+  init(core: ServerCore, tls: HTTPServer.Configuration.TLS?) throws(HTTPServerError) {
     let configuration = core.configuration
-    let tls = configuration.tls
     let texts = [tls?.keyPEM, tls?.certificatePEM, tls?.clientCAPEM].map { $0.flatMap(ServerDaemon.zeroTerminated) }
     let context = Unmanaged.passRetained(core)
     let daemon = ServerDaemon.priorities.withCString { priorities -> OpaquePointer? in
@@ -116,4 +117,27 @@ final class ServerDaemon: @unchecked Sendable {
     Unmanaged<Exchange>.fromOpaque(context).takeRetainedValue()
       .finish(code == cairn_mhd_completed ? .complete : .broken)
   }
+}
+
+/// The daemon that takes new connections, and the ones before it, which serve theirs to the end under the certificate that they began with.
+final class ServerDaemons: Sendable {
+  /// A daemon costs its threads; so many replacements in one life of a process are more than anybody makes.
+  static let bound = 32
+  private let daemons: Mutex<[ServerDaemon]>
+
+  init(_ first: ServerDaemon) { daemons = Mutex([first]) }
+
+  var newest: ServerDaemon { daemons.withLock { $0[$0.count - 1] } }
+
+  /// False when there are too many already.
+  func add(_ daemon: ServerDaemon) -> Bool {
+    daemons.withLock { daemons in
+      guard daemons.count < ServerDaemons.bound else { return false }
+      daemons.append(daemon)
+      return true
+    }
+  }
+
+  /// As `ServerDaemon.stop`, of all of them.
+  func stop() { for daemon in daemons.withLock({ $0 }) { daemon.stop() } }
 }

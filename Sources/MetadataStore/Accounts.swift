@@ -72,11 +72,6 @@ extension WriteTransaction {
   func noteSeen(_ device: DeviceID) throws {
     try db.send("UPDATE devices SET last_seen_at = ? WHERE id = ?", .time(now), .id(device))
   }
-
-  func log(actor: String, action: String, subject: String) throws {
-    try db.send(
-      "INSERT INTO audit_log (at, actor, action, subject) VALUES (?, ?, ?, ?)", .time(now), .text(actor), .text(action), .text(subject))
-  }
 }
 
 extension ReadTransaction {

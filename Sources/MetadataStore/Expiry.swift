@@ -20,6 +20,7 @@ extension WriteTransaction {
     gone += try db.run(
       "DELETE FROM links WHERE id IN (SELECT id FROM links WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
       .time(now - context.options.memory), .int(WriteTransaction.expiryStep))
+    gone += try trimAuditLog()
     gone += try purgeSome()
     return gone
   }

@@ -134,6 +134,12 @@ package protocol MetadataStore: ClusterMetadata, GarbageMetadata {
   /// - Throws: `.refused` with `.notFound` when there is no such user.
   func administer(_ user: String, _ change: UserChange) async throws(MetadataError)
 
+  /// Writes a line of the audit log by itself; what changes metadata writes its own in the same transaction.
+  func note(actor: String, action: String, subject: String) async throws(MetadataError)
+  /// The newest first.
+  /// - Parameter actor: of this one alone.
+  func auditLog(of actor: String?, limit: Int, cursor: String?) async throws(MetadataError) -> Page<AuditEntry>
+
   // MARK: Keeping
 
   /// Writes a consistent copy of the whole database to a file, while work goes on.

@@ -129,4 +129,12 @@ extension SQLMetadataStore {
   package func administer(_ user: String, _ change: UserChange) async throws(MetadataError) {
     try await writer.write(repeatable: true) { try $0.administer(user, change) }
   }
+
+  package func note(actor: String, action: String, subject: String) async throws(MetadataError) {
+    try await writer.write(repeatable: true) { try $0.log(actor: actor, action: action, subject: subject) }
+  }
+
+  package func auditLog(of actor: String?, limit: Int, cursor: String?) async throws(MetadataError) -> Page<AuditEntry> {
+    try await readers.read { try $0.auditLog(of: actor, limit: limit, cursor: cursor) }
+  }
 }

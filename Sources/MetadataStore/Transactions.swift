@@ -166,6 +166,8 @@ package struct MetadataOptions: Sendable {
   package var countsRelaxedReceipts = false
   /// How long a version is kept after another took its place, and an entry in the trash.
   package var retention: Duration = .seconds(30 * 24 * 3600)
+  /// How long lines of the audit log stay.
+  package var auditRetention: Duration = .seconds(400 * 24 * 3600)
   /// How long changes are kept. Rewinding goes back no further.
   package var feedRetention: Duration = .seconds(30 * 24 * 3600)
   /// A bound on the database's size in pages of 4 KiB; nil leaves it to the disk.

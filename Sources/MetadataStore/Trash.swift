@@ -38,6 +38,7 @@ extension WriteTransaction {
         ?? db.run(
           "UPDATE entries SET purging = 1 WHERE ns = ? AND removed_at IS NOT NULL AND purging = 0", .integer(editor.namespace))
       guard marked > 0 || id == nil else { throw Problem(.notFound, "There is no such thing in the trash.") }
+      try log(actor: principal.userName, action: "empty-trash", subject: id.map(\.hex) ?? "\(marked) entries")
       _ = try editor.purge(limit: NamespaceEditor.purgeStep)
       return marked
     }

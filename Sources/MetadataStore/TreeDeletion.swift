@@ -14,6 +14,9 @@ extension NamespaceEditor {
       throw Problem(.notEmpty, "\(found.callerPath) is not empty: delete it recursively, or what is in it first.")
     }
     try remove(found.row, path: found.path, forever: operation.forever)
+    try transaction.log(
+      actor: principal.userName, action: operation.forever ? "delete-forever" : "delete",
+      subject: "\(found.row.id.hex) of \(found.view.owner)")
     if operation.forever { _ = try purge(limit: NamespaceEditor.purgeStep) }
   }
 

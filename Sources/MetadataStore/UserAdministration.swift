@@ -33,14 +33,11 @@ extension WriteTransaction {
     case .quota(let bytes):
       guard bytes ?? 0 >= 0 else { throw Problem(.malformed, "A quota is not below zero.") }
       try db.run("UPDATE users SET quota = ? WHERE number = ?", .integer(bytes), .integer(number))
-      try log(actor: "operator", action: "set-quota", subject: "\(name) \(bytes.map(String.init) ?? "unlimited")")
     case .disabled(let isDisabled):
       try db.run("UPDATE users SET is_disabled = ? WHERE number = ?", .flag(isDisabled), .integer(number))
-      try log(actor: "operator", action: isDisabled ? "disable" : "enable", subject: name)
     case .password(let record):
       try db.run("UPDATE users SET password = ? WHERE number = ?", .text(record), .integer(number))
       try db.run("DELETE FROM devices WHERE user = ?", .integer(number))
-      try log(actor: "operator", action: "reset-password", subject: name)
     }
   }
 }

@@ -10,10 +10,13 @@ package protocol ControlOperation: Sendable, Codable {
   static var audience: ControlAudience { get }
   /// Changes nothing, so asking again after a lost answer is always safe.
   static var isRead: Bool { get }
+  /// What an operator's operation is done to, for the audit log. Nothing secret stands in it.
+  var auditSubject: String { get }
 }
 
 extension ControlOperation {
   package static var isRead: Bool { false }
+  package var auditSubject: String { "" }
 }
 
 /// Who may call an operation; each kind of caller has a token of its own kind.
@@ -36,14 +39,18 @@ package struct ControlContext: Sendable {
   package var remoteAddress: String
   /// The calling node, with `ControlAudience.node`.
   package var node: NodeID?
+  /// The calling operator, with `ControlAudience.op`.
+  package var operatorName: String?
   package init(
-    userToken: String? = nil, idempotencyKey: String? = nil, requestID: String, remoteAddress: String = "", node: NodeID? = nil
+    userToken: String? = nil, idempotencyKey: String? = nil, requestID: String, remoteAddress: String = "", node: NodeID? = nil,
+    operatorName: String? = nil
   ) {
     self.userToken = userToken
     self.idempotencyKey = idempotencyKey
     self.requestID = requestID
     self.remoteAddress = remoteAddress
     self.node = node
+    self.operatorName = operatorName
   }
 }
 

@@ -39,13 +39,29 @@ struct Admission: Sendable {
 
   /// The capability of a request whose path ends in the block's name; read from the target's bytes, since every request brings one.
   func capability(of head: HTTPRequestHead, operations: [CapabilityOperation]) throws(Problem) -> Capability {
-    try capability(of: head.target, operations: operations)
+    let capability = try capability(of: head.target, operations: operations)
+    try Admission.check(head.peer, for: capability.operation)
+    return capability
   }
 
   func capability(of target: RequestTarget, operations: [CapabilityOperation]) throws(Problem) -> Capability {
     try heard { () throws(CredentialError) in
       try verifier.verify(
         block: target.components.last ?? 0..<0, parameters: target.parameters, of: target.text, operations: operations, now: time.wall())
+    }
+  }
+
+  /// With mutual TLS what daemons ask of each other takes a daemon's certificate besides the signature, so a signed URL that leaks gives
+  /// a client nothing that only daemons do.
+  static func check(_ peer: PeerIdentity, for operation: CapabilityOperation) throws(Problem) {
+    let kinds: [String]
+    switch operation {
+    case .put, .get: return
+    case .replicate, .record: kinds = ["node"]
+    case .control: kinds = ["coordinator", "node"]
+    }
+    guard peer.isOne(of: kinds) else {
+      throw Problem(.forbidden, "Not allowed: this takes the certificate of a \(kinds.joined(separator: " or ")) of this cluster.")
     }
   }
 

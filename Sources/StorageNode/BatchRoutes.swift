@@ -35,6 +35,7 @@ struct BatchRoutes: Sendable {
     _ head: HTTPRequestHead, _ body: any HTTPRequestBody, _ operation: CapabilityOperation, _ pool: BufferPool, _ patience: Duration
   ) async -> HTTPResponse {
     do throws(Problem) {
+      try Admission.check(head.peer, for: operation)
       let (buffer, items) = try await receive(head, body, operation, pool, patience)
       let outcomes = await each(items) { await store($0, in: buffer, operation, head.requestID) }
       return HTTPResponse(status: 200, json: BatchPutReply(items: outcomes))

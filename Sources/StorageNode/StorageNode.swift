@@ -20,7 +20,7 @@ package final class StorageNode: Sendable {
     package var advertisedAddress: String
     package var durability: Receipt.Durability
     package var limits: NodeLimits
-    package var keys: NodeKeys
+    package var keys: Rotating<NodeKeys>
     /// nil with encryption off.
     package var dataKeys: DataKeyring?
     package var disks: [any BlockStoring]
@@ -53,7 +53,7 @@ package final class StorageNode: Sendable {
       self.advertisedAddress = advertisedAddress
       self.durability = durability
       self.limits = limits
-      self.keys = keys
+      self.keys = Rotating(keys)
       self.dataKeys = dataKeys
       self.disks = disks
       self.knowledge = knowledge
@@ -86,6 +86,7 @@ package final class StorageNode: Sendable {
   private let maintenance: DiskMaintenance
   private let beating = Mutex<Task<Void, Never>?>(nil)
   private let stopping: Flag
+  private let keys: Rotating<NodeKeys>
 
   package init(_ parts: Parts) {
     let (stopping, rot) = (Flag(), RotReports())
@@ -94,6 +95,7 @@ package final class StorageNode: Sendable {
     let (dataKeys, keys) = (parts.dataKeys, parts.keys)
     if let epoch = knowledge.dataKeyEpoch { dataKeys?.use(epoch) }
     self.stopping = stopping
+    self.keys = keys
     time = parts.time
     self.disks = disks
     self.pools = pools
@@ -105,7 +107,7 @@ package final class StorageNode: Sendable {
       time: parts.time,
       isReady: { StorageNode.canSeal(knowledge, dataKeys) }, isStopping: { stopping.isUp })
     let keeper = CopyKeeper(
-      node: parts.node, cluster: keys.cluster, disks: disks, signer: ReceiptSigner(keys: keys), durability: parts.durability)
+      node: parts.node, cluster: keys.current.cluster, disks: disks, signer: ReceiptSigner(keys: keys), durability: parts.durability)
     let forwarding = Forwarding(
       knowledge: knowledge, client: parts.client, courier: RecordCourier(client: parts.client, limits: parts.limits), limits: parts.limits,
       metrics: metrics, log: log)
@@ -153,6 +155,9 @@ package final class StorageNode: Sendable {
     if !disks.disks.contains(where: { $0.health() == .healthy }) { return "No disk of the node takes blocks." }
     return nil
   }
+
+  /// Believes and signs with these from now on; what is under way goes on.
+  package func replace(keys: NodeKeys) { self.keys.replace(keys) }
 
   /// Starts the heartbeats, the scrub, and what gives space back.
   package func start() {

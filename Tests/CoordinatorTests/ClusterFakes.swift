@@ -366,7 +366,7 @@ final class FakeCluster: Sendable {
     _ garbage: FakeGarbage?
   ) -> ClusterService {
     ClusterService(
-      metadata: metadata, signer: CapabilitySigner(root: secret.capabilityRoot), http: nodes, time: time, configuration: configuration,
+      metadata: metadata, signer: CapabilitySigner(secret: secret), http: nodes, time: time, configuration: configuration,
       logger: .none, metrics: Metrics(), garbage: garbage)
   }
 

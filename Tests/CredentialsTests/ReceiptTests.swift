@@ -101,6 +101,35 @@ struct ServiceTokenTests {
     #expect(throws: CredentialError.self) { try KeyFile.readNode(paths[0] + ".none") }
   }
 
+  @Test("a rotation is begun, advanced and finished in this order only, and each state survives its file")
+  func rotation() throws {
+    let folder = try TemporaryFolder()
+    let (path, cluster) = ("\(folder.path)/cluster.keys", ClusterID.random())
+    func stored(_ secret: ClusterSecret) throws -> ClusterSecret {
+      try KeyFile.write(secret, cluster: cluster, to: path)
+      let read = try KeyFile.readCluster(path).secret
+      #expect(read.keys.current.epoch == secret.keys.current.epoch)
+      #expect(read.keys.epochs.map(\.epoch) == secret.keys.epochs.map(\.epoch))
+      let node = try Vectors.node()
+      try KeyFile.writeNode(read.nodeKeys(node, cluster: cluster), to: path + ".node")
+      _ = try KeyFile.readNode(path + ".node")
+      return read
+    }
+    let one = try stored(.generate())
+    #expect(throws: CredentialError.self) { try one.advanced() }
+    #expect(throws: CredentialError.self) { try one.finished() }
+    let begun = try stored(one.begun())
+    #expect(begun.keys.epochs.map(\.epoch) == [1, 2] && begun.keys.current.epoch == 1)
+    #expect(throws: CredentialError.self) { try begun.begun() }
+    #expect(throws: CredentialError.self) { try begun.finished() }
+    let advanced = try stored(begun.advanced())
+    #expect(advanced.keys.current.epoch == 2)
+    #expect(throws: CredentialError.self) { try advanced.advanced() }
+    let finished = try stored(advanced.finished())
+    #expect(finished.keys.epochs.map(\.epoch) == [2])
+    #expect(throws: CredentialError.self) { try finished.finished() }
+  }
+
   @Test("a key file that others can read is refused")
   func permissions() throws {
     let folder = try TemporaryFolder()

@@ -223,7 +223,7 @@ private final class FakeCoordinator: ControlPlane {
     try server.start()
     let bytes: [UInt8] = [1, 2, 3]
     let name = TestCluster.name(bytes)
-    let signer = CapabilitySigner(root: secret.capabilityRoot)
+    let signer = CapabilitySigner(secret: secret)
     func url(_ operation: CapabilityOperation) -> String {
       signer.url(
         Capability(

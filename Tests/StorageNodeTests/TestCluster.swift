@@ -93,7 +93,7 @@ final class TestCluster: Sendable {
 
   init(_ options: Options = Options()) async throws {
     self.options = options
-    signer = CapabilitySigner(root: secret.capabilityRoot)
+    signer = CapabilitySigner(secret: secret)
     let dataKey = SecretBytes(randomCount: 32)
     var nodes: [TestNode] = []
     for (index, zone) in options.zones.enumerated() {

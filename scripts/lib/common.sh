@@ -5,7 +5,7 @@ PACKAGES=(libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libzstd-dev libsqlit
 # `swift test` shares the products' build only when it asks for no testable imports.
 BUILD_FLAGS=(-c release)
 TEST_FLAGS=(-c release --disable-testable-imports)
-BIN="$ROOT/.build/release"
+BIN="${CAIRN_BIN:-$ROOT/.build/release}"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }

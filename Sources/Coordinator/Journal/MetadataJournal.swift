@@ -78,7 +78,7 @@ package final class MetadataJournal: JournalSink {
     secret: ClusterSecret, http: any HTTPRequesting, time: any TimeSource, folder: String, logger: Logger
   ) {
     client = ClusterNodeClient(
-      signer: CapabilitySigner(root: secret.capabilityRoot), http: http, time: time, lifetime: .seconds(600))
+      signer: CapabilitySigner(secret: secret), http: http, time: time, lifetime: .seconds(600))
     cipher = JournalCipher(keys: secret.journalKeys.epochs.map { ($0.epoch, $0.key) })
     self.time = time
     self.folder = folder

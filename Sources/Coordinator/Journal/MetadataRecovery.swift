@@ -66,7 +66,7 @@ package struct MetadataRecovery: Sendable {
   /// - Parameter folder: the coordinator's data folder, without a database.
   package init(secret: ClusterSecret, cluster: ClusterID, folder: String, http: any HTTPRequesting, time: any TimeSource) {
     client = ClusterNodeClient(
-      signer: CapabilitySigner(root: secret.capabilityRoot), http: http, time: time, lifetime: .seconds(600))
+      signer: CapabilitySigner(secret: secret), http: http, time: time, lifetime: .seconds(600))
     cipher = JournalCipher(keys: secret.journalKeys.epochs.map { ($0.epoch, $0.key) })
     self.time = time
     self.folder = folder

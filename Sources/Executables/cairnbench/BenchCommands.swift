@@ -19,8 +19,9 @@ enum BenchCommands {
         CommandOption("goal", value: "N", help: "what the figure is held against"),
       ],
       subcommands: [
-        node, blocks, urls, stall, FeedBench.command, MetadataBench.command, StoreCommands.store, StoreCommands.files, StoreCommands.limits,
-        StoreIndexBench.command, PlacementBench.command, ScaleBench.command, LatencyBench.command, ChunkingBench.command,
+        node, blocks, urls, stall, FeedBench.command, FairnessBench.command, MetadataBench.command, StoreCommands.store,
+        StoreCommands.files, StoreCommands.limits, StoreIndexBench.command, PlacementBench.command, ScaleBench.command,
+        LatencyBench.command, ChunkingBench.command,
       ]),
     version: CairnVersion.text)
 

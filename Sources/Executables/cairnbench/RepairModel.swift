@@ -97,8 +97,9 @@ struct RepairModel {
     case .listRepairs(let request, _, _): push(.repairsListed(request, []), at: now + settings.answerSeconds)
     // Nothing retires here: what was lost gives nothing up.
     case .seal(let request, _, _, _): push(.sealed(request, false), at: now + settings.answerSeconds)
-    case .listHeld(let request, _, _, _, _): push(.listed(request, nil), at: now + settings.answerSeconds)
-    case .retire(let request, _, _, _, _): push(.retired(request, false), at: now + settings.answerSeconds)
+    case .listHeld(let request, _, _, _, _): push(.heldListed(request, nil), at: now + settings.answerSeconds)
+    case .voidReceipts(let request, _, _, _): push(.settled(request, false), at: now + settings.answerSeconds)
+    case .retire(let request, _, _, _, _, _): push(.retired(request, false), at: now + settings.answerSeconds)
     }
   }
 

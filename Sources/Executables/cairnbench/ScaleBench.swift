@@ -52,7 +52,7 @@ private struct ScaleCoordinator {
     store = try await SQLMetadataStore.open(path: folder + "/metadata.db", identity: identity, options: MetadataOptions())
     let secret = ClusterSecret.generate()
     service = ClusterService(
-      metadata: store, signer: CapabilitySigner(root: secret.capabilityRoot), http: NobodyAnswers(), time: SystemTime(),
+      metadata: store, signer: CapabilitySigner(secret: secret), http: NobodyAnswers(), time: SystemTime(),
       // Nobody is to fall silent only because the first round of heartbeats takes long here.
       configuration: ClusterConfiguration(
         initialNodes: count,

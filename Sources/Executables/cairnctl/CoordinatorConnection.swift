@@ -37,6 +37,10 @@ struct CoordinatorConnection: Sendable {
       throw CommandFailure(
         .usage, "CAIRN_COORDINATOR has to be one or more URLs that begin with https:// or http://, with commas between them.")
     }
+    if let url = urls.first(where: { !PlainHTTP.mayReach($0) }) {
+      throw CommandFailure(
+        .usage, "\(url) would carry the operator's token in the clear: plain HTTP is spoken on loopback only, so use https://.")
+    }
     let token = try required("CAIRN_OPERATOR_TOKEN", "a token from “cairnctl issue operator”")
     var configuration = HTTPClient.Configuration()
     if let path = environment["CAIRN_CA_FILE"], !path.isEmpty {

@@ -5,7 +5,7 @@ import Platform
 
 /// `cairnctl init` and `cairnctl issue`: the cluster's secret, and what each service is given of it. They work on files and talk to nobody.
 enum KeyCommands {
-  static let commands = [initialise, issue]
+  static let commands = [initialise, issue, secret]
 
   private static let keysOption = CommandOption(
     "keys", value: "FILE", help: "the cluster's key file, from cairnctl init", isRequired: true)
@@ -61,6 +61,40 @@ enum KeyCommands {
         try invocation.console.result(["token": token]) { token }
       },
     ])
+
+  private static let secret = Command(
+    "secret", summary: "replace the cluster's secret while the cluster works",
+    discussion: """
+      Three steps. After each, issue the key files of all nodes and gateways anew from FILE, put them and FILE where the daemons \
+      read them, and send each daemon SIGHUP: a daemon that reads new keys goes on with what it is doing. Operators' tokens \
+      carry the epoch: issue them anew between advance and finish. Wait for the life of a URL (30 minutes) and of a lease before finish.
+      """,
+    subcommands: [
+      step("begin", "add a new epoch, which is believed and does not sign yet") { secret throws(CredentialError) in try secret.begun() },
+      step("advance", "have the new epoch sign") { secret throws(CredentialError) in try secret.advanced() },
+      step("finish", "take the old epoch out: what was signed under it opens nothing any more") { secret throws(CredentialError) in
+        try secret.finished()
+      },
+    ])
+
+  private static func step(
+    _ name: String, _ summary: String, _ change: @escaping @Sendable (ClusterSecret) throws(CredentialError) -> ClusterSecret
+  ) -> Command {
+    Command(
+      name, summary: summary, arguments: [CommandArgument("FILE", help: "the cluster's key file")],
+      examples: ["cairnctl secret \(name) cluster.keys"]
+    ) { invocation in
+      let path = invocation.argument("FILE")
+      let epochs = try explaining {
+        let (secret, cluster) = try KeyFile.readCluster(path)
+        let changed = try change(secret)
+        try KeyFile.write(changed, cluster: cluster, to: path)
+        return changed.keys
+      }
+      let all = epochs.epochs.map { "\($0.epoch)" }.joined(separator: " ")
+      try invocation.console.result(["epochs": all, "signs": "\(epochs.current.epoch)"]) { "epochs \(all); \(epochs.current.epoch) signs" }
+    }
+  }
 
   private static func clusterKeys(_ invocation: Invocation) throws -> (ClusterSecret, ClusterID) {
     try explaining { try KeyFile.readCluster(invocation.option("keys") ?? "") }

@@ -8,13 +8,13 @@ enum OperatorTool {
       "cairnctl", summary: "look after a Cairn cluster",
       discussion: """
         Asks the coordinator that CAIRN_COORDINATOR names (several URLs with commas between them are tried in turn), with the token in \
-        CAIRN_OPERATOR_TOKEN; CAIRN_CA_FILE names the cluster's CA. The verbs init and issue work on key files and ask nobody.
+        CAIRN_OPERATOR_TOKEN; CAIRN_CA_FILE names the cluster's CA. The verbs init, issue, secret and tls work on files and ask nobody.
 
         Ends with 0 when done, 1 failed, 2 usage, 3 conflict, 4 not found, 5 not allowed, 6 no space, 7 unavailable.
         """,
       flags: [.json, .quiet],
       subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
-        + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [
+        + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [AuditLogCommand.command, CertificateCommands.command] + [
           ScrubCommands.command, DiskCommands.command, RotationCommands.command, GarbageCommands.command,
           BackupCommand.command, RestoreCommand.command,
         ]

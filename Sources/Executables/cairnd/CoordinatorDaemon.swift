@@ -23,7 +23,8 @@ enum CoordinatorDaemon {
   static func run(_ path: String) async throws {
     let file = try ConfigurationFile.load(path, knownKeys: keys)
     let settings = try DaemonSettings(file, component: "coordinator")
-    let (secret, cluster) = try KeyFile.readCluster(try file.requiredString("keys"))
+    let keyPath = try file.requiredString("keys")
+    let (secret, cluster) = try KeyFile.readCluster(keyPath)
     let folder = try file.requiredString("data")
     let clusterConfiguration = try clusterConfiguration(file)
     let identity = try identity(file, cluster)
@@ -36,28 +37,44 @@ enum CoordinatorDaemon {
     let store = try await open(file, isShared: isShared, folder, identity, options)
 
     let client = settings.client(connectionsPerHost: 16)
-    let dispatcher = ControlDispatcher()
+    let logger = settings.logger
+    let dispatcher = ControlDispatcher { actor, action, subject in
+      do { try await store.note(actor: actor, action: action, subject: subject) } catch {
+        logger.error("the audit log could not be written", ["actor": .string(actor), "action": .string(action), "reason": .error(error)])
+      }
+    }
+    let receipts = ReceiptVerifier(root: secret.receiptRoot, cluster: cluster)
+    let signer = CapabilitySigner(secret: secret)
+    let control = Rotating(secret.controlRoot)
     let users = UserService(
-      store: store, receipts: ReceiptVerifier(root: secret.receiptRoot, cluster: cluster), options: userOptions, logger: settings.logger)
+      store: store, receipts: receipts, options: userOptions, logger: settings.logger)
     users.register(on: dispatcher)
     let service = ClusterService(
-      metadata: store, signer: CapabilitySigner(root: secret.capabilityRoot), http: client, time: SystemTime(),
+      metadata: store, signer: signer, http: client, time: SystemTime(),
       configuration: clusterConfiguration, logger: settings.logger, metrics: settings.metrics, garbage: store)
     service.register(on: dispatcher)
     // A file has one coordinator, which keeps the cluster from the start; of several over one database the holder of the lease does.
     let term = JobsTerm(
       store: store, time: SystemTime(), length: .seconds(try file.int("lease-seconds", in: 1...600) ?? 10), logger: settings.logger)
     // What a file's disk has is on the nodes, too, before anybody is told; a database server has standbys of its own.
-    let keepsJournal = try file.choice("metadata-journal", ["on", "off"]) != "off" && !isShared
+    let keepsJournal = try file.choice("metadata-journal", ["off", "on"]) == "on" && !isShared
     let journal =
       keepsJournal
       ? MetadataJournal(secret: secret, http: client, time: SystemTime(), folder: folder, logger: settings.logger) : nil
     if !isShared, journal == nil { try await service.start() }
-    let verifier = ServiceTokenVerifier(root: secret.controlRoot)
+    let verifier = ServiceTokenVerifier(root: control)
     let backups = BackupRoute(store: store, verifier: verifier, folder: folder, logger: settings.logger)
     let http = try serve(settings, dispatcher, verifier, backups) { journal?.isEstablished ?? true }
     settings.logger.info("serving", ["address": .string(settings.advertise), "cluster": .string(cluster.hex)])
-    try await untilTold(signals) {
+    try await untilTold(signals, settings.logger) {
+      let (secret, sameCluster) = try KeyFile.readCluster(keyPath)
+      guard sameCluster == cluster else { throw ConfigurationError(message: "\(keyPath) holds the keys of another cluster.") }
+      // Who verifies comes first, as everywhere.
+      receipts.replace(root: secret.receiptRoot)
+      control.replace(secret.controlRoot)
+      signer.replace(secret: secret)
+      try settings.reloadTLS(http, client)
+    } keeping: {
       if isShared { return await keep(service, users, term) }
       if let journal { try await begin(journal, store, service) }
       await users.keepTidy()
@@ -74,10 +91,11 @@ enum CoordinatorDaemon {
 
   /// Runs `keeping` until a signal ends it, or it fails.
   private static func untilTold(
-    _ signals: AsyncStream<ProcessSignal>, _ keeping: @escaping @Sendable () async throws -> Void
+    _ signals: AsyncStream<ProcessSignal>, _ logger: Logger, reload: @escaping @Sendable () throws -> Void,
+    keeping: @escaping @Sendable () async throws -> Void
   ) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await Lifetime.untilTold(signals) }
+      group.addTask { await Lifetime.untilTold(signals, logger, reload: reload) }
       group.addTask {
         do { try await keeping() } catch is CancellationError {}
       }
@@ -135,7 +153,8 @@ enum CoordinatorDaemon {
     HealthRoutes(unready: unready, metrics: settings.metrics).add(to: &router)
     let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
     let http = HTTPServer(
-      configuration: settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }, router: router)
+      configuration: settings.server(connectionMemoryBytes: connectionMemoryBytes, asksDaemons: true) { observer.observe($0) },
+      router: router)
     try http.start()
     return http
   }

@@ -63,9 +63,16 @@ extension ExitStatus {
   }
 }
 
-/// Waits for SIGTERM or SIGINT. SIGHUP is taken and changes nothing yet: configurations are read at the start.
+/// Waits for SIGTERM or SIGINT. SIGHUP has key files and certificates read again; all else in a configuration is read at the start.
 enum Lifetime {
-  static func untilTold(_ signals: AsyncStream<ProcessSignal>) async {
-    for await signal in signals where signal != .hangUp { return }
+  /// - Parameter reload: reads again what may change; when it throws, what was read before stays in use.
+  static func untilTold(_ signals: AsyncStream<ProcessSignal>, _ logger: Logger, reload: () throws -> Void) async {
+    for await signal in signals {
+      guard signal == .hangUp else { return }
+      do {
+        try reload()
+        logger.info("keys and certificates were read again")
+      } catch { logger.error("keys and certificates could not be read again; the old ones stay in use", ["reason": .error(error)]) }
+    }
   }
 }

@@ -20,11 +20,13 @@ struct DaemonSettings: Sendable {
   let tls: HTTPServer.Configuration.TLS?
   /// The authority that peers' certificates are checked against; nil without TLS.
   let authorityPEM: [UInt8]?
+  private let file: ConfigurationFile
   let logger: Logger
   let metrics = Metrics()
 
   /// - Throws: `ConfigurationError` or `FileError`, each a sentence for the operator.
   init(_ file: ConfigurationFile, component: String) throws {
+    self.file = file
     name = try file.requiredString("name")
     (address, port) = try DaemonSettings.endpoint(try file.requiredString("listen"))
     advertise = try DaemonSettings.baseURL(
@@ -35,14 +37,18 @@ struct DaemonSettings: Sendable {
     let level = try file.typed("log-level", expected: "one of debug, info, warning, error") { LogLevel(name: $0) }
     logger = Logger(component: component, level: level ?? .info).with(["daemon": .string(name)])
     try DaemonSettings.refusePlainOffLoopback(address: address, hasTLS: tls != nil)
+    if let tls { noteCertificate(tls) }
   }
 
   /// A server's configuration with what these settings say; `connectionMemoryBytes` by what the daemon serves.
-  func server(connectionMemoryBytes: Int, observer: (@Sendable (HTTPExchangeRecord) -> Void)? = nil) -> HTTPServer.Configuration {
+  /// - Parameter asksDaemons: whether other daemons are asked for their certificates, which takes `tls-ca`.
+  func server(connectionMemoryBytes: Int, asksDaemons: Bool, observer: (@Sendable (HTTPExchangeRecord) -> Void)? = nil)
+    -> HTTPServer.Configuration
+  {
     var configuration = HTTPServer.Configuration()
     configuration.address = address
     configuration.port = port
-    configuration.tls = tls
+    configuration.tls = tls.map { asking($0, asksDaemons, authorityPEM) }
     configuration.connectionMemoryBytes = connectionMemoryBytes
     // More network threads than processors only take turns, and interrupt each other inside of locks.
     configuration.threads = min(configuration.threads, Machine.processorCount)
@@ -54,9 +60,44 @@ struct DaemonSettings: Sendable {
   func client(connectionsPerHost: Int = 32) -> HTTPClient {
     var configuration = HTTPClient.Configuration()
     configuration.caPEM = authorityPEM
+    configuration.clientCertificatePEM = tls?.certificatePEM
+    configuration.clientKeyPEM = tls?.keyPEM
     configuration.connectionsPerHost = connectionsPerHost
     configuration.sourceAddress = sourceAddress
     return HTTPClient(configuration: configuration)
+  }
+
+  /// Reads certificate, key and authority again and puts them in use for new connections.
+  /// - Throws: and what was read before stays in use.
+  func reloadTLS(_ server: HTTPServer, _ client: HTTPClient) throws {
+    guard tls != nil, let fresh = try DaemonSettings.readTLS(file) else { return }
+    let authority = try file.string("tls-ca").map(DaemonSettings.readPEM)
+    try server.replaceTLS(asking(fresh, server.configuration.tls?.clientCAPEM != nil, authority))
+    client.replaceTLS(caPEM: authority, certificatePEM: fresh.certificatePEM, keyPEM: fresh.keyPEM)
+    noteCertificate(fresh)
+  }
+
+  /// Shows in the metrics when the certificate ends.
+  private func noteCertificate(_ tls: HTTPServer.Configuration.TLS) {
+    guard let seconds = Certificates.secondsLeft(tls.certificatePEM) else { return }
+    metrics.gauge("cairn_certificate_end_seconds", help: "When this daemon's certificate ends, in seconds since 1970.")
+      .set(Int(SystemTime().wall().seconds) + seconds)
+    if seconds < 14 * 86_400 { logger.warning("the certificate ends soon", ["days": .int(seconds / 86_400)]) }
+  }
+
+  private func asking(_ tls: HTTPServer.Configuration.TLS, _ asksDaemons: Bool, _ authority: [UInt8]?) -> HTTPServer.Configuration.TLS {
+    var tls = tls
+    // Asked, and only needed for what daemons do: clients and operators have none.
+    tls.clientCAPEM = asksDaemons ? authority : nil
+    tls.requiresClientCertificate = false
+    return tls
+  }
+
+  /// - Throws: `ConfigurationError` for a URL that would send tokens in the clear to another machine.
+  static func checkReach(_ urls: [String], _ key: String) throws {
+    for url in urls where !PlainHTTP.mayReach(url) {
+      throw ConfigurationError(line: nil, message: "“\(key)” names \(url); plain HTTP is spoken on loopback only, so use https://.")
+    }
   }
 
   private static func endpoint(_ text: String) throws -> (String, Int) {

@@ -1,4 +1,5 @@
 import BlockModel
+import ClusterLogic
 import ControlClient
 import Credentials
 import Gateway
@@ -8,27 +9,31 @@ import Platform
 /// `cairnd gateway`: follows the coordinator and serves clients. It keeps no state.
 enum GatewayDaemon {
   private static let keys =
-    DaemonSettings.keys + ["keys", "coordinators", "url-lifetime-seconds", "zone", "cors-origins", "raw-buffers"]
+    DaemonSettings.keys + ["keys", "coordinators", "url-lifetime-seconds", "zone", "cors-origins", "raw-buffers"] + rateKeys
+  private static let rateKeys = ["requests-per-second", "requests-per-second-of-address", "attempts-per-minute-of-address"]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
 
   static func run(_ path: String) async throws {
     let file = try ConfigurationFile.load(path, knownKeys: keys)
     let settings = try DaemonSettings(file, component: "gateway")
-    let keys = try KeyFile.readGateway(try file.requiredString("keys"))
+    let keyPath = try file.requiredString("keys")
+    let keys = try KeyFile.readGateway(keyPath)
     let coordinators = try file.list("coordinators") ?? []
     guard !coordinators.isEmpty else { throw ConfigurationError(message: "“coordinators” has to name the coordinators' base URLs.") }
+    try DaemonSettings.checkReach(coordinators, "coordinators")
     let configuration = try configuration(file, settings)
     let signals = try ProcessSignals.stream()
 
     let client = settings.client(connectionsPerHost: 64)
     let control = RemoteControlPlane(http: client, urls: coordinators, token: keys.token)
     let view = ClusterViewCache(control: control, time: SystemTime(), logger: settings.logger)
+    let signer = CapabilitySigner(root: keys.capabilityRoot)
     let service = GatewayService(
-      control: control, view: view, signer: CapabilitySigner(root: keys.capabilityRoot), client: client, time: SystemTime(),
+      control: control, view: view, signer: signer, client: client, time: SystemTime(),
       configuration: configuration, logger: settings.logger, metrics: settings.metrics)
     let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
-    var server = settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }
+    var server = settings.server(connectionMemoryBytes: connectionMemoryBytes, asksDaemons: false) { observer.observe($0) }
     server.corsOrigins = try file.list("cors-origins") ?? []
     server.connectionLimit = 4096
     server.perAddressLimit = 4096
@@ -36,7 +41,15 @@ enum GatewayDaemon {
     try http.start()
     service.start()
     settings.logger.info("serving", ["address": .string(settings.advertise)])
-    await Lifetime.untilTold(signals)
+    await Lifetime.untilTold(signals, settings.logger) {
+      let fresh = try KeyFile.readGateway(keyPath)
+      guard fresh.cluster == keys.cluster, fresh.name == keys.name else {
+        throw ConfigurationError(message: "\(keyPath) holds the keys of another gateway.")
+      }
+      control.replace(token: fresh.token)
+      signer.replace(root: fresh.capabilityRoot)
+      try settings.reloadTLS(http, client)
+    }
 
     settings.logger.info("stopping")
     service.stop()
@@ -49,6 +62,14 @@ enum GatewayDaemon {
     configuration.publicAddress = settings.advertise
     if let seconds = try file.int("url-lifetime-seconds", in: 10...86_400) { configuration.urlLifetime = .seconds(seconds) }
     if let buffers = try file.int("raw-buffers", in: 3...1024) { configuration.rawBuffers = buffers }
+    // A burst is what comes in ten seconds; 0 sets no limit.
+    func rate(_ key: String, seconds: Int, _ standard: RequestRate?) throws -> RequestRate? {
+      guard let count = try file.int(key, in: 0...1_000_000) else { return standard }
+      return count == 0 ? nil : RequestRate(perSecond: max(1, count / seconds), burst: max(1, count * 10 / seconds))
+    }
+    configuration.tokenRate = try rate("requests-per-second", seconds: 1, configuration.tokenRate)
+    configuration.addressRate = try rate("requests-per-second-of-address", seconds: 1, configuration.addressRate)
+    configuration.attemptRate = try rate("attempts-per-minute-of-address", seconds: 60, configuration.attemptRate)
     configuration.zone = try file.typed("zone", expected: "a zone's name") { ZoneID($0) }
     return configuration
   }

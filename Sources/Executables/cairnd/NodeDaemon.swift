@@ -18,19 +18,25 @@ enum NodeDaemon {
     let file = try ConfigurationFile.load(path, knownKeys: NodeConfiguration.keys + ["log-level"])
     let configuration = try NodeConfiguration(file)
     let settings = try DaemonSettings(file, component: "node")
+    try DaemonSettings.checkReach(configuration.coordinators, "coordinators")
     let signals = try ProcessSignals.stream()
     try Directory.create(configuration.dataFolder)
     let lock = try FolderLock(configuration.dataFolder)
-    let (node, client) = try open(configuration, settings)
+    let (node, client, control) = try open(configuration, settings)
 
     let observer = RequestObserver(metrics: settings.metrics, logger: settings.logger)
-    var server = settings.server(connectionMemoryBytes: connectionMemoryBytes) { observer.observe($0) }
+    var server = settings.server(connectionMemoryBytes: connectionMemoryBytes, asksDaemons: true) { observer.observe($0) }
     server.corsOrigins = configuration.corsOrigins
     let http = HTTPServer(configuration: server, router: node.router)
     try http.start()
     node.start()
     settings.logger.info("serving", ["address": .string(configuration.advertisedAddress), "zone": .string(configuration.zone.text)])
-    await Lifetime.untilTold(signals)
+    await Lifetime.untilTold(signals, settings.logger) {
+      let keys = try readKeys(configuration)
+      node.replace(keys: keys)
+      for coordinator in control { coordinator.replace(token: keys.token) }
+      try settings.reloadTLS(http, client)
+    }
 
     settings.logger.info("stopping")
     node.refuseWrites()
@@ -40,12 +46,10 @@ enum NodeDaemon {
     lock.release()
   }
 
-  private static func open(_ configuration: NodeConfiguration, _ settings: DaemonSettings) throws -> (StorageNode, HTTPClient) {
-    let keys = try KeyFile.readNode(configuration.keyFile)
-    guard keys.node == configuration.node else {
-      throw ConfigurationError(
-        message: "“name” is \(configuration.node) and \(configuration.keyFile) holds the keys of \(keys.node); one of them is wrong.")
-    }
+  private static func open(_ configuration: NodeConfiguration, _ settings: DaemonSettings) throws -> (
+    StorageNode, HTTPClient, [RemoteControlPlane]
+  ) {
+    let keys = try readKeys(configuration)
     let dataKeys = try openDataKeys(configuration)
     let pool = BlockingPool(name: "node", threads: 4, queueLimit: 1024)
     let knowledge = try ClusterKnowledge(folder: configuration.dataFolder, cluster: keys.cluster, pool: pool)
@@ -67,7 +71,16 @@ enum NodeDaemon {
     parts.scrub = configuration.scrub
     parts.quarantineHold = configuration.quarantineHold
     parts.journal = try JournalStore(fileSystem: LinuxFileSystem(), folder: configuration.dataFolder + "/journal")
-    return (StorageNode(parts), client)
+    return (StorageNode(parts), client, control)
+  }
+
+  private static func readKeys(_ configuration: NodeConfiguration) throws -> NodeKeys {
+    let keys = try KeyFile.readNode(configuration.keyFile)
+    guard keys.node == configuration.node else {
+      throw ConfigurationError(
+        message: "“name” is \(configuration.node) and \(configuration.keyFile) holds the keys of \(keys.node); one of them is wrong.")
+    }
+    return keys
   }
 
   private static func openDataKeys(_ configuration: NodeConfiguration) throws -> DataKeyring? {
