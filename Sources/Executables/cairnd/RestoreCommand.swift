@@ -124,7 +124,7 @@ enum RestoreCommand {
     }
     var router = HTTPRouter()
     ControlRoutes(dispatcher: dispatcher, verifier: verifier, logger: settings.logger, unknown: away).add(to: &router)
-    let http = HTTPServer(configuration: settings.server(connectionMemoryBytes: 64 << 10), router: router)
+    let http = HTTPServer(configuration: settings.server(connectionMemoryBytes: 64 << 10, asksDaemons: true), router: router)
     try http.start()
     return http
   }
