@@ -28,10 +28,9 @@ package final class FairGate<Key: Hashable & Sendable>: Sendable {
 
   package var waiting: Int { state.withLock { $0.queue.count } }
 
-  /// - Parameter cost: 1 to 4: what the work weighs against other work.
   /// - Throws: `Refused` when too much waits already; what the work throws.
   package func run<Answer: Sendable>(
-    _ key: Key, cost: Int = 1, _ work: () async throws -> Answer
+    _ key: Key, _ work: () async throws -> Answer
   ) async throws -> Answer {
     let isIn = await withCheckedContinuation { continuation in
       let entry = state.withLock { state -> Entry in
@@ -39,7 +38,7 @@ package final class FairGate<Key: Hashable & Sendable>: Sendable {
           state.running += 1
           return .open
         }
-        return state.queue.append(continuation, of: key, cost: cost) ? .waits : .full
+        return state.queue.append(continuation, of: key) ? .waits : .full
       }
       switch entry {
       case .open: continuation.resume(returning: true)

@@ -1,7 +1,8 @@
 /// A line in which those who ask for much wait behind themselves: the next one comes from each key in turn.
 ///
-/// What must hold: between two elements of one key, every other key that waits gets its turn, whoever came first; what one key gets in the
-/// long run is as much as any other that always waits, measured by cost; both the whole line and each key's part of it have a bound.
+/// What must hold: after one key's turn, which is one element, or as many as the largest cost is worth, every other key that waits gets its
+/// own, whoever came first; what one key gets in the long run is as much as any other that always waits, measured by cost; both the whole
+/// line and each key's part of it have a bound.
 ///
 /// Deficit round robin (Shreedhar and Varghese 1995) with a quantum of the largest cost, so each step is O(1).
 package struct FairQueue<Key: Hashable & Sendable, Element: Sendable>: Sendable {
@@ -26,7 +27,7 @@ package struct FairQueue<Key: Hashable & Sendable, Element: Sendable>: Sendable 
   ///   - bound: elements that may wait in all.
   ///   - laneBound: of one key.
   ///   - largestCost: what one element can cost at most.
-  package init(bound: Int, laneBound: Int, largestCost: Int = 4) {
+  package init(bound: Int, laneBound: Int, largestCost: Int = 1) {
     precondition(bound > 0 && laneBound > 0 && largestCost > 0, "a queue takes something")
     self.bound = bound
     self.laneBound = laneBound

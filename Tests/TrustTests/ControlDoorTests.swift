@@ -64,9 +64,9 @@ struct ControlDoorTests {
       for name in names {
         #expect(dispatcher.audience(of: name) == audience)
         for bearer in bearers {
-          // No operation's document is a list: who is let in is told so, and nothing happens.
+          // This is no document: who is let in is told so, and nothing happens.
           var request = HTTPClientRequest(
-            method: .post, url: "http://127.0.0.1:\(server.port)/v1/control/\(name)", body: .bytes(Array("[]".utf8)))
+            method: .post, url: "http://127.0.0.1:\(server.port)/v1/control/\(name)", body: .bytes(Array("{".utf8)))
           if let token = bearer.token { request.headers["Authorization"] = "Bearer \(token)" }
           let status = try await client.send(request).status
           let expected = bearer.opens.contains(audience) ? 400 : bearer.opens.isEmpty ? 401 : 403

@@ -64,7 +64,7 @@ struct FairnessTests {
   func shares() {
     var random = Seeds.random()
     for _ in 0..<20 {
-      var queue = FairQueue<Int, (key: Int, number: Int, cost: Int)>(bound: 100_000, laneBound: 10_000)
+      var queue = FairQueue<Int, (key: Int, number: Int, cost: Int)>(bound: 100_000, laneBound: 10_000, largestCost: 4)
       var numbers = Array(repeating: 0, count: 6)
       func add(_ key: Int) {
         let cost = key == 0 ? 4 : Int.random(in: 1...4, using: &random)

@@ -102,12 +102,13 @@ struct TLSTests {
   func rotation() async throws {
     let (old, new) = (try TestAuthority(), try TestAuthority())
     try await withServer(old.server(try old.issue("node", "n")), mirror) { server, base in
-      let (before, both) = (old.client(), old.client(alsoTrusting: new))
+      let (before, busy, both) = (old.client(), old.client(), old.client(alsoTrusting: new))
       #expect(try await who(before, base) == "unasked")
-      let traffic = Task { [before] in
+      #expect(try await who(busy, base) == "unasked")
+      let traffic = Task { [busy] in
         var count = 0
         while !Task.isCancelled {
-          _ = try await before.send(HTTPClientRequest(method: .get, url: base + "/who"))
+          _ = try await busy.send(HTTPClientRequest(method: .get, url: base + "/who"))
           count += 1
         }
         return count
@@ -127,7 +128,7 @@ struct TLSTests {
         try server.replaceTLS(HTTPServer.Configuration.TLS(certificatePEM: Array("no".utf8), keyPEM: Array("no".utf8)))
       }
       #expect(try await who(after, base) == "unasked")
-      for client in [before, both, after, late] { client.shutdown() }
+      for client in [before, busy, both, after, late] { client.shutdown() }
     }
   }
 
@@ -158,7 +159,7 @@ struct TLSTests {
         let client = ours.client(showing: pair)
         let response = try await client.send(
           HTTPClientRequest(
-            method: .post, url: "\(base)/v1/control/\(name)", headers: ["Authorization": "Bearer \(token)"], body: .bytes(Array("[]".utf8)))
+            method: .post, url: "\(base)/v1/control/\(name)", headers: ["Authorization": "Bearer \(token)"], body: .bytes(Array("{".utf8)))
         )
         #expect(response.status == expected, "case \(index)")
         client.shutdown()
