@@ -3,7 +3,8 @@ internal import Platform
 
 /// Tells a scenario to a cluster: chooses victims by seed, strikes, and remembers what has to be undone.
 ///
-/// What must hold: whatever lasts has an entry in `done` before it begins to hurt, so that healing undoes it even when a step failed halfway.
+/// What must hold: whatever lasts has an entry in `done` before it begins to hurt, so that healing undoes it even when a step failed
+/// halfway.
 struct Storyteller {
   /// What was done to whom under a name.
   enum Done {

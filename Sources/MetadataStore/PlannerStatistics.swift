@@ -2,9 +2,9 @@ internal import SQLiteDatabase
 
 /// What SQLite's planner is told of how rows are spread, in place of what ANALYZE would find.
 ///
-/// Without statistics SQLite takes any index's first column to leave ten rows, so for a folder of a namespace with millions of entries it may
-/// walk all of the namespace. ANALYZE would have to be run again as a cluster grows, and a plan could change on any day. These figures are
-/// the same on every installation and day: those of many large trees. PostgreSQL keeps its own.
+/// Without statistics SQLite takes any index's first column to leave ten rows, so for a folder of a namespace with millions of entries it
+/// may walk all of the namespace. ANALYZE would have to be run again as a cluster grows, and a plan could change on any day. These figures
+/// are the same on every installation and day: those of many large trees. PostgreSQL keeps its own.
 ///
 /// Each line is a table, an index (or the table itself for its primary key), and rows in all, then rows that one value of its first column
 /// leaves, of its first two, and so on: the format of `sqlite_stat1`.

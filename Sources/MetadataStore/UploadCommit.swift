@@ -167,8 +167,8 @@ extension NamespaceEditor {
     return (arrivals, missing)
   }
 
-  /// How each block of the upload stands, as `standing` says it of one; those that nobody knows are left out. One statement, because a large
-  /// file has thousands of blocks and its commit has to be quick.
+  /// How each block of the upload stands, as `standing` says it of one; those that nobody knows are left out. One statement, because a
+  /// large file has thousands of blocks and its commit has to be quick.
   private func standings(of upload: UploadRow) throws -> [BlockID: BlockStanding] {
     var standings: [BlockID: BlockStanding] = [:]
     try eachRow(

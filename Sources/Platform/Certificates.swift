@@ -53,6 +53,8 @@ package enum Certificates {
       extensions: [
         (NID_basic_constraints, "critical,CA:FALSE"), (NID_key_usage, "critical,digitalSignature"),
         (NID_ext_key_usage, "serverAuth,clientAuth"), (NID_subject_alt_name, names), (NID_subject_key_identifier, "hash"),
+        // While an authority is replaced, two have one name; this says which of them it was.
+        (NID_authority_key_identifier, "keyid:always"),
       ])
   }
 

@@ -196,7 +196,7 @@ struct UserServiceTests {
   @Test("every user operation has its handler, under the audience it names")
   func registered() async throws {
     let fixture = try await UserFixture()
-    #expect(fixture.dispatcher.operationNames.count == 48)
+    #expect(fixture.dispatcher.operationNames.count == 49)
     #expect(fixture.dispatcher.audience(of: "sign-up") == .gateway && fixture.dispatcher.audience(of: "stat") == .user)
     #expect(fixture.dispatcher.audience(of: "no-such-operation") == nil)
   }

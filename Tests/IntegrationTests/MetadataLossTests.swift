@@ -9,7 +9,7 @@ import Testing
 struct MetadataLossTests {
   @Test("under load, after SIGKILL and with the coordinator's files gone, nothing acknowledged is missing", .timeLimit(.minutes(10)))
   func restoreFromNodes() async throws {
-    try await LocalCluster.with(["--nodes", "6"]) { cluster in
+    try await LocalCluster.with(["--nodes", "6", "--metadata-journal", "on"]) { cluster in
       var random = Seeds.random()
       let user = try await cluster.user()
       let folder = cluster.folder.path("files")
@@ -105,7 +105,7 @@ struct MetadataLossTests {
     "with two of three zones gone users are told to try again, and nothing acknowledged is undone when they are back",
     .timeLimit(.minutes(5)))
   func tooFewZones() async throws {
-    try await LocalCluster.with(["--nodes", "3"]) { cluster in
+    try await LocalCluster.with(["--nodes", "3", "--metadata-journal", "on"]) { cluster in
       let user = try await cluster.user()
       try await user.cairn("mkdir", "/before")
       try await cluster.command("kill", "node-1")

@@ -1,6 +1,7 @@
 import BlockModel
 import Credentials
 import HTTPTransport
+import Journal
 import Platform
 import ServiceAPI
 import StorageNode
@@ -17,6 +18,7 @@ private let table: [String: Door] = [
   "POST /v1/blocks/batch/get": .opens([.get]),
   "POST /v1/blocks/batch/replicate": .opens([.replicate]),
   "POST /v1/control/{hash}": .opens([.control]),
+  "POST /v1/journal/{hash}": .opens([.control]),
   "GET /healthz": .open,
   "GET /readyz": .open,
   "GET /metrics": .open,
@@ -97,7 +99,7 @@ struct NodePeerTests {
         ("PUT /v1/blocks/{id}", .put, ["", "gateway", "node", "coordinator"]), ("PUT /v1/blocks/{id}", .replicate, ["node"]),
         ("GET /v1/blocks/{id}", .get, ["", "gateway", "node", "coordinator"]), ("GET /v1/blocks/{id}", .record, ["node"]),
         ("POST /v1/blocks/batch/replicate", .replicate, ["node"]), ("POST /v1/blocks/batch", .put, ["", "node"]),
-        ("POST /v1/control/{hash}", .control, ["node", "coordinator"]),
+        ("POST /v1/control/{hash}", .control, ["node", "coordinator"]), ("POST /v1/journal/{hash}", .control, ["node", "coordinator"]),
       ]
       for kind in ["", "gateway", "node", "coordinator"] {
         var settings = HTTPClient.Configuration()
@@ -150,8 +152,10 @@ private struct Visit {
   /// The status; of a batch of one the status of its item.
   func knock(_ route: String, _ operation: CapabilityOperation, _ forgery: Forgery? = nil) async throws -> Int {
     let parts = route.split(separator: " ").map(String.init)
-    let isCommand = parts[1].hasPrefix("/v1/control")
-    let body = isCommand ? command : bytes
+    let body =
+      if parts[1].hasPrefix("/v1/control") { command } else if parts[1].hasPrefix("/v1/journal") { JournalRequest.status.encoded } else {
+        bytes
+      }
     let signed = try signed(operation, body, forgery)
     var path = parts[1]
     var content = body

@@ -46,7 +46,7 @@ import Testing
       let request = JournalRequest.append(term, [record()])
       #expect(try await ask(request, cluster, changing: { $0.dropLast() + [$0.last! ^ 1] }).status == 422)
       #expect(try await ask(request, cluster, changing: { $0 + [0] }).status == 413)
-      let stranger = CapabilitySigner(root: ClusterSecret.generate().capabilityRoot)
+      let stranger = CapabilitySigner(secret: .generate())
       #expect(try await ask(request, cluster, signer: stranger).status == 401)
       let body = request.encoded
       let url = cluster.url(cluster.capability(.control, TestCluster.name(body), size: body.count, at: 0))

@@ -143,7 +143,8 @@ package enum FeedAudit {
       guard let call = first[place] else { continue }
       if earliestEnd.time < call.start {
         faults.append(
-          "change \(changes[earliestEnd.place].sequence) was acknowledged before change \(changes[place].sequence) was asked for, and comes after it"
+          "change \(changes[earliestEnd.place].sequence) was acknowledged before change \(changes[place].sequence) was asked for, "
+            + "and comes after it"
         )
       }
       if call.end < earliestEnd.time { earliestEnd = (call.end, place) }

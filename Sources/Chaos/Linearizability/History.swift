@@ -2,8 +2,8 @@ internal import BlockModel
 internal import Platform
 internal import Synchronization
 
-/// A recorded run: of each user the calls and, in the end, the feed and the tree. Kept in a file, so that what was refused can be looked at,
-/// and checked again.
+/// A recorded run: of each user the calls and, in the end, the feed and the tree. Kept in a file, so that what was refused can be looked
+/// at, and checked again.
 package struct History: Sendable, Codable {
   package struct Namespace: Sendable, Codable {
     package var calls: [RecordedCall] = []

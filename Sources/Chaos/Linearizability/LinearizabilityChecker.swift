@@ -1,5 +1,5 @@
-/// Looks for an order of a folder's calls in which each has its effect at one moment between being sent and being answered, and every answer
-/// is right: Wing and Gong's search ("Testing and verifying concurrent objects", 1993) with Lowe's memory of what was tried before
+/// Looks for an order of a folder's calls in which each has its effect at one moment between being sent and being answered, and every
+/// answer is right: Wing and Gong's search ("Testing and verifying concurrent objects", 1993) with Lowe's memory of what was tried before
 /// ("Testing for linearizability", 2017).
 ///
 /// What must hold: a call whose answer is unknown may take effect at any moment after it was sent, or never; all others exactly once, in

@@ -6,8 +6,8 @@ internal import Synchronization
 /// Stands between the processes of a local cluster: each is reached through a port of the proxy, and calls from an address of its own, so
 /// that every connection is known by who opened it and who takes it. One thread carries the bytes as `LinkRules` say.
 ///
-/// What must hold: a rule counts from the moment it is there, for open connections too; what a cut link holds back is not lost, as TCP would
-/// send it again; an attempt to connect over a cut link fails after `patience`, as an attempt without an answer does.
+/// What must hold: a rule counts from the moment it is there, for open connections too; what a cut link holds back is not lost, as TCP
+/// would send it again; an attempt to connect over a cut link fails after `patience`, as an attempt without an answer does.
 package final class LinkProxy: Sendable {
   /// A process of the cluster.
   package struct Party: Sendable {

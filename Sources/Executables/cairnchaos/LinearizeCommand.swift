@@ -47,7 +47,8 @@ enum LinearizeCommand {
   private static func report(_ findings: History.Findings, _ start: String, _ console: Console) throws {
     for fault in findings.faults { console.print("  WRONG: \(fault)") }
     console.print(
-      "\(start)\(findings.calls) calls in \(findings.groups) folders, \(findings.unknown) of unknown outcome; \(findings.faults.count) faults"
+      "\(start)\(findings.calls) calls in \(findings.groups) folders, \(findings.unknown) of unknown outcome; "
+        + "\(findings.faults.count) faults"
     )
     if !findings.faults.isEmpty { throw CommandFailure(.failed, "The history has no order that explains it, or the feed is wrong.") }
   }
