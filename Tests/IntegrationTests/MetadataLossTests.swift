@@ -63,7 +63,7 @@ struct MetadataLossTests {
 
   @Test("a backup taken while users write is restored as it was, and the cluster goes on from there", .timeLimit(.minutes(5)))
   func backupAndRestore() async throws {
-    try await LocalCluster.with(["--nodes", "3"]) { cluster in
+    try await LocalCluster.with(["--nodes", "3", "--metadata-journal", "on"]) { cluster in
       var random = Seeds.random()
       let user = try await cluster.user()
       let tree = cluster.folder.path("tree")
