@@ -47,7 +47,7 @@ final class CommitWriter: MetadataWriter {
   private let line = Mutex(Line())
   private let feed = Mutex<FeedBox?>(nil)
 
-  /// `@unchecked`: what is in it is used on the writer's thread alone, apart from the sink, which is any thread's.
+  // Proof: what is in it is used on the writer's thread alone, apart from the sink, which is any thread's.
   private struct FeedBox: @unchecked Sendable {
     let feed: JournalFeed
   }
