@@ -77,16 +77,22 @@ extension SyncEngine {
 
   /// With nothing left to do, what an interrupted run left behind is of no use any more.
   func tidy(_ run: SyncRun) throws(SyncError) {
+    try removeLeftovers(run)
+    let present = Set(run.scan.paths)
+    try note(memory.hashes.keys.sorted().filter { !present.contains($0) }.map { .hash($0, nil) })
+  }
+
+  /// - Parameter parent: leaves alone what is in any other folder; nil for all folders.
+  private func removeLeftovers(_ run: SyncRun, in parent: String? = nil) throws(SyncError) {
     let matched = Set(run.places.values)
     for (place, item) in run.scan.found.enumerated() where ReservedName.isOwn(item.name) && !matched.contains(place) {
       let path = run.scan.paths[place]
+      guard parent == nil || FolderScanner.parent(of: path) == parent else { continue }
       scanner.mark(FolderScanner.parent(of: path))
       do throws(SyncError) {
         if item.kind != .folder, !ReservedName.isAside(item.name) { try folder.remove(path, expecting: item) }
       } catch { if error.code == .unavailable || error.code == .stopped { throw error } }
     }
-    let present = Set(run.scan.paths)
-    try note(memory.hashes.keys.sorted().filter { !present.contains($0) }.map { .hash($0, nil) })
   }
 
   // MARK: - One operation
@@ -211,9 +217,14 @@ extension SyncEngine {
       let path = try run.path(.entry(entry))
       scanner.mark(FolderScanner.parent(of: path))
       run.touchedFolder = true
-      if let item = try folder.item(path) {
+      if var item = try folder.item(path) {
         // A folder changes while what is in it is removed; that it is empty is all it takes.
         let expected = try run.item(.entry(entry))
+        if expected.kind == .folder {
+          // What an interrupted run left in it would keep it there for ever.
+          try removeLeftovers(run, in: path)
+          item = try folder.item(path) ?? item
+        }
         try folder.remove(path, expecting: expected.kind == .folder ? item : expected)
       }
       run.notes.append(.synced(entry, nil, nil))

@@ -106,6 +106,11 @@ struct SyncSimulation {
 
 @Suite("Agents in simulation")
 struct SyncSimulationTests {
+  @Test(
+    "what an interrupted download left in a folder does not keep the folder from being deleted",
+    arguments: [18_140_808_235_454_312_092, 12_957_425_458_015_344_226, 14_674_300_077_355_747_873] as [UInt64])
+  func leftovers(seed: UInt64) async { #expect(await SyncSimulation(seed: seed).failure() == nil) }
+
   @Test("devices whose users, networks and processes do what they want come to one tree once it is quiet, and nothing is lost")
   func converges() async {
     let count = Environment.value("CAIRN_SYNC_SEEDS").flatMap { Int($0) } ?? 500
@@ -113,11 +118,6 @@ struct SyncSimulationTests {
     for _ in 0..<count {
       let seed = seeds.next()
       if let failure = await SyncSimulation(seed: seed).failure() {
-        // One seed in some thousands (18140808235454312092 is one) goes on planning without end; nothing is lost by it. Not mended yet.
-        if failure == "it does not come to rest" {
-          withKnownIssue("an agent goes on planning", isIntermittent: true) { Issue.record("SyncSimulation(seed: \(seed)): \(failure)") }
-          continue
-        }
         Issue.record("SyncSimulation(seed: \(seed)): \(failure)")
         return
       }
