@@ -6,7 +6,9 @@ package import BlockModel
 /// - a client's URL of an older layout is refused by a node that has no part in the block any more, so that the client asks for a fresh
 ///   one;
 /// - copies are given up only under exactly the layout that this node has, and never by a replica;
-/// - a command that deletes is refused when it is older than what this node has seen.
+/// - a command that deletes is refused when it is older than what this node has seen;
+/// - what is asked under a newer collection epoch than this node has seen is not answered: whoever asks may conclude that no older delete
+///   takes what it was told is here.
 package enum LayoutFence {
   /// How a node stands to a block under the layout that it has.
   package enum Standing: Sendable, Equatable {
@@ -27,6 +29,8 @@ package enum LayoutFence {
     case replica
     /// This node has seen a newer layout or collection epoch than the command's.
     case stale
+    /// This node has not seen the command's collection epoch yet.
+    case behind
   }
 
   /// Whether a write may come in.
@@ -59,5 +63,10 @@ package enum LayoutFence {
     layoutVersion: UInt64, gcEpoch: UInt64, knownLayout: UInt64, knownEpoch: UInt64
   ) throws(Refusal) {
     guard layoutVersion >= knownLayout, gcEpoch >= knownEpoch else { throw .stale }
+  }
+
+  /// Whether a question about copies may be answered: which are here, whether they are whole.
+  package static func checkQuestion(gcEpoch: UInt64, knownEpoch: UInt64) throws(Refusal) {
+    guard gcEpoch <= knownEpoch else { throw .behind }
   }
 }

@@ -59,6 +59,8 @@ struct Pass: Sendable {
   /// The source's, from when it listed the page.
   var mark: UInt64 = 0
   var layoutVersion: UInt64 = 0
+  /// The collection epoch when the walk began: whoever answered in it refuses deletes of older ones.
+  var gcEpoch: UInt64 = 0
   var outstanding = 0
   /// Copies ready to be sent: indices into `entries` by target.
   var copies: [(target: NodeID, entries: [Int])] = []
@@ -139,6 +141,19 @@ struct RepairLoad: Sendable {
     copies[target, default: 1] -= 1
     if let source { reads[source, default: 1] -= 1 }
   }
+}
+
+/// Passes with copies that wait for a node to end one. Looked up by node only.
+struct BlockedPasses: Sendable {
+  private var numbers: [NodeID: [UInt64]] = [:]
+
+  mutating func add(_ pass: UInt64, waitingFor node: NodeID) {
+    if numbers[node]?.last != pass { numbers[node, default: []].append(pass) }
+  }
+
+  mutating func takePasses(waitingFor node: NodeID) -> [UInt64] { numbers.removeValue(forKey: node) ?? [] }
+
+  mutating func removeAll() { numbers.removeAll(keepingCapacity: true) }
 }
 
 /// A token bucket that holds up to one second's bytes and may go into debt by one command.

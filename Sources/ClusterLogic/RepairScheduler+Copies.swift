@@ -6,6 +6,7 @@ extension RepairScheduler {
 
   /// Puts the page's missing copies into commands, fewest surviving zones first.
   mutating func planCopies(_ index: Int) {
+    planned.append(active[index].number)
     var wanted: [(zones: Int, number: Int, target: NodeID)] = []
     for number in active[index].entries.indices {
       let entry = active[index].entries[number]
@@ -63,32 +64,55 @@ extension RepairScheduler {
 
   // MARK: Sending
 
-  mutating func dispatchCopies(_ now: MonotonicTime, _ effects: inout [Effect]) {
-    for index in active.indices where !active[index].copies.isEmpty {
-      // Where nothing can begin, what is sent need not be worked out.
-      guard active[index].copies.contains(where: { load.copies(at: $0.target) < configuration.copiesPerNode }) else { continue }
-      var kept: [(target: NodeID, entries: [Int])] = []
-      for command in active[index].copies {
-        guard load.copies(at: command.target) < configuration.copiesPerNode, isOpen(active[index], now) else {
-          kept.append(command)
-          continue
-        }
-        let items = command.entries.map { number in
-          let entry = active[index].entries[number]
-          return RepairCopy(block: entry.block.id, size: entry.block.size, sources: sources(of: entry, for: command.target))
-        }
-        let source = items.first?.sources.first
-        guard source.map({ load.reads(from: $0) < configuration.readsPerNode }) ?? true else {
-          kept.append(command)
-          continue
-        }
-        take(items.reduce(0) { $0 + $1.size }, for: active[index])
-        load.begin(target: command.target, source: source)
-        let request = open(index, .copy(target: command.target, source: source, entries: command.entries))
-        effects.append(.copy(request, target: command.target, items: items))
-      }
-      active[index].copies = kept
+  /// Sends what may begin, of every page: after time has passed, or the cluster has changed.
+  mutating func dispatchAllCopies(_ now: MonotonicTime, _ effects: inout [Effect]) {
+    blocked.removeAll()
+    for index in active.indices where !active[index].copies.isEmpty { dispatchCopies(index, now, &effects) }
+  }
+
+  /// Sends what may begin now because a copy ended, or because the pages are new; all others wait for the same as before.
+  mutating func dispatchCopies(after freed: [NodeID], of passes: [UInt64], _ now: MonotonicTime, _ effects: inout [Effect]) {
+    var numbers = passes
+    for node in freed { numbers += blocked.takePasses(waitingFor: node) }
+    guard !numbers.isEmpty else { return }
+    // In the order of urgency, which is that of the active ones.
+    let indices = numbers.compactMap { number in active.firstIndex { $0.number == number } }.sorted()
+    var last = -1
+    for index in indices where index != last && !active[index].copies.isEmpty {
+      last = index
+      dispatchCopies(index, now, &effects)
     }
+  }
+
+  private mutating func dispatchCopies(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
+    var kept: [(target: NodeID, entries: [Int])] = []
+    for command in active[index].copies {
+      guard load.copies(at: command.target) < configuration.copiesPerNode else {
+        blocked.add(active[index].number, waitingFor: command.target)
+        kept.append(command)
+        continue
+      }
+      // More bytes come with time only.
+      guard isOpen(active[index], now) else {
+        kept.append(command)
+        continue
+      }
+      let items = command.entries.map { number in
+        let entry = active[index].entries[number]
+        return RepairCopy(block: entry.block.id, size: entry.block.size, sources: sources(of: entry, for: command.target))
+      }
+      let source = items.first?.sources.first
+      if let source, load.reads(from: source) >= configuration.readsPerNode {
+        blocked.add(active[index].number, waitingFor: source)
+        kept.append(command)
+        continue
+      }
+      take(items.reduce(0) { $0 + $1.size }, for: active[index])
+      load.begin(target: command.target, source: source)
+      let request = open(index, .copy(target: command.target, source: source, entries: command.entries))
+      effects.append(.copy(request, target: command.target, items: items))
+    }
+    active[index].copies = kept
   }
 
   private mutating func isOpen(_ pass: Pass, _ now: MonotonicTime) -> Bool {
@@ -237,7 +261,7 @@ extension RepairScheduler {
     active[index].stage = .settling
     guard !done.isEmpty else { return endRowsPage(index, now, &effects) }
     let request = open(index, .settle)
-    effects.append(.clearRepairs(request, blocks: done, layoutVersion: active[index].layoutVersion))
+    effects.append(.clearRepairs(request, blocks: done, layoutVersion: active[index].layoutVersion, gcEpoch: active[index].gcEpoch))
   }
 
   private mutating func endRowsPage(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
@@ -284,7 +308,9 @@ extension RepairScheduler {
     active[index].viewsAtMark = views
     let request = open(index, .settle)
     effects.append(
-      .markFilled(request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion))
+      .markFilled(
+        request, partition: active[index].partition, target: target, layoutVersion: active[index].layoutVersion,
+        gcEpoch: active[index].gcEpoch))
   }
 
   /// A view that came while a step was being marked as done was made before it or after it: the step that it still asks for may be a new

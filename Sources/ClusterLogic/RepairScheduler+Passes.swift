@@ -35,6 +35,7 @@ extension RepairScheduler {
     case .retire where !pass.isSealed: seal(index, &effects)
     case .fill(let target) where !pass.isCompared:
       guard let reference = wholeReplica(of: pass.partition, but: target) else { return list(index, now, &effects) }
+      active[index].gcEpoch = view.gcEpoch
       active[index].stage = .comparing
       active[index].layoutVersion = view.layout.version
       let request = open(index, .compare(reference: reference))
@@ -83,6 +84,7 @@ extension RepairScheduler {
   mutating func list(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
     active[index].stage = .listing
     active[index].layoutVersion = view.layout.version
+    if active[index].after == nil { active[index].gcEpoch = view.gcEpoch }
     if let block = active[index].only {
       active[index].isLastPage = true
       check(index, blocks: [block], now, &effects)

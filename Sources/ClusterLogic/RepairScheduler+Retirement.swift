@@ -5,6 +5,8 @@ internal import BlockModel
 /// The source seals the partition before anything is listed, so that what it listed last is all that it will ever have acknowledged under
 /// older layouts. What is listed is what it holds, not what metadata refers to: a block whose receipts are still on their way moves too.
 ///
+/// Voiding is refused while a collection that deleted one of the blocks may go on: a replica that confirmed an older copy may lose it yet.
+///
 /// What must hold: no commit counts a copy that is gone. Whatever the source acknowledged before it listed a block is for an upload that
 /// was open when the receipts were voided, or is over; whatever it acknowledged since makes it refuse to drop anything.
 extension RepairScheduler {
@@ -38,7 +40,9 @@ extension RepairScheduler {
     active[index].stage = .settling
     guard !done.isEmpty else { return endRetirementPage(index, source, now, &effects) }
     let request = open(index, .void)
-    effects.append(.voidReceipts(request, source: source, blocks: done, layoutVersion: active[index].layoutVersion))
+    effects.append(
+      .voidReceipts(
+        request, source: source, blocks: done, layoutVersion: active[index].layoutVersion, gcEpoch: active[index].gcEpoch))
   }
 
   /// No receipt counts any more for what the page's complete blocks are at the source: they can go.

@@ -12,6 +12,7 @@ package import BlockModel
 /// - no answer is never an answer: neither "missing" nor "done";
 /// - a copy is given up only by a node off the layout that has sealed the partition, only after every replica confirmed that block, and
 ///   those that took its place by reading it back, and after its receipts were voided; a replica's copy is never deleted;
+/// - what a node confirmed counts against deletes only that it refuses: those of epochs before the one in which the walk began;
 /// - one partition never has more than one replica in motion;
 /// - fewest surviving zones first; work per node, in all, and per second is bounded; every failure is tried again, later each time.
 package struct RepairScheduler: Sendable {
@@ -30,6 +31,9 @@ package struct RepairScheduler: Sendable {
   var requests: [RepairRequest: RequestOwner] = [:]
   var nextNumber: UInt64 = 1
   var load = RepairLoad()
+  var blocked = BlockedPasses()
+  /// Passes whose copies were planned in this step.
+  var planned: [UInt64] = []
   var bucket: RepairBucket
   /// What moving may take of `bucket`.
   var moveBucket: RepairBucket
@@ -55,7 +59,7 @@ package struct RepairScheduler: Sendable {
 
   package init(configuration: Configuration = Configuration(), view: RepairView) {
     self.configuration = configuration
-    self.view = RepairView(layout: view.layout, filling: [], members: view.members, isBraked: view.isBraked)
+    self.view = RepairView(layout: view.layout, filling: [], members: view.members, isBraked: view.isBraked, gcEpoch: view.gcEpoch)
     mostActive = configuration.activePasses
     bucket = RepairBucket(bytesPerSecond: configuration.bytesPerSecond)
     moveBucket = RepairBucket(bytesPerSecond: configuration.moveBytesPerSecond)
@@ -64,6 +68,7 @@ package struct RepairScheduler: Sendable {
 
   package mutating func step(_ event: Event, now: MonotonicTime) -> [Effect] {
     var effects: [Effect] = []
+    let freed = nodesFreed(by: event)
     switch event {
     case .view(let view): adopt(view)
     case .repairsWaiting: rowsWait()
@@ -87,9 +92,20 @@ package struct RepairScheduler: Sendable {
     }
     wakeWaiting(now)
     startPasses(now, &effects)
-    dispatchCopies(now, &effects)
+    if event.isAnswer {
+      dispatchCopies(after: freed, of: planned, now, &effects)
+    } else {
+      dispatchAllCopies(now, &effects)
+    }
+    planned.removeAll(keepingCapacity: true)
     finishRecheckIfDone()
     return effects
+  }
+
+  /// The target and the source of a copy that ended.
+  private func nodesFreed(by event: Event) -> [NodeID] {
+    guard case .copied(let request, _) = event, case .copy(let target, let source, _)? = requests[request]?.detail else { return [] }
+    return [target] + (source.map { [$0] } ?? [])
   }
 
   /// Fills that are not done.

@@ -9,11 +9,14 @@ package struct RepairView: Sendable, Equatable {
   package var members: [PlanMember]
   /// More nodes seem down than is believable: only blocks with one survivor are copied.
   package var isBraked: Bool
-  package init(layout: Layout, filling: [PlanFilling], members: [PlanMember], isBraked: Bool) {
+  /// The collection epoch. What is asked from now on is answered only by nodes that refuse deletes of older ones.
+  package var gcEpoch: UInt64
+  package init(layout: Layout, filling: [PlanFilling], members: [PlanMember], isBraked: Bool, gcEpoch: UInt64 = 1) {
     self.layout = layout
     self.filling = filling.sorted { $0.partition < $1.partition }
     self.members = members.sorted { $0.node < $1.node }
     self.isBraked = isBraked
+    self.gcEpoch = gcEpoch
   }
 
   func member(_ node: NodeID) -> PlanMember? {
@@ -194,6 +197,14 @@ extension RepairScheduler {
     case limit(bytesPerSecond: Int64, bytesPerSecondPerNode: Int64)
     /// Time has passed; to be given at least every 200 ms.
     case timer
+
+    /// It answers an effect: all that it lets begin is what waited for that.
+    var isAnswer: Bool {
+      switch self {
+      case .listed, .repairsListed, .heldListed, .checked, .copied, .settled, .sealed, .compared, .retired: true
+      case .view, .repairsWaiting, .recheck, .diskLost, .rebalance, .limit, .timer: false
+      }
+    }
   }
 
   /// Each is answered by exactly one event with the same request, sooner or later.
@@ -211,15 +222,18 @@ extension RepairScheduler {
     case listHeld(RepairRequest, node: NodeID, partition: Int, after: BlockID?, limit: Int)
     /// What the source has acknowledged of these blocks under this layout or an older one counts for no upload any more: it is about to
     /// give them up.
-    case voidReceipts(RepairRequest, source: NodeID, blocks: [BlockID], layoutVersion: UInt64)
+    /// Not done while a delete of one of them that was logged under the epoch or later, and that a version refers to again, may be on its
+    /// way to a replica.
+    case voidReceipts(RepairRequest, source: NodeID, blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64)
     /// The source drops these blocks, which every replica confirmed, unless it took writes since the mark.
     case retire(RepairRequest, source: NodeID, partition: Int, blocks: [BlockID], mark: UInt64, layoutVersion: UInt64)
     /// The source holds nothing of the partition any more.
     case markRetired(RepairRequest, partition: Int, source: NodeID, layoutVersion: UInt64)
     /// The target has every live block of the partition.
-    case markFilled(RepairRequest, partition: Int, target: NodeID, layoutVersion: UInt64)
-    /// These blocks have all their copies on the layout of this version.
-    case clearRepairs(RepairRequest, blocks: [BlockID], layoutVersion: UInt64)
+    /// Blocks that were deleted under the epoch or later and are referred to again get repair rows.
+    case markFilled(RepairRequest, partition: Int, target: NodeID, layoutVersion: UInt64, gcEpoch: UInt64)
+    /// These blocks have all their copies on the layout of this version. The rows of those that were deleted under the epoch or later stay.
+    case clearRepairs(RepairRequest, blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64)
   }
 }
 

@@ -116,15 +116,20 @@ extension ClusterService {
     let run = try await garbage.beginGarbageRun(
       GarbageRunRequest(cause: cause, acceptsUnlogged: acceptsUnlogged, partitionCount: partitions, generation: generation))
     // From now on URLs carry the new epoch.
-    _ = try? withState { state in
-      state.gcEpoch = max(state.gcEpoch, run.epoch)
-      state.touch()
-    }
-    signal.notifyAll()
+    raiseEpoch(to: run.epoch)
     log.info(
       "a run of the garbage collector began",
       ["run": .string(String(run.number)), "epoch": .string(String(run.epoch)), "cause": .string(cause)])
     drive(run, .collect, garbage, generation)
+  }
+
+  /// To be called when the database has this epoch: nodes and gateways learn it.
+  private func raiseEpoch(to epoch: UInt64) {
+    _ = try? withState { state in
+      state.gcEpoch = max(state.gcEpoch, epoch)
+      state.touch()
+    }
+    signal.notifyAll()
   }
 
   /// What is wrong when a node would purge what an upload under way may still count on.
@@ -150,7 +155,9 @@ extension ClusterService {
     driver.feed(.timer)
   }
 
-  func garbageEnded(_ run: GarbageRun, _ purpose: GarbageCollector.Purpose) {
+  /// - Parameter isSaved: the database closed the run, and raised the epoch with that.
+  func garbageEnded(_ run: GarbageRun, _ purpose: GarbageCollector.Purpose, isSaved: Bool) {
+    if isSaved { raiseEpoch(to: run.epoch + 1) }
     shared.withLock { shared in
       guard purpose == .collect else {
         shared.garbage.plan = run
@@ -208,6 +215,7 @@ extension ClusterService {
         since = run.epoch
       }
       try await metadata.holdGarbage("Deletes were undone. Look why, then let collecting go on with “cairnctl gc release”.")
+      raiseEpoch(to: try await self.metadata.gcEpoch())
     } catch { throw Problem(cluster: error) }
     let nodes = try withState { state in state.nodes.map(\.record.id) }
     let isFirst = shared.withLock { shared -> Bool in

@@ -11,24 +11,29 @@ internal import Synchronization
 extension ClusterService {
   /// What a mark says of a partition.
   enum RowMark: Sendable, Equatable {
-    case filled(partition: Int, target: NodeID)
+    case filled(partition: Int, target: NodeID, gcEpoch: UInt64)
     case retired(partition: Int, source: NodeID)
 
     var partition: Int {
       switch self {
-      case .filled(let partition, _), .retired(let partition, _): partition
+      case .filled(let partition, _, _), .retired(let partition, _): partition
       }
     }
 
     var node: NodeID {
       switch self {
-      case .filled(_, let node), .retired(_, let node): node
+      case .filled(_, let node, _), .retired(_, let node): node
       }
+    }
+
+    var filled: FilledPartition? {
+      guard case .filled(let partition, _, let gcEpoch) = self else { return nil }
+      return FilledPartition(partition: partition, gcEpoch: gcEpoch)
     }
 
     func apply(to row: inout PlanFilling) {
       switch self {
-      case .filled(_, let target): row.fill(target)
+      case .filled(_, let target, _): row.fill(target)
       case .retired(_, let source): row.retire(source)
       }
     }
@@ -37,7 +42,7 @@ extension ClusterService {
   /// Takes done steps off their rows. Answers whether it was done.
   /// - Parameter isCurrent: whether what the marks rest on still holds; asked while nobody else changes rows.
   func mark(_ marks: [RowMark], layoutVersion: UInt64, ifCurrent isCurrent: @escaping @Sendable () -> Bool) async -> Bool {
-    await changeRows(layoutVersion: layoutVersion) { state in
+    await changeRows(layoutVersion: layoutVersion, filled: marks.compactMap(\.filled)) { state in
       guard isCurrent() else { return nil }
       var rows: [PlanFilling] = []
       for mark in marks {
@@ -53,19 +58,24 @@ extension ClusterService {
   /// Changes rows, in the database and then here, as long as the layout is this one.
   /// - Parameter body: the rows as they shall be; those that are done go. Nil changes nothing and is not done.
   /// - Returns: whether it was done; false is logged.
-  func changeRows(layoutVersion: UInt64, _ body: @Sendable (ClusterState) -> [PlanFilling]?) async -> Bool {
+  func changeRows(
+    layoutVersion: UInt64, filled: [FilledPartition] = [], _ body: @Sendable (ClusterState) -> [PlanFilling]?
+  ) async -> Bool {
     await rows.enter()
-    let isDone = await changeRowsAlone(layoutVersion, body)
+    let isDone = await changeRowsAlone(layoutVersion, filled, body)
     await rows.leave()
     return isDone
   }
 
-  private func changeRowsAlone(_ layoutVersion: UInt64, _ body: @Sendable (ClusterState) -> [PlanFilling]?) async -> Bool {
+  private func changeRowsAlone(
+    _ layoutVersion: UInt64, _ filled: [FilledPartition], _ body: @Sendable (ClusterState) -> [PlanFilling]?
+  ) async -> Bool {
     let found = (try? withState { state in state.layout.version == layoutVersion ? body(state) : nil }) ?? nil
     guard let changed = found else { return false }
     guard !changed.isEmpty else { return true }
-    do throws(MetadataError) { try await metadata.updateFilling(changed.map { FillingPartition($0) }, layoutVersion: layoutVersion) } catch
-    {
+    do throws(MetadataError) {
+      try await metadata.updateFilling(changed.map { FillingPartition($0) }, filled: filled, layoutVersion: layoutVersion)
+    } catch {
       log.warning("progress of moving could not be noted; trying again", ["reason": .string(error.message)])
       return false
     }

@@ -177,7 +177,9 @@ struct ClusterState: Sendable {
     )
   }
 
-  var repairView: RepairView { RepairView(layout: layout, filling: filling, members: planMembers, isBraked: detector.isBraked) }
+  var repairView: RepairView {
+    RepairView(layout: layout, filling: filling, members: planMembers, isBraked: detector.isBraked, gcEpoch: gcEpoch)
+  }
 
   var planMembers: [PlanMember] { nodes.map(planMember) }
 

@@ -117,8 +117,8 @@ final class GarbageDriver: Sendable {
         })
     case .save(let request, let run): return .saved(request, await save(run))
     case .ended(let run):
-      if purpose == .collect { _ = await save(run) }
-      service.garbageEnded(run, purpose)
+      let isSaved = purpose == .collect ? await save(run) : false
+      service.garbageEnded(run, purpose, isSaved: isSaved)
       return nil
     }
   }

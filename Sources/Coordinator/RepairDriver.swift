@@ -67,8 +67,8 @@ final class RepairDriver: Sendable {
 
   private func begin(_ effect: RepairScheduler.Effect, _ state: inout State) {
     switch effect {
-    case .markFilled(let request, let partition, let target, let version):
-      return note(request, .filled(partition: partition, target: target), version, &state)
+    case .markFilled(let request, let partition, let target, let version, let epoch):
+      return note(request, .filled(partition: partition, target: target, gcEpoch: epoch), version, &state)
     case .markRetired(let request, let partition, let source, let version):
       return note(request, .retired(partition: partition, source: source), version, &state)
     case .seal(let request, let source, let partition, let version):
@@ -118,15 +118,15 @@ final class RepairDriver: Sendable {
     case .check(let request, let node, let blocks, let reading):
       .checked(request, reading ? await verify(node, blocks) : await exist(node, blocks))
     case .copy(let request, let target, let items): .copied(request, await copy(target, items))
-    case .clearRepairs(let request, let blocks, let version): .settled(request, await clear(blocks, version))
-    case .markFilled(let request, _, _, _), .markRetired(let request, _, _, _): .settled(request, false)
+    case .clearRepairs(let request, let blocks, let version, let epoch): .settled(request, await clear(blocks, version, epoch))
+    case .markFilled(let request, _, _, _, _), .markRetired(let request, _, _, _): .settled(request, false)
     case .seal(let request, _, _, _): .sealed(request, false)
     case .compare(let request, let target, let reference, let partition):
       .compared(request, await compare(target, reference, partition))
     case .listHeld(let request, let node, let partition, let after, let limit):
       .heldListed(request, await held(node, partition, after, limit))
-    case .voidReceipts(let request, let source, let blocks, let version):
-      .settled(request, await void(source, blocks, version))
+    case .voidReceipts(let request, let source, let blocks, let version, let epoch):
+      .settled(request, await void(source, blocks, version, epoch))
     case .retire(let request, let source, let partition, let blocks, let mark, let version):
       .retired(request, await retire(source, partition, blocks, mark, version))
     }
@@ -156,9 +156,9 @@ final class RepairDriver: Sendable {
     }
   }
 
-  private func clear(_ blocks: [BlockID], _ version: UInt64) async -> Bool {
+  private func clear(_ blocks: [BlockID], _ version: UInt64, _ epoch: UInt64) async -> Bool {
     do throws(MetadataError) {
-      try await service.metadata.clearRepairs(blocks, layoutVersion: version)
+      try await service.metadata.clearRepairs(blocks, layoutVersion: version, gcEpoch: epoch)
       return true
     } catch {
       service.log.warning("repairs could not be cleared; trying again", ["reason": .string(error.message)])
@@ -210,9 +210,9 @@ final class RepairDriver: Sendable {
     return HeldPage(blocks: blocks.map { RepairBlock(id: $0.id, size: $0.size, isReferenced: false) }, mark: mark)
   }
 
-  private func void(_ source: NodeID, _ blocks: [BlockID], _ version: UInt64) async -> Bool {
+  private func void(_ source: NodeID, _ blocks: [BlockID], _ version: UInt64, _ epoch: UInt64) async -> Bool {
     do throws(MetadataError) {
-      try await service.metadata.voidReceipts(of: source, for: blocks, layoutVersion: version)
+      try await service.metadata.voidReceipts(of: source, for: blocks, layoutVersion: version, gcEpoch: epoch)
       return true
     } catch {
       service.log.warning(

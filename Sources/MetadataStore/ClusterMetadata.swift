@@ -34,7 +34,9 @@ package protocol ClusterMetadata: Sendable {
   func saveTuning(_ values: [ClusterTuning.Value]) async throws(MetadataError)
   func fillingPartitions() async throws(MetadataError) -> [FillingPartition]
   /// Replaces the row of each partition named (one that is done goes), if the layout is still `layoutVersion`; else `.conflict`.
-  func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError)
+  /// - Parameter filled: partitions of which a replica is whole now, by words given in an epoch: blocks deleted in it or later that
+  ///   versions refer to again get repair rows, because a late delete may take the copy that was seen.
+  func updateFilling(_ rows: [FillingPartition], filled: [FilledPartition], layoutVersion: UInt64) async throws(MetadataError)
 
   func nodes() async throws(MetadataError) -> [NodeRecord]
   func saveNode(_ node: NodeRecord) async throws(MetadataError)
@@ -50,11 +52,13 @@ package protocol ClusterMetadata: Sendable {
   /// Notes that blocks need repair (rot reported, a copy found missing); those that no version refers to are left out.
   func addRepairs(_ blocks: [BlockID]) async throws(MetadataError)
   /// Removes the repair rows and stray rows of blocks that have all copies on the layout of this version; `.conflict` when it is no
-  /// longer the newest.
-  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError)
+  /// longer the newest. The rows of blocks whose delete was logged under `gcEpoch` or later stay: a late delete may take a copy that was
+  /// seen in that epoch, and none that was seen in a later one.
+  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) async throws(MetadataError)
   /// A node is about to give up its copies of these blocks: what it acknowledged of them under this layout or an older one counts for no
-  /// upload that is open now, whether its receipts are here or still to come. `.conflict` when the layout is no longer the newest.
-  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError)
+  /// upload that is open now, whether its receipts are here or still to come. `.conflict` when the layout is no longer the newest,
+  /// or when versions refer again to one of the blocks whose delete was logged under `gcEpoch` or later.
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) async throws(MetadataError)
   func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]]
 
   /// Records who founded a data-key epoch and the key's check value. Answers what is recorded: the first to come stays.
@@ -187,4 +191,14 @@ package struct MetadataError: Error, Sendable, CustomStringConvertible {
     self.problem = problem
   }
   package var description: String { message }
+}
+
+/// A partition that one more replica has whole, and the collection epoch in which its node was asked.
+package struct FilledPartition: Sendable, Equatable {
+  package var partition: Int
+  package var gcEpoch: UInt64
+  package init(partition: Int, gcEpoch: UInt64) {
+    self.partition = partition
+    self.gcEpoch = gcEpoch
+  }
 }

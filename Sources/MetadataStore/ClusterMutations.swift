@@ -26,9 +26,17 @@ extension WriteTransaction {
     try noteClusterChange()
   }
 
-  func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) throws {
+  func updateFilling(_ rows: [FillingPartition], filled: [FilledPartition], layoutVersion: UInt64) throws {
     try checkLayoutVersion(layoutVersion)
     for row in rows { try saveFilling(row) }
+    for part in filled {
+      let (low, high) = PartitionRange.bounds(part.partition, bits: context.settings.partitionBits)
+      try db.run(
+        """
+        INSERT INTO repairs (block, zones) SELECT d.block, NULL FROM gc_deletes d JOIN blocks b ON b.id = d.block
+        WHERE d.block >= ? AND d.block <= ? AND d.epoch >= ? AND b.namespaces > 0 ON CONFLICT (block) DO NOTHING
+        """, .block(low), .block(high), .integer(Int64(part.gcEpoch)))
+    }
   }
 
   private func saveFilling(_ row: FillingPartition) throws {
@@ -108,17 +116,23 @@ extension WriteTransaction {
     }
   }
 
-  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) throws {
+  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) throws {
     try checkLayoutVersion(layoutVersion)
-    for block in blocks {
+    for block in blocks where try !isDeleted(block, since: gcEpoch) {
       try db.run("DELETE FROM repairs WHERE block = ?", .block(block))
       try db.run("DELETE FROM strays WHERE block = ?", .block(block))
     }
   }
 
   /// Nobody commits meanwhile, and who commits afterwards sees it: so no version counts a copy that its node was told to drop.
-  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) throws {
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) throws {
     try checkLayoutVersion(layoutVersion)
+    for block in blocks where try isDeleted(block, since: gcEpoch) {
+      let isReferenced = try db.first("SELECT namespaces > 0 FROM blocks WHERE id = ?", .block(block), read: { $0.bool(0) }) ?? false
+      guard !isReferenced else {
+        throw MetadataError(.conflict, "A delete of block \(block.hex), which a version refers to again, may be on its way.")
+      }
+    }
     for block in blocks {
       try db.run(
         """

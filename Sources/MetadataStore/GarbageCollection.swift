@@ -71,6 +71,9 @@ extension MetadataReading {
     try db.first("SELECT epoch FROM gc_deletes WHERE block = ?", .block(block)) { UInt64(clamping: $0.int64(0)) }
   }
 
+  /// Whether a delete of it that was logged under this epoch or a later one is on record.
+  func isDeleted(_ block: BlockID, since epoch: UInt64) throws -> Bool { try deletedEpoch(of: block).map { $0 >= epoch } ?? false }
+
   /// Whether a copy that was acknowledged under an epoch may have been deleted since: then its receipt says nothing any more.
   func mayBeDeleted(_ block: BlockID, acknowledgedUnder epoch: UInt64) throws -> Bool {
     if let deleted = try deletedEpoch(of: block) { return epoch < deleted }
@@ -125,7 +128,11 @@ extension WriteTransaction {
   private func write(_ run: GarbageRun) throws {
     var run = run
     let isEnded = run.phase == .ended
-    if isEnded { run.endedAt = now }
+    if isEnded {
+      run.endedAt = now
+      // Nodes that hear of the next epoch refuse the run's deletes that are still on their way.
+      try db.run("UPDATE settings SET value = max(value, ?) WHERE key = ?", .integer(Int64(run.epoch + 1)), .text(Settings.gcEpoch))
+    }
     try db.run(
       "UPDATE gc_runs SET is_open = ?, document = ? WHERE number = ?", .flag(!isEnded), .blob(try JSONCoding.encode(run)),
       .integer(Int64(run.number)))

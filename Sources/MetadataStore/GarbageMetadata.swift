@@ -19,7 +19,7 @@ package protocol GarbageMetadata: Sendable {
   /// Takes the open run over from an earlier coordinator; nil when none is open.
   /// - Throws: `.conflict` when a coordinator of a higher generation has it.
   func adoptGarbageRun(generation: UInt64) async throws(MetadataError) -> GarbageRun?
-  /// Records how far an open run is; one that has ended is closed.
+  /// Records how far an open run is; one that has ended is closed, and the epoch is raised with it.
   func saveGarbageRun(_ run: GarbageRun, generation: UInt64) async throws(MetadataError)
   /// Those of the blocks that nothing wants, as of an epoch: what was dropped in that epoch or later is left out.
   func garbageVerdicts(on blocks: [BlockID], below epoch: UInt64) async throws(MetadataError) -> [GarbageVerdict]

@@ -60,8 +60,10 @@ extension SQLMetadataStore {
     try await readers.read { try $0.fillingPartitions() }
   }
 
-  package func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError) {
-    try await writer.write(.cluster, repeatable: true) { try $0.updateFilling(rows, layoutVersion: layoutVersion) }
+  package func updateFilling(
+    _ rows: [FillingPartition], filled: [FilledPartition], layoutVersion: UInt64
+  ) async throws(MetadataError) {
+    try await writer.write(.cluster, repeatable: true) { try $0.updateFilling(rows, filled: filled, layoutVersion: layoutVersion) }
   }
 
   package func nodes() async throws(MetadataError) -> [NodeRecord] {
@@ -99,12 +101,16 @@ extension SQLMetadataStore {
     try await writer.write(repeatable: true) { try $0.addRepairs(blocks) }
   }
 
-  package func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
-    try await writer.write(repeatable: true) { try $0.clearRepairs(blocks, layoutVersion: layoutVersion) }
+  package func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) async throws(MetadataError) {
+    try await writer.write(repeatable: true) { try $0.clearRepairs(blocks, layoutVersion: layoutVersion, gcEpoch: gcEpoch) }
   }
 
-  package func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
-    try await writer.write(.cluster, repeatable: true) { try $0.voidReceipts(of: node, for: blocks, layoutVersion: layoutVersion) }
+  package func voidReceipts(
+    of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64
+  ) async throws(MetadataError) {
+    try await writer.write(.cluster, repeatable: true) {
+      try $0.voidReceipts(of: node, for: blocks, layoutVersion: layoutVersion, gcEpoch: gcEpoch)
+    }
   }
 
   package func strays(of blocks: [BlockID]) async throws(MetadataError) -> [BlockID: [NodeID]] {

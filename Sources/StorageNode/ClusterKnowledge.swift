@@ -28,8 +28,9 @@ package final class ClusterKnowledge: Sendable {
     var view: ClusterView?
     var members: [NodeID: Member] = [:]
     var sources: [Int: [NodeID]] = [:]
-    /// The newest layout that a signed request spoke of.
+    /// The newest layout and collection epoch that signed requests spoke of.
     var rumouredLayout: UInt64 = 0
+    var rumouredEpoch: UInt64 = 0
 
     mutating func take(_ document: Document) {
       generation = document.generation
@@ -77,8 +78,15 @@ package final class ClusterKnowledge: Sendable {
     state.withLock { $0.rumouredLayout = max($0.rumouredLayout, layoutVersion) }
   }
 
-  /// Somebody signs under a newer layout than this node has.
-  package var isBehind: Bool { state.withLock { $0.rumouredLayout > $0.view?.layout.version ?? .max } }
+  /// A command was signed in this collection epoch.
+  package func heard(gcEpoch: UInt64) {
+    state.withLock { $0.rumouredEpoch = max($0.rumouredEpoch, gcEpoch) }
+  }
+
+  /// Somebody signs under a newer layout or epoch than this node has.
+  package var isBehind: Bool {
+    state.withLock { $0.rumouredLayout > $0.view?.layout.version ?? .max || $0.rumouredEpoch > $0.view?.gcEpoch ?? .max }
+  }
 
   package func member(_ node: NodeID) -> Member? { state.withLock { $0.members[node] } }
 

@@ -46,6 +46,7 @@ struct ControlCommands: Sendable {
   }
 
   private func perform(_ command: NodeCommand, _ capability: Capability, _ requestID: String) async throws(Problem) -> NodeCommandReply {
+    if command.asksAboutCopies { try checkQuestion(capability) }
     switch command {
     case .exist(let blocks):
       try check(blocks.count <= 10_000, "at most 10,000 blocks")
@@ -103,6 +104,17 @@ struct ControlCommands: Sendable {
     case .scrub(let action):
       scrubs.perform(action)
       return .done
+    }
+  }
+
+  /// Whoever asks may conclude that no older delete takes what it is told of: so this node refuses those first.
+  private func checkQuestion(_ capability: Capability) throws(Problem) {
+    guard let view = knowledge.view else { return }
+    do throws(LayoutFence.Refusal) {
+      try LayoutFence.checkQuestion(gcEpoch: capability.gcEpoch, knownEpoch: view.gcEpoch)
+    } catch {
+      knowledge.heard(gcEpoch: capability.gcEpoch)
+      throw Problem(error, layoutVersion: capability.layoutVersion)
     }
   }
 
@@ -192,5 +204,15 @@ struct ControlCommands: Sendable {
       log.info("a data key was given to a node", ["epoch": .int(epoch), "node": .string(requester.text)])
       return reply
     } catch { throw Problem(.malformed, "The public key is not usable.") }
+  }
+}
+
+extension NodeCommand {
+  /// Its answer says which copies are here.
+  fileprivate var asksAboutCopies: Bool {
+    switch self {
+    case .exist, .digest, .verify, .copy: true
+    case .list, .seal, .retire, .delete, .listBelow, .listQuarantined, .restore, .dataKey, .scrub: false
+    }
   }
 }

@@ -188,6 +188,7 @@ extension Problem {
     case .otherLayout: self.init(.staleLayout, "This node has another layout than \(layoutVersion).", retryAfter: 1)
     case .replica: self.init(.fenced, "This node is a replica of the partition in layout \(layoutVersion).")
     case .stale: self.init(.fenced, "The command is of layout \(layoutVersion); this node has seen a newer layout or epoch.")
+    case .behind: self.init(.busy, "This node has not heard of the command's collection epoch yet.", retryAfter: 1)
     }
   }
 }

@@ -107,7 +107,8 @@ package final class StorageNode: Sendable {
       time: parts.time,
       isReady: { StorageNode.canSeal(knowledge, dataKeys) }, isStopping: { stopping.isUp })
     let keeper = CopyKeeper(
-      node: parts.node, cluster: keys.current.cluster, disks: disks, signer: ReceiptSigner(keys: keys), durability: parts.durability)
+      node: parts.node, cluster: keys.current.cluster, disks: disks, buffers: pools.read, signer: ReceiptSigner(keys: keys),
+      durability: parts.durability)
     let forwarding = Forwarding(
       knowledge: knowledge, client: parts.client, courier: RecordCourier(client: parts.client, limits: parts.limits), limits: parts.limits,
       metrics: metrics, log: log)

@@ -51,6 +51,14 @@ import Testing
     #expect(refusal(replica, 1, knowing: layout) == .replica)
   }
 
+  @Test("what is asked in a newer collection epoch than the node has seen is not answered", arguments: [(4, true), (5, true), (6, false)])
+  func question(epoch: UInt64, isAnswered: Bool) {
+    do throws(LayoutFence.Refusal) {
+      try LayoutFence.checkQuestion(gcEpoch: epoch, knownEpoch: 5)
+      #expect(isAnswered)
+    } catch { #expect(error == .behind && !isAnswered) }
+  }
+
   @Test("a deletion older than what the node has seen is refused", arguments: [(3, 5, true), (4, 6, true), (2, 5, false), (3, 4, false)])
   func deletion(layout: UInt64, epoch: UInt64, isAllowed: Bool) {
     #expect(

@@ -190,6 +190,22 @@ import Testing
     }
   }
 
+  @Test("what a node said counts for the collection epoch in which the walk began, and not for a later one")
+  func epochOfTheWalk() throws {
+    let nodes = (0..<3).map { LayoutNode(id: node($0), zone: zone($0), weight: 1) }
+    let layout = try LayoutPlanner.plan(previous: .empty(partitionBits: 0, replicationFactor: 3, writeQuorum: 2), nodes: nodes).layout
+    let members = nodes.map { PlanMember(node: $0.id, zone: $0.zone, liveness: .alive, isWritable: true) }
+    var view = RepairView(
+      layout: layout, filling: [PlanFilling(partition: 0, targets: [node(2)], sources: [])], members: members, isBraked: false, gcEpoch: 5)
+    var scheduler = RepairScheduler(view: view)
+    var question: RepairRequest?
+    for effect in scheduler.step(.timer, now: .zero) { if case .compare(let request, _, _, _) = effect { question = request } }
+    view.gcEpoch = 6
+    _ = scheduler.step(.view(view), now: .zero)
+    let effects = scheduler.step(.compared(try #require(question), true), now: .zero)
+    #expect(effects.contains { if case .markFilled(_, 0, node(2), _, 5) = $0 { true } else { false } }, "\(effects)")
+  }
+
   @Test("a rate that an operator sets counts at once")
   func limit() {
     var cluster = RepairSimulation(seed: 11, nodes: 6, zones: 3, blocks: 400)

@@ -201,7 +201,7 @@ struct RepairSimulation {
       }
       answer(.checked(request, outcomes), .checked(request, nil), isUp: node.isUp)
     case .copy(let request, let target, let items): copy(request, target, items)
-    case .markFilled(let request, let partition, let target, let version):
+    case .markFilled(let request, let partition, let target, let version, _):
       let isCurrent = version == layout.version
       if isCurrent, let row = filling.firstIndex(where: { $0.partition == partition }) {
         // A block that came in meanwhile under the layout before has its row.
@@ -229,7 +229,7 @@ struct RepairSimulation {
       }
       let page = HeldPage(blocks: sizes, mark: nodes[id]!.marks[partition] ?? 0)
       answer(.heldListed(request, page), .heldListed(request, nil), isUp: nodes[id]!.isUp)
-    case .voidReceipts(let request, let source, let blocks, let version):
+    case .voidReceipts(let request, let source, let blocks, let version, _):
       let isCurrent = version == layout.version
       if isCurrent { nodes[source]!.voided.formUnion(blocks) }
       answer(.settled(request, isCurrent), .settled(request, false), isUp: true)
@@ -242,7 +242,7 @@ struct RepairSimulation {
         if filling[row].isDone { filling.remove(at: row) }
       }
       answer(.settled(request, isCurrent), .settled(request, false), isUp: true)
-    case .clearRepairs(let request, let blocks, let version):
+    case .clearRepairs(let request, let blocks, let version, _):
       let isCurrent = version == layout.version
       for block in blocks where isCurrent {
         for replica in layout.replicas(of: block) where !nodes[replica]!.blocks.contains(block) {

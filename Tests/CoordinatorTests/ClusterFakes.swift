@@ -97,7 +97,7 @@ final class FakeMetadata: ClusterMetadata {
     try use { state in state.filling.values.sorted { $0.partition < $1.partition } }
   }
 
-  func updateFilling(_ rows: [FillingPartition], layoutVersion: UInt64) async throws(MetadataError) {
+  func updateFilling(_ rows: [FillingPartition], filled: [FilledPartition], layoutVersion: UInt64) async throws(MetadataError) {
     try use { (state) throws(MetadataError) in
       guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
       for row in rows { state.filling[row.partition] = row.targets.isEmpty && row.sources.isEmpty ? nil : row }
@@ -139,14 +139,14 @@ final class FakeMetadata: ClusterMetadata {
     }
   }
 
-  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+  func clearRepairs(_ blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) async throws(MetadataError) {
     try use { (state) throws(MetadataError) in
       guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
       for block in blocks { state.repairs[block] = nil }
     }
   }
 
-  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) async throws(MetadataError) {
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) async throws(MetadataError) {
     try use { (state) throws(MetadataError) in
       guard state.layouts.last?.version == layoutVersion else { throw MetadataError(.conflict, "another layout is newer") }
       state.voided[node, default: []].formUnion(blocks)

@@ -70,6 +70,7 @@ final class FakeGarbage: GarbageMetadata {
     try use { (state) throws(MetadataError) in
       try FakeGarbage.check(run.number, generation, state)
       state.runs[state.runs.count - 1] = run
+      if run.phase == .ended { state.epoch = max(state.epoch, run.epoch + 1) }
     }
   }
 

@@ -17,9 +17,9 @@ struct ClusterConformanceTests {
     #expect(try await fixture.store.fillingPartitions() == filling)
     await expectConflict { try await fixture.store.commitLayout(Fixture.layout(version: 2), expectedVersion: 1, filling: []) }
     await expectConflict { try await fixture.store.commitLayout(Fixture.layout(version: 9), expectedVersion: 2, filling: []) }
-    await expectConflict { try await fixture.store.updateFilling([], layoutVersion: 1) }
-    await expectConflict { try await fixture.store.clearRepairs([], layoutVersion: 1) }
-    try await fixture.store.updateFilling([FillingPartition(partition: 3, targets: [], sources: [])], layoutVersion: 2)
+    await expectConflict { try await fixture.store.updateFilling([], filled: [], layoutVersion: 1) }
+    await expectConflict { try await fixture.store.clearRepairs([], layoutVersion: 1, gcEpoch: 1) }
+    try await fixture.store.updateFilling([FillingPartition(partition: 3, targets: [], sources: [])], filled: [], layoutVersion: 2)
     #expect(try await fixture.store.fillingPartitions().isEmpty)
   }
 
@@ -144,7 +144,7 @@ struct ClusterConformanceTests {
     for (number, block) in blocks.enumerated() { try await fixture.put("/\(number)", [block], as: ada, copies: 2) }
     let first = try await fixture.store.repairs(after: nil, limit: 2).map(\.block)
     #expect(first == [blocks[0].id, blocks[1].id])
-    try await fixture.store.clearRepairs([blocks[1].id], layoutVersion: 1)
+    try await fixture.store.clearRepairs([blocks[1].id], layoutVersion: 1, gcEpoch: 1)
     #expect(try await fixture.store.repairs(after: first.last, limit: 2).map(\.block) == [blocks[2].id, blocks[3].id])
   }
 

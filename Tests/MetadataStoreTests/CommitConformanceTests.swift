@@ -239,7 +239,7 @@ struct CommitConformanceTests {
     let plan = try await fixture.store.downloadPlan(.path("/stray"), version: nil, cursor: nil, limit: 1, for: ada)
     #expect(plan.blocks.first?.strays == [Fixture.node(off)])
     let layout = try await fixture.store.currentLayout()
-    try await fixture.store.clearRepairs([stray.id], layoutVersion: layout.version)
+    try await fixture.store.clearRepairs([stray.id], layoutVersion: layout.version, gcEpoch: 1)
     #expect(try await fixture.store.repairs(after: nil, limit: 10).map(\.block) == [short.id])
     #expect(try await fixture.store.strays(of: [stray.id]).isEmpty)
   }
@@ -255,9 +255,9 @@ struct CommitConformanceTests {
     let state = try await fixture.store.openUpload(UploadRequest(path: "/f", blocks: [block]), for: ada, once: nil)
     let receipts = [Fixture.receipt(state.uploadID, block, replica), Fixture.receipt(state.uploadID, block, off)]
     if sendsBefore { try await fixture.store.addReceipts(receipts, to: state.uploadID, for: ada) }
-    try await fixture.store.voidReceipts(of: Fixture.node(off), for: [Fixture.block(7).id, block.id], layoutVersion: 1)
+    try await fixture.store.voidReceipts(of: Fixture.node(off), for: [Fixture.block(7).id, block.id], layoutVersion: 1, gcEpoch: 1)
     // Once more, as it is when the answer was lost.
-    try await fixture.store.voidReceipts(of: Fixture.node(off), for: [block.id], layoutVersion: 1)
+    try await fixture.store.voidReceipts(of: Fixture.node(off), for: [block.id], layoutVersion: 1, gcEpoch: 1)
     for again in [receipts, [], receipts] {
       let refusal = await problem {
         try await fixture.store.completeUpload(Completion(upload: state.uploadID, receipts: again), for: ada)
@@ -273,7 +273,7 @@ struct CommitConformanceTests {
     // The node gets the block again under a newer layout.
     try await fixture.store.commitLayout(Fixture.layout(version: 2), expectedVersion: 1, filling: [])
     await #expect(throws: MetadataError.self, "of a layout of the past") {
-      try await fixture.store.voidReceipts(of: Fixture.node(replica), for: [block.id], layoutVersion: 1)
+      try await fixture.store.voidReceipts(of: Fixture.node(replica), for: [block.id], layoutVersion: 1, gcEpoch: 1)
     }
     let newer = Fixture.receipt(state.uploadID, block, off, layoutVersion: 2)
     _ = try await fixture.store.completeUpload(Completion(upload: state.uploadID, receipts: [receipts[0], newer]), for: ada)
@@ -285,7 +285,7 @@ struct CommitConformanceTests {
     let ada = try await fixture.user()
     let block = Fixture.block(1)
     _ = try await fixture.store.openUpload(UploadRequest(path: "/f", blocks: [block]), for: ada, once: nil)
-    try await fixture.store.voidReceipts(of: Fixture.node("n1"), for: [block.id], layoutVersion: 1)
+    try await fixture.store.voidReceipts(of: Fixture.node("n1"), for: [block.id], layoutVersion: 1, gcEpoch: 1)
     #expect(try await fixture.rowCount("voided_receipts") == 1)
     for _ in 0..<2 {
       fixture.time.advance(by: .seconds(25 * 3600))

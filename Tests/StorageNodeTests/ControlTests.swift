@@ -138,6 +138,30 @@ import Testing
     }
   }
 
+  @Test("a node that says what it has in a collection epoch refuses deletes of older ones from then on")
+  func questionsOfNewerEpochs() async throws {
+    var random = Seeds.random()
+    let bytes = random.bytes(1000)
+    try await withCluster { cluster in
+      _ = try await cluster.store(bytes)
+      let name = TestCluster.name(bytes)
+      let questions: [NodeCommand] = [
+        .exist(blocks: [name]), .verify(blocks: [name]), .digest(partitions: [0], bits: 0), .copy(items: []),
+      ]
+      for question in questions {
+        await #expect(throws: Unexpected.self, "it has not heard of epoch 4") { try await cluster.command(question, at: 0, gcEpoch: 4) }
+      }
+      #expect(cluster.nodes[0].node.knowledge.isBehind, "it asks the coordinator soon")
+      var view = cluster.view(layoutVersion: 1)
+      view.revision = 2
+      view.gcEpoch = 4
+      try await cluster.spread(view)
+      for question in questions { _ = try await cluster.command(question, at: 0, gcEpoch: 4) }
+      await #expect(throws: Unexpected.self) { try await cluster.command(.delete(blocks: [name]), at: 0, gcEpoch: 3) }
+      #expect(cluster.holders(name) == [0, 1, 2])
+    }
+  }
+
   @Test("delete takes only blocks below the command's epoch, and nothing from a coordinator with an older layout")
   func delete() async throws {
     var random = Seeds.random()

@@ -184,6 +184,21 @@ import Testing
     }
   }
 
+  @Test("a copy that went bad where it lay is replaced by a PUT of the block, and not acknowledged as it is", arguments: StoreKind.allCases)
+  func replacesRot(store: StoreKind) async throws {
+    var random = Seeds.random()
+    let bytes = random.bytes(100_000)
+    try await withCluster(.init(store: store)) { cluster in
+      _ = try await cluster.store(bytes)
+      for node in cluster.nodes { try node.damage(TestCluster.name(bytes), random: &random) }
+      #expect(try await cluster.store(bytes).count == 3)
+      for index in cluster.nodes.indices {
+        let response = try await cluster.get(cluster.getURL(bytes, at: index))
+        #expect(response.status == 200 && response.bytes == bytes)
+      }
+    }
+  }
+
   @Test("a compressed body is checked by decoding and comes back plain or compressed", arguments: StoreKind.allCases)
   func compressed(store: StoreKind) async throws {
     let bytes = Array((0..<300_000).map { UInt8(truncatingIfNeeded: $0 / 100) })

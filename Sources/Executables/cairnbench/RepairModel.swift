@@ -92,13 +92,13 @@ struct RepairModel {
     case .check(let request, _, let blocks, _):
       push(.checked(request, blocks.map { _ in .missing }), at: now + settings.answerSeconds)
     case .copy(let request, let target, let items): copy(request, target, items, now)
-    case .markFilled(let request, _, _, _), .clearRepairs(let request, _, _), .markRetired(let request, _, _, _):
+    case .markFilled(let request, _, _, _, _), .clearRepairs(let request, _, _, _), .markRetired(let request, _, _, _):
       push(.settled(request, true), at: now + settings.answerSeconds)
     case .listRepairs(let request, _, _): push(.repairsListed(request, []), at: now + settings.answerSeconds)
     // Nothing retires here: what was lost gives nothing up.
     case .seal(let request, _, _, _): push(.sealed(request, false), at: now + settings.answerSeconds)
     case .listHeld(let request, _, _, _, _): push(.heldListed(request, nil), at: now + settings.answerSeconds)
-    case .voidReceipts(let request, _, _, _): push(.settled(request, false), at: now + settings.answerSeconds)
+    case .voidReceipts(let request, _, _, _, _): push(.settled(request, false), at: now + settings.answerSeconds)
     case .retire(let request, _, _, _, _, _): push(.retired(request, false), at: now + settings.answerSeconds)
     }
   }

@@ -18,6 +18,8 @@ package enum ClusterBug: String, CaseIterable, Sendable {
   case forgetsSeals
   /// Collection deletes a copy that a newer upload made new.
   case deletesWithoutEpochTest
+  /// Repair believes what it saw although a delete that was sent before may still take it.
+  case forgetsLateDeletes
   /// No answer to a question about blocks counts as “missing”.
   case takesSilenceForMissing
   /// A node that is silent for a moment is taken for out.
@@ -26,6 +28,8 @@ package enum ClusterBug: String, CaseIterable, Sendable {
   case forgetsToPin
   /// Collection takes what open uploads announced.
   case ignoresLeases
+  /// A node acknowledges a copy that was there before without a look at it.
+  case trustsWhatIsThere
   /// A node acknowledges a copy that is not on its disk yet.
   case acknowledgesBeforeSync
   /// A replica counts as filled without being asked.

@@ -28,6 +28,8 @@ package struct ClusterScenario: Sendable, Equatable {
     package var urlSeconds = 20
     package var leaseSeconds = 40
     package var collectSeconds = 25
+    /// How long a client that sent its receipts ahead takes to complete, at most.
+    package var pauseSeconds = 6
     /// When the faults end.
     package var faultSeconds = 90
   }
@@ -36,6 +38,18 @@ package struct ClusterScenario: Sendable, Equatable {
     /// Milliseconds from the start.
     package var at: Int
     package var action: Action
+  }
+
+  /// What a run has more of than chance has in store, so that what takes two events within a moment happens in some of a thousand runs.
+  package enum Mood: String, Sendable, Equatable, CaseIterable {
+    /// Nothing.
+    case even
+    /// Few different blocks, deleted and uploaded again while collections follow one another and messages come late.
+    case recycling
+    /// Layouts that change all the time, on a network that repeats itself, and clients that take their time to complete.
+    case restless
+    /// Copies that rot, and disks that are lost.
+    case rotten
   }
 
   package enum Action: Sendable, Equatable {
@@ -69,6 +83,7 @@ package struct ClusterScenario: Sendable, Equatable {
   }
 
   package var seed: UInt64
+  package var mood = Mood.even
   package var settings = Settings()
   /// Sorted by time.
   package var steps: [Step] = []
@@ -83,7 +98,36 @@ package struct ClusterScenario: Sendable, Equatable {
     for _ in 0..<operations { add(operation(&random), &random) }
     for _ in 0..<faults { add(fault(&random), &random) }
     for _ in 0..<changes { add(change(&random), &random) }
+    mood = [Mood.even, .even, .even, .recycling, .restless, .rotten][random.below(6)]
+    deepenMood(&random)
     steps.sort { $0.at < $1.at }
+  }
+
+  private mutating func deepenMood(_ random: inout SeededRandom) {
+    switch mood {
+    case .even: break
+    case .recycling:
+      settings.collectSeconds = 3 + random.below(4)
+      settings.urlSeconds = 6 + random.below(8)
+      settings.delayPerMille = max(settings.delayPerMille, 60)
+      settings.blocks = 3 + random.below(4)
+      steps.removeAll { $0.action.isOperation }
+      for _ in 0..<90 { add(recycled(&random), &random) }
+      for _ in 0..<4 { add(.stallNode(node: random.below(16), seconds: 2 + random.below(10)), &random) }
+    case .restless:
+      settings.duplicatePerMille = 200
+      settings.delayPerMille = 100
+      settings.pauseSeconds = settings.leaseSeconds + 5
+      for _ in 0..<3 {
+        add(.drain(node: random.below(16)), &random)
+        add(.weigh(node: random.below(16), tenths: 1 + random.below(30)), &random)
+      }
+      for _ in 0..<6 { add(.addNode(zone: random.below(4)), &random) }
+      for _ in 0..<10 { add(.killNode(node: random.below(16), seconds: 2 + random.below(8)), &random) }
+    case .rotten:
+      for _ in 0..<30 { add(.rot(node: random.below(16), copy: random.below(1000)), &random) }
+      for _ in 0..<10 { add(.loseDisk(node: random.below(16), disk: random.below(2)), &random) }
+    }
   }
 
   private mutating func add(_ action: Action, _ random: inout SeededRandom) {
@@ -125,6 +169,13 @@ package struct ClusterScenario: Sendable, Equatable {
     case 8..<11: return .delete(client: client, file: file)
     default: return .abandonUpload(client: client, file: file, blocks: blocks(&random))
     }
+  }
+
+  /// A file of one block, there or gone: each block is in the file of its number only.
+  private func recycled(_ random: inout SeededRandom) -> Action {
+    let (client, block) = (random.below(settings.clients), random.below(settings.blocks))
+    return random.below(2) == 0
+      ? .delete(client: client, file: block) : .upload(client: client, file: block, blocks: [block], overwrites: true)
   }
 
   private func change(_ random: inout SeededRandom) -> Action {
@@ -184,6 +235,14 @@ extension ClusterScenario.Action {
     }
   }
 
+  /// What a client does.
+  var isOperation: Bool {
+    switch self {
+    case .upload, .download, .delete, .abandonUpload: true
+    default: false
+    }
+  }
+
   /// What an operator does to the layout.
   package var isLayoutChange: Bool {
     switch self {
@@ -195,7 +254,7 @@ extension ClusterScenario.Action {
 
 extension ClusterScenario: CustomStringConvertible {
   package var description: String {
-    (["seed \(seed), \(settings)"] + steps.map { "  \($0.at) ms: \($0.action)" }).joined(separator: "\n")
+    (["seed \(seed), \(mood), \(settings)"] + steps.map { "  \($0.at) ms: \($0.action)" }).joined(separator: "\n")
   }
 }
 

@@ -5,6 +5,8 @@ internal import ClusterLogic
 struct ClusterTruth {
   /// Nodes that lost a copy of a block to a fault, and have none since.
   private var losses: [BlockID: [NodeID]] = [:]
+  /// What nodes acknowledged, by block, handed in or not.
+  private(set) var receipts: [BlockID: [SimulatedReceipt]] = [:]
   /// Commits that clients were told of.
   var acknowledged: [(upload: UploadID, version: Int)] = []
   var commits: [UploadID: Int] = [:]
@@ -12,6 +14,8 @@ struct ClusterTruth {
   var heard: [NodeID: MonotonicTime] = [:]
   /// The newest layout for which a node said that a partition is sealed.
   var seals: [NodeID: [Int: UInt64]] = [:]
+
+  mutating func note(_ receipt: SimulatedReceipt) { receipts[receipt.block, default: []].append(receipt) }
 
   mutating func lose(_ block: BlockID, _ node: NodeID) {
     if !(losses[block] ?? []).contains(node) { losses[block, default: []].append(node) }
@@ -135,6 +139,7 @@ extension ClusterSimulation {
 
   func checkRetirement(of block: BlockID, by node: SimulatedNode, under version: UInt64) {
     totals.retired += 1
+    checkVoid(block, node)
     guard metadata.isReferenced(block) || metadata.isLeased(block) else { return }
     // An upload that announced a block while it is being deleted was told to put it, and stands on the receipts of that.
     guard metadata.isReferenced(block) || metadata.deletes[block] == nil else { return }
@@ -143,6 +148,16 @@ extension ClusterSimulation {
       if replica == node.id { fail(.copiesNeverDecrease, "\(replica) gave up block \(name(block)), and it is a replica") }
       guard let other = self.node(replica), !other.isSafe(block), !isExcused(block, replica) else { continue }
       fail(.copiesNeverDecrease, "\(node.id) gave up block \(name(block)) under layout \(version), and \(replica) has no whole copy")
+    }
+  }
+
+  /// Whatever comes in later: no upload that is open may count the copy that goes.
+  private func checkVoid(_ block: BlockID, _ node: SimulatedNode) {
+    for receipt in truth.receipts[block] ?? [] where receipt.node == node.id {
+      guard let upload = metadata.uploads[receipt.upload], upload.status == .open,
+        CopyReceipt.counts(under: receipt.layoutVersion, voided: upload.voids[block]?[node.id]), metadata.counts(receipt)
+      else { continue }
+      fail(.committedAtQuorum, "\(node.id) gave up block \(name(block)), and its receipt for upload \(receipt.upload) still counts")
     }
   }
 

@@ -141,9 +141,8 @@ final class SimulatedClient {
     guard !session.receipts.isEmpty, simulation.clientRandom.below(2) == 0 else { return complete(session, rounds: 6) }
     let (simulation, id, receipts) = (simulation, session.id, session.receipts)
     ask({ $0.keep(receipts, for: id, sizes: { simulation.size(of: $0) }, now: simulation.now) }, { $0 }) { [unowned self] (_: Bool?) in
-      simulation.after(.milliseconds(Int64(simulation.clientRandom.below(6000))), process) { [unowned self] in
-        complete(session, rounds: 6)
-      }
+      let pause = simulation.clientRandom.below(1000 * simulation.settings.pauseSeconds)
+      simulation.after(.milliseconds(Int64(pause)), process) { [unowned self] in complete(session, rounds: 6) }
     }
   }
 

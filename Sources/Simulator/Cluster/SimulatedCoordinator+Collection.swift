@@ -113,6 +113,7 @@ extension SimulatedCoordinator {
       soon { [unowned self] in collect(.saved(request, metadata.saveGarbageRun(record, generation: generation)), run) }
     case .ended(let record):
       _ = metadata.saveGarbageRun(record, generation: generation)
+      touch()
       collection.collector = nil
       simulation.totals.collections += 1
       simulation.checkRun(record)

@@ -41,11 +41,13 @@ extension SimulatedCoordinator {
   }
 
   /// Changes rows, in the database and then here, as long as the layout is this one.
-  func changeRows(layoutVersion: UInt64, _ body: () -> [PlanFilling]) -> Bool {
+  func changeRows(
+    layoutVersion: UInt64, filled: [(partition: Int, gcEpoch: UInt64)] = [], _ body: () -> [PlanFilling]
+  ) -> Bool {
     guard layout.version == layoutVersion else { return false }
     let changed = body()
     guard !changed.isEmpty else { return true }
-    guard metadata.updateFilling(changed, layoutVersion: layoutVersion) else { return false }
+    guard metadata.updateFilling(changed, filled: filled, layoutVersion: layoutVersion) else { return false }
     simulation.note("rows under \(layoutVersion): \(changed)")
     filling = metadata.filling
     if filling.isEmpty { metadata.rebalanceOrigin = nil }
@@ -73,8 +75,9 @@ extension SimulatedCoordinator {
     _ = changeRows(layoutVersion: layout.version) { LayoutTransition.withoutSource(dead, filling: filling) }
   }
 
-  func mark(_ partition: Int, layoutVersion: UInt64, _ change: (inout PlanFilling) -> Void) -> Bool {
-    changeRows(layoutVersion: layoutVersion) {
+  /// - Parameter epoch: in which a target was asked that has the partition whole now; nil for a source that gave it up.
+  func mark(_ partition: Int, layoutVersion: UInt64, filledIn epoch: UInt64? = nil, _ change: (inout PlanFilling) -> Void) -> Bool {
+    changeRows(layoutVersion: layoutVersion, filled: epoch.map { [(partition, $0)] } ?? []) {
       guard var row = filling.first(where: { $0.partition == partition }) else { return [] }
       change(&row)
       return [row]

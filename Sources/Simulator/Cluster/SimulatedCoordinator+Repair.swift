@@ -73,9 +73,9 @@ extension SimulatedCoordinator {
         let held = blocks.map { RepairBlock(id: $0, size: simulation.size(of: $0), isReferenced: false) }
         feed(.heldListed(request, HeldPage(blocks: held, mark: mark)))
       }
-    case .voidReceipts(let request, let source, let blocks, let version):
+    case .voidReceipts(let request, let source, let blocks, let version, let epoch):
       soon { [unowned self] in
-        feed(.settled(request, metadata.voidReceipts(of: source, for: blocks, layoutVersion: version)))
+        feed(.settled(request, metadata.voidReceipts(of: source, for: blocks, layoutVersion: version, gcEpoch: epoch)))
       }
     case .retire(let request, let source, let partition, let blocks, let mark, let version):
       let command = SimulatedNode.Command.retire(partition: partition, blocks: blocks, mark: mark)
@@ -87,18 +87,18 @@ extension SimulatedCoordinator {
         let isDone = mark(partition, layoutVersion: version) { $0.retire(source) }
         soon { [unowned self] in feed(.settled(request, isDone)) }
       }
-    case .markFilled(let request, let partition, let target, let version):
+    case .markFilled(let request, let partition, let target, let version, let epoch):
       let known = losses[target]
       soon { [unowned self] in
-        let isDone = known == losses[target] && mark(partition, layoutVersion: version) { $0.fill(target) }
+        let isDone = known == losses[target] && mark(partition, layoutVersion: version, filledIn: epoch) { $0.fill(target) }
         if isDone { simulation.checkFilled(partition, target, under: version) }
         soon { [unowned self] in feed(.settled(request, isDone)) }
       }
-    case .clearRepairs(let request, let blocks, let version):
+    case .clearRepairs(let request, let blocks, let version, let epoch):
       soon { [unowned self] in
-        let isDone = metadata.clearRepairs(blocks, layoutVersion: version)
-        if isDone { for block in blocks { simulation.checkCleared(block) } }
-        feed(.settled(request, isDone))
+        let cleared = metadata.clearRepairs(blocks, layoutVersion: version, gcEpoch: epoch)
+        for block in cleared ?? [] { simulation.checkCleared(block) }
+        feed(.settled(request, cleared != nil))
       }
     }
   }

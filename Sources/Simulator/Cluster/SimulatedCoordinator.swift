@@ -119,7 +119,9 @@ final class SimulatedCoordinator {
       revision: revision, generation: generation, layout: layout, members: planMembers, filling: filling, gcEpoch: metadata.gcEpoch)
   }
 
-  var repairView: RepairView { RepairView(layout: layout, filling: filling, members: planMembers, isBraked: detector.isBraked) }
+  var repairView: RepairView {
+    RepairView(layout: layout, filling: filling, members: planMembers, isBraked: detector.isBraked, gcEpoch: metadata.gcEpoch)
+  }
 
   // MARK: Heartbeats
 

@@ -28,6 +28,7 @@ extension SimulatedMetadata {
   func saveGarbageRun(_ run: GarbageRun, generation: UInt64) -> Bool {
     guard isMine(run.number, generation) else { return false }
     openRun = run.phase == .ended ? nil : (run, generation)
+    if run.phase == .ended { gcEpoch = max(gcEpoch, run.epoch + 1) }
     return true
   }
 

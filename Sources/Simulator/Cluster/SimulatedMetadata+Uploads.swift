@@ -155,9 +155,10 @@ extension SimulatedMetadata {
 
   // MARK: Receipts
 
-  /// - Returns: false when another layout is newer.
-  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64) -> Bool {
-    guard layout.version == layoutVersion else { return false }
+  /// - Returns: false when another layout is newer, or a delete of a block that is referred to again may be on its way.
+  func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) -> Bool {
+    guard layout.version == layoutVersion, !blocks.contains(where: { isReferenced($0) && isDeleted($0, since: gcEpoch) }) else { return false }
+    guard bug != .countsGivenUpCopies else { return true }
     for id in uploadOrder where uploads[id]?.status == .open {
       for block in blocks where uploads[id]?.blocks.contains(block) ?? false {
         uploads[id]?.voids[block, default: [:]][node] = layoutVersion
@@ -173,7 +174,7 @@ extension SimulatedMetadata {
   }
 
   private func tally(_ block: BlockID, _ upload: Upload) -> ReceiptTally {
-    let voids = bug == .countsGivenUpCopies ? [:] : upload.voids[block] ?? [:]
+    let voids = upload.voids[block] ?? [:]
     let counted = (upload.receipts[block] ?? []).filter { CopyReceipt.counts(under: $0.layoutVersion, voided: voids[$0.node]) }
     let copies = counted.map { CopyReceipt(node: $0.node, disk: $0.disk, isHashed: $0.isHashed) }
     return ReceiptTally(copies, of: block, layout: layout) { id in

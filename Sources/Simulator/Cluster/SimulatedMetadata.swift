@@ -131,8 +131,13 @@ final class SimulatedMetadata {
     return true
   }
 
-  func updateFilling(_ rows: [PlanFilling], layoutVersion: UInt64) -> Bool {
+  func updateFilling(_ rows: [PlanFilling], filled: [(partition: Int, gcEpoch: UInt64)], layoutVersion: UInt64) -> Bool {
     guard layout.version == layoutVersion else { return false }
+    for (partition, epoch) in filled {
+      for block in known where block.partition(bits: settings.partitionBits) == partition && isReferenced(block) {
+        if isDeleted(block, since: epoch), !repairs.contains(where: { $0.block == block }) { noteRepair(block, zones: nil) }
+      }
+    }
     for row in rows {
       filling.removeAll { $0.partition == row.partition }
       if !row.isDone { filling.append(row) }
@@ -204,10 +209,17 @@ final class SimulatedMetadata {
     }
   }
 
-  func clearRepairs(_ done: [BlockID], layoutVersion: UInt64) -> Bool {
-    guard layout.version == layoutVersion else { return false }
-    for block in done { dropRows(block) }
-    return true
+  /// Whether a delete of it that was logged under this epoch or a later one is on record.
+  func isDeleted(_ block: BlockID, since epoch: UInt64) -> Bool {
+    bug != .forgetsLateDeletes && deletes[block].map { $0 >= epoch } ?? false
+  }
+
+  /// - Returns: the rows that went; nil when another layout is newer.
+  func clearRepairs(_ done: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) -> [BlockID]? {
+    guard layout.version == layoutVersion else { return nil }
+    let gone = done.filter { !isDeleted($0, since: gcEpoch) }
+    for block in gone { dropRows(block) }
+    return gone
   }
 
   func dropRows(_ block: BlockID) {

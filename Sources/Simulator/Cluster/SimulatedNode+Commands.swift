@@ -51,6 +51,14 @@ extension SimulatedNode {
       simulation.note("\(id) under \(signature.layoutVersion)/\(signature.gcEpoch): \(command) → \(outcome)")
       reply(outcome)
     }
+    if command.asksAboutCopies, let view = knowledge.view {
+      do throws(LayoutFence.Refusal) {
+        try LayoutFence.checkQuestion(gcEpoch: signature.gcEpoch, knownEpoch: view.gcEpoch)
+      } catch {
+        rumouredEpoch = max(rumouredEpoch, signature.gcEpoch)
+        return answer(.refused)
+      }
+    }
     switch command {
     case .exist(let blocks): answer(.checks(blocks.map { say(holds($0) ? .present : .missing, of: $0) }))
     case .verify(let blocks): answer(.checks(blocks.map(verify)))
@@ -211,5 +219,15 @@ extension SimulatedNode {
       }
     }
     finish()
+  }
+}
+
+extension SimulatedNode.Command {
+  /// Its answer says which copies are here.
+  fileprivate var asksAboutCopies: Bool {
+    switch self {
+    case .exist, .digest, .verify, .copy: true
+    default: false
+    }
   }
 }

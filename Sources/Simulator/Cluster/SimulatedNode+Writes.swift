@@ -70,9 +70,11 @@ extension SimulatedNode {
 
   func receipt(_ capability: SimulatedCapability, _ disk: DiskID, isHashed: Bool) -> SimulatedReceipt {
     let epoch = stores.compactMap { $0.copies[capability.block]?.gcEpoch }.max() ?? capability.gcEpoch
-    return SimulatedReceipt(
+    let receipt = SimulatedReceipt(
       upload: capability.upload, block: capability.block, node: id, disk: disk, layoutVersion: capability.layoutVersion, gcEpoch: epoch,
       isHashed: isHashed)
+    simulation.truth.note(receipt)
+    return receipt
   }
 
   // MARK: GET

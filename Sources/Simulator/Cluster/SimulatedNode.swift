@@ -65,6 +65,7 @@ final class SimulatedNode {
   var sealChange = 0
   var keptChange = 0
   var rumouredLayout: UInt64 = 0
+  var rumouredEpoch: UInt64 = 0
   var rot: [BlockID] = []
   /// When it last said “missing” or “damaged” of a block.
   var saidMissing: [BlockID: MonotonicTime] = [:]
@@ -90,7 +91,7 @@ final class SimulatedNode {
     knowledge = kept
     let firstMark = UInt64(process.incarnation) << 32
     seals = SealLedger(layoutVersion: keptSeals.layoutVersion, allBelow: 0, rows: keptSeals.rows, firstMark: firstMark)
-    (sealChange, keptChange, rumouredLayout) = (0, 0, 0)
+    (sealChange, keptChange, rumouredLayout, rumouredEpoch) = (0, 0, 0, 0)
     rot = []
     reportRot()
     beat()
@@ -133,7 +134,7 @@ final class SimulatedNode {
     } then: { [unowned self] reply in
       // The next one is sent after this one was answered and taken in.
       let rest: () -> Void = { [unowned self] in
-        let isBehind = rumouredLayout > knowledge.view?.layout.version ?? .max
+        let isBehind = rumouredLayout > knowledge.view?.layout.version ?? .max || rumouredEpoch > knowledge.view?.gcEpoch ?? .max
         simulation.after(.milliseconds(isBehind ? 200 : 1000), process) { [unowned self] in beat() }
       }
       guard let reply else { return rest() }
@@ -187,8 +188,9 @@ final class SimulatedNode {
     }
   }
 
-  /// Stores a block and answers the disk when it is durable there. A copy that is here is the copy, and gets the epoch.
+  /// Stores a block and answers the disk when it is durable there. A copy that is here is the copy, if it is whole, and gets the epoch.
   func append(_ block: BlockID, gcEpoch: UInt64, then: @escaping (DiskID) -> Void) {
+    if bug != .trustsWhatIsThere, stores.contains(where: { $0.copies[block]?.isRotten == true }) { setAside(block) }
     let store = store(of: block) ?? stores[Int(block.words.2 % UInt64(stores.count))]
     if bug == .acknowledgesBeforeSync { then(store.disk) }
     change(store, .put(block, gcEpoch: gcEpoch)) { [unowned self] in
