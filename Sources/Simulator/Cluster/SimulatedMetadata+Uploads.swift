@@ -157,7 +157,8 @@ extension SimulatedMetadata {
 
   /// - Returns: false when another layout is newer, or a delete of a block that is referred to again may be on its way.
   func voidReceipts(of node: NodeID, for blocks: [BlockID], layoutVersion: UInt64, gcEpoch: UInt64) -> Bool {
-    guard layout.version == layoutVersion, !blocks.contains(where: { isReferenced($0) && isDeleted($0, since: gcEpoch) }) else { return false }
+    guard layout.version == layoutVersion else { return false }
+    if blocks.contains(where: { isReferenced($0) && isDeleted($0, since: gcEpoch) }) { return false }
     guard bug != .countsGivenUpCopies else { return true }
     for id in uploadOrder where uploads[id]?.status == .open {
       for block in blocks where uploads[id]?.blocks.contains(block) ?? false {
