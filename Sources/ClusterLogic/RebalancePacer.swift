@@ -2,8 +2,8 @@ internal import BlockModel
 
 /// Decides how fast data may move that nothing is missing of, from how long nodes take over what clients ask.
 ///
-/// What must hold: with nobody there, it soon goes as fast as it may; when clients have to wait much longer than they do without it, it
-/// halves, each second again, down to a rate that still ends.
+/// What must hold: with nobody there, it soon goes as fast as it may; beside clients it begins slowly, and when they have to wait much longer
+/// than they do without it, it halves, each second again, down to a rate that still ends.
 ///
 /// Additive increase and multiplicative decrease against a remembered quiet time, as congestion control by delay does (Brakmo and
 /// Peterson 1995), because nodes cannot tell what they would take without the moving.
@@ -12,7 +12,9 @@ package struct RebalancePacer: Sendable {
     package var fastestBytes: Int64 = 256 << 20
     package var slowestBytes: Int64 = 1 << 20
     /// Requests may take so much longer than in quiet times, and so much besides, before it slows down.
-    package var growthLimit = 1.3
+    package var growthLimit = 1.2
+    /// What it begins with where clients are, as a part of the fastest rate: 1 / 32.
+    package var firstPart: Int64 = 32
     package var allowance: Duration = .milliseconds(1)
     /// Requests a second below which nobody is there to be disturbed.
     package var busyFrom = 4
@@ -61,6 +63,7 @@ package struct RebalancePacer: Sendable {
     guard isMoving, let quiet else {
       // The first seconds of moving have to do when it was never quiet.
       self.quiet = quiet.map { $0 * 0.8 + mean * 0.2 } ?? mean
+      bytesPerSecond = bounded(min(bytesPerSecond, configuration.fastestBytes / configuration.firstPart))
       return
     }
     let isDisturbed = mean > quiet * configuration.growthLimit + configuration.allowance.inSeconds * 1000

@@ -33,13 +33,18 @@ extension RepairScheduler {
     if let last = active[index].copies.lastIndex(where: { $0.target == target }) {
       let bytes = active[index].copies[last].entries.reduce(0) { $0 + active[index].entries[$1].block.size }
       if active[index].copies[last].entries.count < configuration.copyBlocks,
-        bytes + active[index].entries[number].block.size <= configuration.copyBytes
+        bytes + active[index].entries[number].block.size <= copyBytes(active[index])
       {
         active[index].copies[last].entries.append(number)
         return
       }
     }
     active[index].copies.append((target, [number]))
+  }
+
+  /// Bytes of one command. Where data moves slowly beside clients, it goes in small pieces: a burst is what they would notice.
+  private func copyBytes(_ pass: Pass) -> Int {
+    isMove(pass) ? min(configuration.copyBytes, Int(moveBucket.bytesPerSecond / 8)) : configuration.copyBytes
   }
 
   private func liveHolders(_ entry: Pass.Entry) -> [NodeID] {
@@ -86,8 +91,15 @@ extension RepairScheduler {
 
   private mutating func dispatchCopies(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
     var kept: [(target: NodeID, entries: [Int])] = []
+    // Commands of one target stand together.
+    var busyTarget: NodeID?
     for command in active[index].copies {
+      if command.target == busyTarget {
+        kept.append(command)
+        continue
+      }
       guard load.copies(at: command.target) < configuration.copiesPerNode else {
+        busyTarget = command.target
         blocked.add(active[index].number, waitingFor: command.target)
         kept.append(command)
         continue

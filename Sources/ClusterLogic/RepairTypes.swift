@@ -140,7 +140,7 @@ extension RepairScheduler {
     package var copiesPerNode = 2
     package var readsPerNode = 4
     /// Plain bytes copied per second, in all: so many, or so many for each node that lives, whichever is more.
-    package var bytesPerSecond: Int64 = 256 << 20
+    package var bytesPerSecond: Int64 = 512 << 20
     package var bytesPerSecondPerNode: Int64 = 0
     /// Of these, what moving may take; `rebalance` changes it.
     package var moveBytesPerSecond: Int64 = 256 << 20

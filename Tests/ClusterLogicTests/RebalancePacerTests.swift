@@ -34,6 +34,16 @@ import Testing
     #expect(mean > 5.5, "it moves all the same: \(mean) ms")
   }
 
+  @Test("beside clients it begins slowly, however fast it was with nobody there, and grows while they do not notice")
+  func slowStart() {
+    var pacer = RebalancePacer(configuration())
+    for _ in 0..<9 { pacer.observe([], isMoving: false) }
+    for _ in 0..<5 { pacer.observe([.init(requests: 100, meanMilliseconds: 5)], isMoving: false) }
+    #expect(pacer.bytesPerSecond == 8 << 20)
+    for _ in 0..<40 { pacer.observe([.init(requests: 100, meanMilliseconds: 5)], isMoving: true) }
+    #expect(pacer.bytesPerSecond == 256 << 20)
+  }
+
   @Test("when clients suffer without end it goes on at its slowest, and fast again when they have left")
   func suffering() {
     var pacer = RebalancePacer(configuration())

@@ -144,7 +144,15 @@ extension ClusterSimulation {
     // An upload that announced a block while it is being deleted was told to put it, and stands on the receipts of that.
     guard metadata.isReferenced(block) || metadata.deletes[block] == nil else { return }
     guard let layout = metadata.layouts.first(where: { $0.version == version }) else { return }
+    // A replica of the command's layout may have handed its copy on under a newer one, which this node has not heard of: then the replicas
+    // of the newest have it.
+    let newest = metadata.layout.replicas(of: block)
+    let unfilled = metadata.filling.first { $0.partition == block.partition(bits: settings.partitionBits) }?.targets ?? []
+    let isHandedOn = newest.allSatisfy { replica in
+      unfilled.contains(replica) || self.node(replica)?.isSafe(block) ?? true || isExcused(block, replica)
+    }
     for replica in layout.replicas(of: block) {
+      if isHandedOn, !newest.contains(replica), !newest.contains(node.id) { continue }
       if replica == node.id { fail(.copiesNeverDecrease, "\(replica) gave up block \(name(block)), and it is a replica") }
       guard let other = self.node(replica), !other.isSafe(block), !isExcused(block, replica) else { continue }
       fail(.copiesNeverDecrease, "\(node.id) gave up block \(name(block)) under layout \(version), and \(replica) has no whole copy")

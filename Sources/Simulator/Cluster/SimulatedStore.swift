@@ -89,6 +89,8 @@ final class SimulatedStore {
       copies[block]?.quarantinedAt = time
     case .remove(let block): copies[block] = nil
     case .setAside(let block):
+      // The bad record itself: what was stored in its place meanwhile stays.
+      guard copies[block]?.isRotten == true else { return }
       copies[block] = nil
       setAside.insert(block)
     }
