@@ -118,6 +118,12 @@ final class WriterContext: @unchecked Sendable {
   /// Held shared by who relies on layouts and nodes, exclusively by who changes them.
   static let clusterLock: Int64 = 0x4341_4952_4e02
 
+  /// What the items of the batch at work have in common; nil outside of one.
+  var batch: BatchMemory?
+
+  /// A part of the transaction was undone that changed nothing of the cluster's rows: only the lock that it may have taken is gone.
+  func letClusterGo() { holdsCluster = ownsCluster }
+
   /// Also after a part of the transaction was undone: with it go the locks that were taken in it.
   func forget() {
     revision = 0
