@@ -181,7 +181,8 @@ extension SQLMetadataStore {
     _ entries: [EntryReference], for principal: Principal
   ) async throws(MetadataError) -> [ItemResult<DownloadPlan>] {
     try await readers.read { transaction in
-      try entries.map { entry in
+      let transaction = ReadTransaction(db: transaction.db, memory: ReadMemory())
+      return try entries.map { entry in
         do {
           return ItemResult(
             value: try transaction.downloadPlan(entry, version: nil, cursor: nil, limit: ReadTransaction.planLimit, principal))

@@ -11,6 +11,12 @@ protocol MetadataReading {
   /// Says that what follows rests on these namespaces staying as they are.
   /// - Throws: `LocksWanted` when the transaction has to begin anew to hold them.
   func hold(_ namespaces: [Int64]) throws
+  /// What was found out already and cannot change meanwhile; nil where nothing is kept.
+  var memory: ReadMemory? { get }
+}
+
+extension MetadataReading {
+  var memory: ReadMemory? { nil }
 }
 
 /// A transaction went on without the locks that it turned out to need: it is rolled back, and begins anew with them.
@@ -26,6 +32,7 @@ package struct TransactionConflict: Error {
 /// One unchanging state of the database.
 struct ReadTransaction: MetadataReading {
   let db: any SQLSession
+  var memory: ReadMemory?
   func hold(_ namespaces: [Int64]) throws {}
 }
 
