@@ -89,55 +89,68 @@ extension NamespaceEditor {
   }
 
   private func addReferences(_ blocks: [BlockRef]) throws {
-    for (block, places) in counted(blocks) {
-      let changed = try db.run(
-        "UPDATE namespace_blocks SET refs = refs + ? WHERE ns = ? AND block = ?", .int(places), .integer(namespace), .block(block.id))
-      guard changed == 0 else { continue }
-      try db.send(
-        "INSERT INTO namespace_blocks (ns, block, refs) VALUES (?, ?, ?)", .integer(namespace), .block(block.id), .int(places))
-      state.used += Int64(block.size)
-      try addNamespace(block)
+    let counted = counted(blocks)
+    var added: [BlockRef] = []
+    try db.rows(
+      """
+      INSERT INTO namespace_blocks (ns, block, refs) VALUES (?, ?, ?)
+      ON CONFLICT (ns, block) DO UPDATE SET refs = namespace_blocks.refs + excluded.refs RETURNING refs
+      """, each: counted.map { [.integer(namespace), .block($0.block.id), .int($0.places)] }
+    ) { index, row in
+      if row.int(0) == counted[index].places { added.append(counted[index].block) }
     }
+    for block in added { state.used += Int64(block.size) }
+    try addNamespace(added)
   }
 
-  private func addNamespace(_ block: BlockRef) throws {
-    let before = try db.first(
+  private func addNamespace(_ blocks: [BlockRef]) throws {
+    try db.rows(
       """
       INSERT INTO blocks (id, size, namespaces) VALUES (?, ?, 1)
       ON CONFLICT (id) DO UPDATE SET namespaces = blocks.namespaces + 1, unreferenced_epoch = NULL,
         size = CASE WHEN blocks.namespaces = 0 THEN excluded.size ELSE blocks.size END RETURNING namespaces
-      """, .block(block.id), .int(block.size)
-    ) { $0.int64(0) }
-    if before == 1 { transaction.countReferenced(block.id, by: 1) }
-  }
-
-  private func dropReferences(_ blocks: [BlockRef]) throws {
-    for (block, places) in counted(blocks) {
-      let left = try db.first(
-        "UPDATE namespace_blocks SET refs = refs - ? WHERE ns = ? AND block = ? RETURNING refs", .int(places), .integer(namespace),
-        .block(block.id)
-      ) { $0.int64(0) }
-      guard let left, left >= 0 else { throw MetadataError(.unusable, "The database counts fewer references to a block than it has.") }
-      guard left == 0 else { continue }
-      try db.send("DELETE FROM namespace_blocks WHERE ns = ? AND block = ?", .integer(namespace), .block(block.id))
-      state.used -= Int64(block.size)
-      try dropNamespace(block.id)
+      """, each: blocks.map { [.block($0.id), .int($0.size)] }
+    ) { index, row in
+      if row.int64(0) == 1 { transaction.countReferenced(blocks[index].id, by: 1) }
     }
   }
 
-  private func dropNamespace(_ block: BlockID) throws {
-    let left = try db.first(
-      "UPDATE blocks SET namespaces = namespaces - 1 WHERE id = ? RETURNING namespaces", .block(block)
-    ) { $0.int64(0) }
-    guard left == 0 else { return }
-    transaction.countReferenced(block, by: -1)
-    // Nothing refers to it any more: repair leaves it alone, and collection finds it by its epoch.
-    try db.send(
-      """
-      UPDATE blocks SET was_referenced = 1, unreferenced_epoch = (SELECT value FROM settings WHERE key = 'gc-epoch') WHERE id = ?
-      """, .block(block))
-    try db.send("DELETE FROM repairs WHERE block = ?", .block(block))
-    try db.send("DELETE FROM strays WHERE block = ?", .block(block))
+  private func dropReferences(_ blocks: [BlockRef]) throws {
+    let counted = counted(blocks)
+    var known = 0
+    var dropped: [BlockRef] = []
+    try db.rows(
+      "UPDATE namespace_blocks SET refs = refs - ? WHERE ns = ? AND block = ? RETURNING refs",
+      each: counted.map { [.int($0.places), .integer(namespace), .block($0.block.id)] }
+    ) { index, row in
+      known += row.int64(0) >= 0 ? 1 : 0
+      if row.int64(0) == 0 { dropped.append(counted[index].block) }
+    }
+    guard known == counted.count else { throw MetadataError(.unusable, "The database counts fewer references to a block than it has.") }
+    for block in dropped {
+      try db.send("DELETE FROM namespace_blocks WHERE ns = ? AND block = ?", .integer(namespace), .block(block.id))
+      state.used -= Int64(block.size)
+    }
+    try dropNamespace(dropped.map(\.id))
+  }
+
+  private func dropNamespace(_ blocks: [BlockID]) throws {
+    var unreferenced: [BlockID] = []
+    try db.rows(
+      "UPDATE blocks SET namespaces = namespaces - 1 WHERE id = ? RETURNING namespaces", each: blocks.map { [.block($0)] }
+    ) { index, row in
+      if row.int64(0) == 0 { unreferenced.append(blocks[index]) }
+    }
+    for block in unreferenced {
+      transaction.countReferenced(block, by: -1)
+      // Nothing refers to it any more: repair leaves it alone, and collection finds it by its epoch.
+      try db.send(
+        """
+        UPDATE blocks SET was_referenced = 1, unreferenced_epoch = (SELECT value FROM settings WHERE key = 'gc-epoch') WHERE id = ?
+        """, .block(block))
+      try db.send("DELETE FROM repairs WHERE block = ?", .block(block))
+      try db.send("DELETE FROM strays WHERE block = ?", .block(block))
+    }
   }
 }
 

@@ -21,6 +21,8 @@ final class CommitWriter: MetadataWriter {
     let fail: @Sendable (MetadataError) -> Void
     /// Answered when it is durable here.
     var isHereOnly = false
+    /// It may change layouts, nodes and what goes with them.
+    var changesCluster = true
   }
 
   private struct Answer {
@@ -65,18 +67,19 @@ final class CommitWriter: MetadataWriter {
   func write<T: Sendable>(
     _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
   ) async throws(MetadataError) -> T {
-    try await write(isHereOnly: false, work)
+    try await write(scope, isHereOnly: false, work)
   }
 
   func writeHere<T: Sendable>(
     _ scope: WriteScope, isRepeatable: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
   ) async throws(MetadataError) -> T {
-    try await write(isHereOnly: true, work)
+    try await write(scope, isHereOnly: true, work)
   }
 
   private func write<T: Sendable>(
-    isHereOnly: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
+    _ scope: WriteScope, isHereOnly: Bool, _ work: @escaping @Sendable (WriteTransaction) throws -> T
   ) async throws(MetadataError) -> T {
+    let changesCluster = if case .namespace = scope { false } else { true }
     let result: Result<T, MetadataError> = await withCheckedContinuation { continuation in
       add(
         Job(
@@ -84,7 +87,7 @@ final class CommitWriter: MetadataWriter {
             let value = try work(transaction)
             return { error in continuation.resume(returning: error.map { .failure($0) } ?? .success(value)) }
           },
-          fail: { continuation.resume(returning: .failure($0)) }, isHereOnly: isHereOnly))
+          fail: { continuation.resume(returning: .failure($0)) }, isHereOnly: isHereOnly, changesCluster: changesCluster))
     }
     return try result.get()
   }
@@ -222,7 +225,8 @@ final class CommitWriter: MetadataWriter {
     do {
       return try transaction.db.savepoint { try job.run(transaction) }
     } catch {
-      context.forget()
+      // A refusal is nothing unusual, and a layout takes long to read.
+      if job.changesCluster { context.forget() }
       context.partitionCounts = counts
       if let error = error as? SQLiteError, error.code != .constraint, error.code != .other { throw error }
       guard connection.isInTransaction else { throw error }

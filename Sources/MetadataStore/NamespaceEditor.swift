@@ -52,6 +52,10 @@ final class NamespaceEditor: MetadataReading {
     try transaction.hold([view.namespace])
     // From before any block's row is locked: what nodes, layouts and the collector's epoch say stays as it is meanwhile.
     try transaction.context.holdCluster(transaction)
+    if let known = transaction.context.batch?.counters[view.namespace] {
+      (state, saved, quota) = (known.now, known.saved, known.quota)
+      return
+    }
     let row = try transaction.db.first(
       """
       SELECT n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, u.quota
@@ -70,13 +74,12 @@ final class NamespaceEditor: MetadataReading {
   }
 
   func save() throws {
-    guard state != saved else { return }
-    try db.send(
-      "UPDATE namespaces SET sequence = ?, last_time = ?, used = ?, reserved = ?, files = ?, shares = ? WHERE number = ?",
-      .integer(state.sequence), .time(state.lastTime), .integer(state.used), .integer(state.reserved), .integer(state.files),
-      .integer(state.shares), .integer(namespace))
-    if state.sequence != saved.sequence { context.noteChanged(namespace) }
-    saved = state
+    if context.batch != nil {
+      context.batch?.counters[namespace] = BatchMemory.Counters(now: state, saved: saved, quota: quota)
+    } else {
+      try transaction.write(state, saved: saved, of: namespace)
+      saved = state
+    }
   }
 
   /// Writes the next change of the feed.

@@ -241,7 +241,8 @@ final class PostgreSQLWriter: MetadataWriter {
     do {
       return try connection.savepoint(run)
     } catch {
-      context.forget()
+      // Only mutations of a namespace share a transaction.
+      context.letClusterGo()
       context.partitionCounts = counts
       if error is LocksWanted || error is TransactionConflict || error is PostgreSQLError { throw error }
       guard context.locks?.wanted.isEmpty ?? true else { throw LocksWanted() }

@@ -62,7 +62,9 @@ extension SQLMetadataStore {
   ) async throws(MetadataError) -> [ItemResult<UploadState>] {
     try await writer.write(for: principal, repeatable: key != nil) { transaction in
       try transaction.once(key, principal) {
-        try requests.map { request in try transaction.item { try transaction.openUpload(request, principal) } }
+        try transaction.batch {
+          try requests.map { request in try transaction.item { try transaction.openUpload(request, principal) } }
+        }
       }
     }
   }
@@ -98,11 +100,13 @@ extension SQLMetadataStore {
   package func completeUploads(
     _ completions: [Completion], for principal: Principal
   ) async throws(MetadataError) -> [ItemResult<FileEntry>] {
-    try await writer.write { transaction in
-      try completions.map { completion in
-        let result = try transaction.item { try transaction.complete(completion, principal) }
-        return result.value ?? result.problem.map { ItemResult(problem: $0) }
-          ?? ItemResult(problem: Problem(.internalError, "A commit had no outcome."))
+    try await writer.write(for: principal, repeatable: true) { transaction in
+      try transaction.batch {
+        try completions.map { completion in
+          let result = try transaction.item { try transaction.complete(completion, principal) }
+          return result.value ?? result.problem.map { ItemResult(problem: $0) }
+            ?? ItemResult(problem: Problem(.internalError, "A commit had no outcome."))
+        }
       }
     }
   }
@@ -177,7 +181,8 @@ extension SQLMetadataStore {
     _ entries: [EntryReference], for principal: Principal
   ) async throws(MetadataError) -> [ItemResult<DownloadPlan>] {
     try await readers.read { transaction in
-      try entries.map { entry in
+      let transaction = ReadTransaction(db: transaction.db, memory: ReadMemory())
+      return try entries.map { entry in
         do {
           return ItemResult(
             value: try transaction.downloadPlan(entry, version: nil, cursor: nil, limit: ReadTransaction.planLimit, principal))

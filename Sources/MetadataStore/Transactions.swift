@@ -11,6 +11,12 @@ protocol MetadataReading {
   /// Says that what follows rests on these namespaces staying as they are.
   /// - Throws: `LocksWanted` when the transaction has to begin anew to hold them.
   func hold(_ namespaces: [Int64]) throws
+  /// What was found out already and cannot change meanwhile; nil where nothing is kept.
+  var memory: ReadMemory? { get }
+}
+
+extension MetadataReading {
+  var memory: ReadMemory? { nil }
 }
 
 /// A transaction went on without the locks that it turned out to need: it is rolled back, and begins anew with them.
@@ -26,6 +32,7 @@ package struct TransactionConflict: Error {
 /// One unchanging state of the database.
 struct ReadTransaction: MetadataReading {
   let db: any SQLSession
+  var memory: ReadMemory?
   func hold(_ namespaces: [Int64]) throws {}
 }
 
@@ -117,6 +124,12 @@ final class WriterContext: @unchecked Sendable {
 
   /// Held shared by who relies on layouts and nodes, exclusively by who changes them.
   static let clusterLock: Int64 = 0x4341_4952_4e02
+
+  /// What the items of the batch at work have in common; nil outside of one.
+  var batch: BatchMemory?
+
+  /// A part of the transaction was undone that changed nothing of the cluster's rows: only the lock that it may have taken is gone.
+  func letClusterGo() { holdsCluster = ownsCluster }
 
   /// Also after a part of the transaction was undone: with it go the locks that were taken in it.
   func forget() {

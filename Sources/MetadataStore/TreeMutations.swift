@@ -123,10 +123,11 @@ extension NamespaceEditor {
   }
 
   /// The folder that will hold `path`, which is not the root.
-  func parentFolder(of path: RemotePath, makeMissing: Bool) throws -> EntryID {
+  /// - Parameter known: that folder, when somebody looked it up already.
+  func parentFolder(of path: RemotePath, makeMissing: Bool, known: EntryID? = nil) throws -> EntryID {
     guard let above = path.parent else { throw Problem(.alreadyExists, "The root is a folder.") }
     try checkNotReserved(path)
-    let there = try folderID(above.components, view)
+    let there = try known ?? folderID(above.components, view)
     if there != nil || !makeMissing {
       let id = try there ?? folder(above, view).id
       try require(.createIn, at: id, above.text)

@@ -78,9 +78,7 @@ extension MetadataReading {
       return try located(row, path.text, view, for: operation, principal)
     case .id(let id):
       guard id != SharedFolder.id else { throw SharedFolder.closed }
-      guard let view = try view(of: id, principal), let row = try entry(view.namespace, id),
-        let path = try path(of: row, view.namespace)
-      else { throw Problem.noSuchEntry }
+      guard let (view, row) = try found(id, principal), let path = try path(of: row, view.namespace) else { throw Problem.noSuchEntry }
       return try located(row, path, view, for: operation, principal)
     }
   }
@@ -95,7 +93,17 @@ extension MetadataReading {
 
   /// Where a living entry is; nil when it or a folder above it was removed.
   func path(of row: EntryRow, _ namespace: Int64) throws -> String? {
-    row.isRemoved ? nil : try formerPath(of: row, namespace, living: true)
+    if row.isRemoved { return nil }
+    guard let memory, let parent = row.parent else { return try formerPath(of: row, namespace, living: true) }
+    let key = ReadMemory.Folder(namespace: namespace, id: parent)
+    let folder: String?
+    if let known = memory.paths[key] {
+      folder = known
+    } else {
+      folder = try entry(namespace, parent).flatMap { try $0.isRemoved ? nil : formerPath(of: $0, namespace, living: true) }
+      memory.paths[key] = .some(folder)
+    }
+    return folder.map { $0 == "/" ? "/" + row.name : $0 + "/" + row.name }
   }
 
   /// Where an entry is or was, by the names that the folders above it have now; nil when one of them is no longer there.

@@ -127,8 +127,16 @@ extension MetadataReading {
   }
 
   /// The tree that an entry is in, for a caller who may see it; nil for anybody else. Through the topmost of several shares.
-  func view(of id: EntryID, _ principal: Principal) throws -> TreeView? {
-    if try entry(principal.namespaceNumber, id) != nil { return principal.view }
+  func view(of id: EntryID, _ principal: Principal) throws -> TreeView? { try found(id, principal)?.view }
+
+  /// The row, living or not, with that.
+  func found(_ id: EntryID, _ principal: Principal) throws -> (view: TreeView, row: EntryRow)? {
+    if let row = try entry(principal.namespaceNumber, id) { return (principal.view, row) }
+    guard let view = try sharedView(of: id, principal), let row = try entry(view.namespace, id) else { return nil }
+    return (view, row)
+  }
+
+  private func sharedView(of id: EntryID, _ principal: Principal) throws -> TreeView? {
     let home = try db.first(
       """
       SELECT s.ns, n.root, u.name FROM (SELECT DISTINCT ns FROM shares WHERE member = ?1) s

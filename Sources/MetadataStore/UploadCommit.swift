@@ -31,9 +31,10 @@ extension NamespaceEditor {
       upload.baseVersion = version
       upload.policy = .fail
     }
-    let blocks = try announcedBlocks(of: upload)
+    let announced = try announced(of: upload)
+    let blocks = announced.blocks
     let content = try content(blocks, upload, completion)
-    let (arrivals, missing) = try weigh(blocks, upload, completion.receipts)
+    let (arrivals, missing) = try weigh(announced, upload, completion.receipts)
     guard missing.isEmpty else {
       try keep(completion.receipts, for: upload)
       for block in missing { try unmark(block, upload) }
@@ -44,7 +45,7 @@ extension NamespaceEditor {
     }
     for arrival in arrivals { try settle(arrival) }
     let (row, place) = try apply(place(content, upload, at: path), content, blocks, upload)
-    try end(upload, as: .uploaded, entry: row.id, version: row.version)
+    try end(upload, as: .uploaded, entry: row.id, version: row.version, hasReceipts: announced.hasReceipts)
     return ItemResult(value: try document(row, RemotePath.checked(place)))
   }
 
@@ -79,19 +80,47 @@ extension NamespaceEditor {
     var hash: [UInt8]
   }
 
-  func announcedBlocks(of upload: UploadRow) throws -> [BlockRef] {
+  func announcedBlocks(of upload: UploadRow) throws -> [BlockRef] { try announced(of: upload).blocks }
+
+  /// What a commit has to know of an upload's blocks.
+  private struct Announced {
+    /// The file's, in order.
     var blocks: [BlockRef] = []
-    blocks.reserveCapacity(upload.positionCount)
+    /// Those that nobody knows are left out.
+    var standings: [BlockID: BlockStanding] = [:]
+    /// Whether any receipts are kept for it.
+    var hasReceipts = false
+  }
+
+  /// One statement, because most files have one block and a large one has thousands, and the commit of either has to be quick.
+  private func announced(of upload: UploadRow) throws -> Announced {
+    var announced = Announced()
+    announced.blocks.reserveCapacity(upload.positionCount)
+    var voids = false
     try eachRow(
-      of: upload, "SELECT position, block, size FROM upload_positions WHERE upload = ? ORDER BY position", .integer(upload.number)
+      of: upload,
+      """
+      SELECT p.block, \(BlockStanding.columns), p.position, p.size, (SELECT value FROM settings WHERE key = 'gc-epoch'),
+        EXISTS (SELECT 1 FROM voided_receipts v WHERE v.upload = ?2), EXISTS (SELECT 1 FROM upload_receipts r WHERE r.upload = ?2)
+      FROM upload_positions p \(BlockStanding.joins) WHERE p.upload = ?2 ORDER BY p.position
+      """, .integer(principal.namespaceNumber), .integer(upload.number)
     ) { row in
-      guard row.int(0) == blocks.count else {
-        throw Problem(.missingBlocks, "The upload's block list lacks block \(blocks.count).")
+      guard row.int(6) == announced.blocks.count else {
+        throw Problem(.missingBlocks, "The upload's block list lacks block \(announced.blocks.count).")
       }
-      blocks.append(BlockRef(id: row.block(1), size: row.int(2)))
+      let block = row.block(0)
+      announced.blocks.append(BlockRef(id: block, size: row.int(7)))
+      announced.standings[block] = BlockStanding(row, isReadable: readable?.contains(block) ?? false)
+      if announced.blocks.count == 1 {
+        epoch = UInt64(clamping: row.int64(8))
+        voids = row.bool(9)
+        announced.hasReceipts = row.bool(10)
+      }
       return true
     }
-    return blocks
+    // Without blocks nobody asks.
+    if !announced.blocks.isEmpty { self.voids = (upload.number, voids) }
+    return announced
   }
 
   /// Rows of which there are at most as many as the upload has positions: all at once where they are few, as nearly always, which spares
@@ -132,21 +161,20 @@ extension NamespaceEditor {
 
   /// Looks at each distinct block: the ones that arrived, and the ones that a version may not refer to yet.
   private func weigh(
-    _ blocks: [BlockRef], _ upload: UploadRow, _ receipts: [Receipt]
+    _ announced: Announced, _ upload: UploadRow, _ receipts: [Receipt]
   ) throws -> (arrivals: [Arrival], missing: [BlockID]) {
     let layout = try context.layout(transaction)
     let nodes = try context.nodes(transaction)
     let given = Dictionary(grouping: receipts, by: \.block)
-    let standings = try standings(of: upload)
     var seen: Set<BlockID> = []
     var arrivals: [Arrival] = []
     var missing: [BlockID] = []
-    for block in blocks where seen.insert(block.id).inserted {
-      let standing = standings[block.id]
+    for block in announced.blocks where seen.insert(block.id).inserted {
+      let standing = announced.standings[block.id]
       let isHad = standing?.isHad(layout) ?? false
       // A block that is had and in full health needs nothing.
       if isHad, standing?.hasRepair == false, given[block.id] == nil { continue }
-      var copies = try receiptsKept(of: block.id, upload)
+      var copies = announced.hasReceipts ? try receiptsKept(of: [block.id], upload)[0] : []
       for receipt in given[block.id] ?? [] {
         try NamespaceEditor.check(receipt, of: upload.id, size: block.size)
         guard try counts(receipt, for: upload) else { continue }
@@ -165,27 +193,6 @@ extension NamespaceEditor {
       throw Problem(.invalidReceipt, "A receipt is for block \(stranger.block), which this upload did not announce.")
     }
     return (arrivals, missing)
-  }
-
-  /// How each block of the upload stands, as `standing` says it of one; those that nobody knows are left out. One statement, because a
-  /// large file has thousands of blocks and its commit has to be quick.
-  private func standings(of upload: UploadRow) throws -> [BlockID: BlockStanding] {
-    var standings: [BlockID: BlockStanding] = [:]
-    try eachRow(
-      of: upload,
-      """
-      SELECT u.block, b.size, b.namespaces, n.refs IS NOT NULL, r.number IS NOT NULL, r.zones FROM upload_blocks u
-      JOIN blocks b ON b.id = u.block LEFT JOIN namespace_blocks n ON n.ns = ?1 AND n.block = b.id LEFT JOIN repairs r ON r.block = b.id
-      WHERE u.upload = ?2
-      """, .integer(principal.namespaceNumber), .integer(upload.number)
-    ) { row in
-      let block = row.block(0)
-      standings[block] = BlockStanding(
-        size: row.int(1), namespaces: row.int64(2), isMine: row.bool(3) || readable?.contains(block) == true, hasRepair: row.bool(4),
-        zones: row.optionalInt64(5).map { Int($0) })
-      return true
-    }
-    return standings
   }
 
   /// A block that lost its standing since it was announced is listed as lacking again.

@@ -45,13 +45,4 @@ extension WriteTransaction {
     return try edit(view, principal, body)
   }
 
-  /// Runs one item of a batch so that its failure undoes it alone.
-  func item<T>(_ body: () throws -> T) throws -> ItemResult<T> {
-    let counts = context.partitionCounts
-    do { return ItemResult(value: try db.savepoint(body)) } catch let problem as Problem {
-      context.forget()
-      context.partitionCounts = counts
-      return ItemResult(problem: problem)
-    }
-  }
 }

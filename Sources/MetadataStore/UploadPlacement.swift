@@ -26,9 +26,11 @@ extension NamespaceEditor {
   /// - Parameter path: the owner's.
   func place(_ content: Content, _ upload: UploadRow, at path: RemotePath) throws -> Placement {
     guard let name = path.name else { throw Problem(.wrongKindOfEntry, "The root is a folder and not a file.") }
-    guard let row = try lookUp(path, view) else {
-      if let deleted = try editedAfterDeletion(path, upload) { return .revise(deleted, path: path.text) }
-      let parent = try parentFolder(of: path, makeMissing: upload.parents)
+    let folder = try folderID(above: path)
+    let there: EntryRow? = if let folder { try child(namespace, folder, name.text) } else { nil }
+    guard let row = there else {
+      if let deleted = try editedAfterDeletion(path, folder, upload) { return .revise(deleted, path: path.text) }
+      let parent = try parentFolder(of: path, makeMissing: upload.parents, known: folder)
       if let base = upload.baseVersion, base > 0, upload.policy == .fail {
         throw Problem(.conflict, "Version \(base) of \(upload.path) is no longer there: it was deleted or moved meanwhile.")
       }
@@ -50,10 +52,8 @@ extension NamespaceEditor {
   }
 
   /// Edit beats delete: a file that was deleted at the very version that the upload is based on comes back, and the upload revises it.
-  private func editedAfterDeletion(_ path: RemotePath, _ upload: UploadRow) throws -> EntryRow? {
-    guard let base = upload.baseVersion, base > 0, upload.policy != .fail, let name = path.name,
-      let folder = try folderID(path.components.dropLast(), view)
-    else { return nil }
+  private func editedAfterDeletion(_ path: RemotePath, _ folder: EntryID?, _ upload: UploadRow) throws -> EntryRow? {
+    guard let base = upload.baseVersion, base > 0, upload.policy != .fail, let name = path.name, let folder else { return nil }
     let deleted = try db.first(
       """
       SELECT \(EntryRow.columns) FROM entries

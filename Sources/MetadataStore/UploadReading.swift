@@ -88,7 +88,12 @@ extension ReadTransaction {
 
 extension MetadataReading {
   func strays(of block: BlockID) throws -> [NodeID] {
-    try db.all("SELECT node FROM strays WHERE block = ? ORDER BY node", .block(block)) { NodeID($0.text(0)) }.compactMap { $0 }
+    if let memory {
+      let hasStrays = try memory.hasStrays ?? db.first("SELECT 1 FROM strays LIMIT 1") { _ in true } ?? false
+      memory.hasStrays = hasStrays
+      if !hasStrays { return [] }
+    }
+    return try db.all("SELECT node FROM strays WHERE block = ? ORDER BY node", .block(block)) { NodeID($0.text(0)) }.compactMap { $0 }
   }
 }
 

@@ -14,9 +14,10 @@ extension NamespaceEditor {
   func keep(_ receipts: [Receipt], for upload: UploadRow) throws {
     let layout = try context.layout(transaction)
     let nodes = try context.nodes(transaction)
+    let sizes = try announcedSizes(of: receipts.map(\.block), in: upload)
     var touched: [BlockID] = []
     for receipt in receipts {
-      guard let size = try announcedSize(of: receipt.block, in: upload) else {
+      guard let size = sizes[receipt.block] else {
         throw Problem(.invalidReceipt, "A receipt is for block \(receipt.block), which this upload did not announce.")
       }
       try NamespaceEditor.check(receipt, of: upload.id, size: size)
@@ -34,8 +35,8 @@ extension NamespaceEditor {
         """, .block(receipt.block), .int(size), .integer(Int64(try knownGCEpoch())))
       if touched.last != receipt.block { touched.append(receipt.block) }
     }
-    for block in touched {
-      let tally = ReceiptTally(try receiptsKept(of: block, upload), of: block, layout: layout, nodes: nodes)
+    for (block, copies) in zip(touched, try receiptsKept(of: touched, upload)) {
+      let tally = ReceiptTally(copies, of: block, layout: layout, nodes: nodes)
       try db.send(
         "UPDATE upload_blocks SET is_pinned = 1, is_had = max(is_had, ?) WHERE upload = ? AND block = ?",
         .flag(tally.suffices(layout)), .integer(upload.number), .block(block))
@@ -86,15 +87,27 @@ extension NamespaceEditor {
     return epoch
   }
 
-  func receiptsKept(of block: BlockID, _ upload: UploadRow) throws -> [CopyReceipt] {
-    try db.all(
-      "SELECT node, disk, hashed FROM upload_receipts WHERE upload = ? AND block = ? ORDER BY node", .integer(upload.number), .block(block)
-    ) { row -> CopyReceipt? in
-      NodeID(row.text(0)).map { CopyReceipt(node: $0, disk: row.id(1), isHashed: row.bool(2)) }
-    }.compactMap { $0 }
+  /// For each block, in their order.
+  func receiptsKept(of blocks: [BlockID], _ upload: UploadRow) throws -> [[CopyReceipt]] {
+    var kept: [[CopyReceipt]] = Array(repeating: [], count: blocks.count)
+    try db.rows(
+      "SELECT node, disk, hashed FROM upload_receipts WHERE upload = ? AND block = ? ORDER BY node",
+      each: blocks.map { [.integer(upload.number), .block($0)] }
+    ) { index, row in
+      if let node = NodeID(row.text(0)) { kept[index].append(CopyReceipt(node: node, disk: row.id(1), isHashed: row.bool(2))) }
+    }
+    return kept
   }
 
-  private func announcedSize(of block: BlockID, in upload: UploadRow) throws -> Int? {
-    try db.first("SELECT size FROM upload_blocks WHERE upload = ? AND block = ?", .integer(upload.number), .block(block)) { $0.int(0) }
+  private func announcedSizes(of blocks: [BlockID], in upload: UploadRow) throws -> [BlockID: Int] {
+    var sizes: [BlockID: Int] = [:]
+    var distinct: Set<BlockID> = []
+    let blocks = blocks.filter { distinct.insert($0).inserted }
+    try db.rows(
+      "SELECT size FROM upload_blocks WHERE upload = ? AND block = ?", each: blocks.map { [.integer(upload.number), .block($0)] }
+    ) { index, row in
+      sizes[blocks[index]] = row.int(0)
+    }
+    return sizes
   }
 }

@@ -110,6 +110,21 @@ struct UploadRow {
     return bytes
   }
 
+  /// With the counters that it has when these are all that is announced and the caller had none of them, as most sessions go.
+  func expecting(_ blocks: [BlockRef]) -> UploadRow {
+    var row = self
+    row.announcedBytes = blocks.reduce(0) { $0 + Int64($1.size) }
+    row.positionCount = blocks.count
+    row.lackingBytes = row.announcedBytes
+    row.reserved = row.neededReservation
+    return row
+  }
+
+  func hasCounters(of other: UploadRow) -> Bool {
+    (announcedBytes, positionCount, lackingBytes, reserved)
+      == (other.announcedBytes, other.positionCount, other.lackingBytes, other.reserved)
+  }
+
   /// What the session holds of the quota: what it lacks of the blocks announced, and all of what is still to be announced.
   var neededReservation: Int64 { lackingBytes + max(0, (declaredSize ?? 0) - announcedBytes) }
 }

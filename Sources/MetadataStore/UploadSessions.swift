@@ -16,28 +16,33 @@ extension NamespaceEditor {
     var upload = try UploadRow(
       request, id: .random(), namespace: namespace, path: asked, expiresAt: now + context.options.uploadLease)
     // What can be known to fail is refused before bytes travel. Conflicts are not: they are decided at commit, when all are known.
-    if try folderID(above.components, view) == nil, !upload.parents { _ = try folder(above, view) }
-    let there = try lookUp(path, view)
+    let parent = try folderID(above: path)
+    if parent == nil, !upload.parents { _ = try folder(above, view) }
+    let there: EntryRow? = if let parent, let name = path.name { try child(namespace, parent, name.text) } else { nil }
     if let there { try require(.upload, at: there.id, path.text) } else { try requireNearest(.createIn, above: path) }
     if upload.policy != .copy, let there, there.kind != .file {
       throw Problem(
         .wrongKindOfEntry, "There is already a \(there.kind.rawValue) at \(asked.text).", current: try document(there, path))
     }
+    let blocks = request.blocks ?? []
+    try NamespaceEditor.check(blocks, from: 0)
+    let written = upload.expecting(blocks)
     let number = try db.first(
       """
-      INSERT INTO uploads (id, ns, user, device, status, expires_at, path, declared_size, content_hash,
-      base_version, on_conflict, mime_type,
-        modified_at, executable, chunker, parents, announced_bytes, position_count, lacking_bytes, reserved, base_entry)
-      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?) RETURNING number
+      INSERT INTO uploads (id, ns, user, device, status, expires_at, path, declared_size, content_hash, base_version, on_conflict,
+        mime_type, modified_at, executable, chunker, parents, announced_bytes, position_count, lacking_bytes, reserved, base_entry)
+      VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number
       """, .id(upload.id), .integer(namespace), .integer(principal.userNumber), .text(principal.deviceName), .time(upload.expiresAt),
       .text(upload.path), .integer(upload.declaredSize), .blob(upload.contentHash), .integer(upload.baseVersion),
       .int(upload.policy.number), .text(upload.mimeType), .integer(upload.modifiedAt?.nanoseconds),
       .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunker.number), .flag(upload.parents),
+      .integer(written.announcedBytes), .int(written.positionCount), .integer(written.lackingBytes), .integer(written.reserved),
       upload.baseEntry.map { .id($0) } ?? .null
     ) { $0.int64(0) }
     guard let number else { throw MetadataError(.unusable, "The database did not number a row.") }
     upload.number = number
-    let missing = try announce(request.blocks ?? [], start: 0, to: &upload)
+    let missing = try announce(blocks, start: 0, to: &upload, isNew: true)
+    if !upload.hasCounters(of: written) { try writeCounters(upload) }
     return upload.document(missing: missing, next: nil)
   }
 
@@ -54,94 +59,126 @@ extension NamespaceEditor {
   func addBlocks(_ request: BlocksRequest, to upload: UploadRow) throws -> UploadState {
     var upload = upload
     upload.expiresAt = now + context.options.uploadLease
-    let missing = try announce(request.blocks, start: request.start, to: &upload)
+    try NamespaceEditor.check(request.blocks, from: request.start)
+    let missing = try announce(request.blocks, start: request.start, to: &upload, isNew: false)
+    try writeCounters(upload)
     return upload.document(missing: missing, next: nil)
   }
 
-  /// Records a run of the block list, reserves what it lacks, pins what it has, and answers the blocks of the run that are to be put.
-  private func announce(_ blocks: [BlockRef], start: Int, to upload: inout UploadRow) throws -> [MissingBlock] {
+  private static func check(_ blocks: [BlockRef], from start: Int) throws(Problem) {
     guard blocks.count <= Limits.blocksPerRequest else {
       throw Problem(.malformed, "At most \(Limits.blocksPerRequest) blocks are announced at once.")
     }
-    guard start >= 0, start <= NamespaceEditor.positionLimit - blocks.count else {
-      throw Problem(.tooLarge, "A file has at most \(NamespaceEditor.positionLimit) blocks.")
+    guard start >= 0, start <= positionLimit - blocks.count else {
+      throw Problem(.tooLarge, "A file has at most \(positionLimit) blocks.")
     }
-    let layout = try context.layout(transaction)
-    if readable == nil { readable = try readableBlocks(for: upload) }
+    guard blocks.allSatisfy({ (1...Limits.blockBytes).contains($0.size) }) else {
+      throw Problem(.malformed, "A block has 1 to \(Limits.blockBytes) bytes.")
+    }
+  }
+
+  /// Records a run of the block list, reserves what it lacks, pins what it has, and answers the blocks of the run that are to be put.
+  ///
+  /// All that is asked of the database is asked for the whole run at once: with PostgreSQL each question is a round trip.
+  /// - Parameter isNew: nothing was announced for the upload before.
+  private func announce(
+    _ blocks: [BlockRef], start: Int, to upload: inout UploadRow, isNew: Bool
+  ) throws -> [MissingBlock] {
     var missing: [MissingBlock] = []
-    for (offset, block) in blocks.enumerated() {
-      guard (1...Limits.blockBytes).contains(block.size) else {
-        throw Problem(.malformed, "A block has 1 to \(Limits.blockBytes) bytes.")
+    if !blocks.isEmpty {
+      let layout = try context.layout(transaction)
+      if readable == nil { readable = try readableBlocks(for: upload) }
+      try place(blocks, from: start, in: &upload, isNew: isNew)
+      var needs = try needs(of: upload, from: start, count: blocks.count)
+      for (offset, block) in blocks.enumerated() {
+        let position = start + offset
+        let (first, isHad) = try require(block, at: position, in: &upload, layout, &needs)
+        if !isHad, first == position { missing.append(MissingBlock(index: position, id: block.id, size: block.size)) }
       }
-      let position = start + offset
-      try place(block, at: position, in: &upload)
-      let (first, isHad) = try require(block, at: position, in: &upload, layout)
-      if !isHad, first == position { missing.append(MissingBlock(index: position, id: block.id, size: block.size)) }
     }
     try reserve(&upload)
     return missing
   }
 
-  private func place(_ block: BlockRef, at position: Int, in upload: inout UploadRow) throws {
-    let added = try db.run(
-      "INSERT OR IGNORE INTO upload_positions (upload, position, block, size) VALUES (?, ?, ?, ?)", .integer(upload.number),
-      .int(position), .block(block.id), .int(block.size))
-    guard added == 0 else {
+  /// Writes the positions that were not announced before; those that were have to be the same again.
+  private func place(_ blocks: [BlockRef], from start: Int, in upload: inout UploadRow, isNew: Bool) throws {
+    var known: [Int: BlockRef] = [:]
+    if !isNew {
+      try db.rows(
+        "SELECT position, block, size FROM upload_positions WHERE upload = ? AND position >= ? AND position < ?",
+        [.integer(upload.number), .int(start), .int(start + blocks.count)]
+      ) {
+        known[$0.int(0)] = BlockRef(id: $0.block(1), size: $0.int(2))
+        return true
+      }
+    }
+    for (position, block) in zip(start..., blocks) {
+      if let known = known[position] {
+        guard known == block else {
+          throw Problem(.malformed, "Block \(position) was announced as another one before: a file that changed needs a new upload.")
+        }
+        continue
+      }
       upload.announcedBytes += Int64(block.size)
       upload.positionCount += 1
       guard upload.announcedBytes <= Limits.fileBytes else { throw Problem(.tooLarge, "A file has at most \(Limits.fileBytes) bytes.") }
-      return
+      try db.send(
+        "INSERT INTO upload_positions (upload, position, block, size) VALUES (?, ?, ?, ?)", .integer(upload.number), .int(position),
+        .block(block.id), .int(block.size))
     }
-    let known = try db.first(
-      "SELECT block, size FROM upload_positions WHERE upload = ? AND position = ?", .integer(upload.number), .int(position)
-    ) { BlockRef(id: $0.block(0), size: $0.int(1)) }
-    guard known == block else {
-      throw Problem(.malformed, "Block \(position) was announced as another one before: a file that changed needs a new upload.")
+  }
+
+  /// What the upload has noted of a block, and how the block stands.
+  private struct Need {
+    /// Nil until it is noted.
+    var noted: (first: Int, isHad: Bool, size: Int)?
+    var standing: BlockStanding?
+  }
+
+  /// Of each distinct block of a run of the list.
+  private func needs(of upload: UploadRow, from start: Int, count: Int) throws -> [BlockID: Need] {
+    var needs: [BlockID: Need] = [:]
+    needs.reserveCapacity(count)
+    try db.rows(
+      """
+      SELECT p.block, \(BlockStanding.columns), u.first_position, u.is_had, u.size FROM upload_positions p
+      LEFT JOIN upload_blocks u ON u.upload = p.upload AND u.block = p.block \(BlockStanding.joins)
+      WHERE p.upload = ?2 AND p.position >= ?3 AND p.position < ?4
+      """, [.integer(principal.namespaceNumber), .integer(upload.number), .int(start), .int(start + count)]
+    ) { row in
+      let block = row.block(0)
+      needs[block] = Need(
+        noted: row.isNull(6) ? nil : (first: row.int(6), isHad: row.bool(7), size: row.int(8)),
+        standing: BlockStanding(row, isReadable: readable?.contains(block) ?? false))
+      return true
     }
+    return needs
   }
 
   /// Notes that the upload needs the block. Answers its first position and whether it needs no putting.
   private func require(
-    _ block: BlockRef, at position: Int, in upload: inout UploadRow, _ layout: Layout
+    _ block: BlockRef, at position: Int, in upload: inout UploadRow, _ layout: Layout, _ needs: inout [BlockID: Need]
   ) throws -> (first: Int, isHad: Bool) {
-    let known = try db.first(
-      "SELECT first_position, is_had, size FROM upload_blocks WHERE upload = ? AND block = ?", .integer(upload.number), .block(block.id)
-    ) { (first: $0.int(0), isHad: $0.bool(1), size: $0.int(2)) }
-    if let known {
+    guard let need = needs[block.id] else { throw MetadataError(.unusable, "The database lost a block that it was given.") }
+    if let known = need.noted {
       guard known.size == block.size else { throw Problem(.malformed, "Block \(block.id) is announced with two sizes.") }
       guard position < known.first else { return (known.first, known.isHad) }
+      needs[block.id]?.noted?.first = position
       try db.send(
         "UPDATE upload_blocks SET first_position = ? WHERE upload = ? AND block = ?", .int(position), .integer(upload.number),
         .block(block.id))
       return (position, known.isHad)
     }
-    let standing = try standing(block.id)
-    if let standing, standing.isMine, standing.size != block.size {
+    if let standing = need.standing, standing.isMine, standing.size != block.size {
       throw Problem(.hashMismatch, "Block \(block.id) has \(standing.size) bytes and not \(block.size).")
     }
-    let isHad = standing?.isHad(layout) ?? false
+    let isHad = need.standing?.isHad(layout) ?? false
+    needs[block.id]?.noted = (first: position, isHad: isHad, size: block.size)
     try db.send(
       "INSERT INTO upload_blocks (upload, block, size, first_position, is_had, is_pinned) VALUES (?, ?, ?, ?, ?, ?)",
       .integer(upload.number), .block(block.id), .int(block.size), .int(position), .flag(isHad), .flag(isHad))
     if !isHad { upload.lackingBytes += Int64(block.size) }
     return (position, isHad)
-  }
-
-  /// How a block stands for the caller. A member may read a part of the namespace only, and whether the rest has a block is not for them to
-  /// know: what counts for them is what their own files have and what the file that they revise has. That is less than all they may read,
-  /// never more.
-  func standing(_ block: BlockID) throws -> BlockStanding? {
-    var standing = try db.first(
-      """
-      SELECT b.size, b.namespaces, n.refs IS NOT NULL, r.number IS NOT NULL, r.zones FROM blocks b
-      LEFT JOIN namespace_blocks n ON n.ns = ?1 AND n.block = b.id LEFT JOIN repairs r ON r.block = b.id WHERE b.id = ?2
-      """, .integer(principal.namespaceNumber), .block(block)
-    ) {
-      BlockStanding(
-        size: $0.int(0), namespaces: $0.int64(1), isMine: $0.bool(2), hasRepair: $0.bool(3), zones: $0.optionalInt64(4).map { Int($0) })
-    }
-    if standing?.isMine == false, readable?.contains(block) == true { standing?.isMine = true }
-    return standing
   }
 
   /// The blocks of the file that a member's upload revises; empty in the own tree, where the counts say it.
@@ -154,7 +191,7 @@ extension NamespaceEditor {
     return Set(try blocks(of: version.list, namespace).map(\.id))
   }
 
-  /// Takes from the quota what the session needs now, renews the lease, and writes the session's counters.
+  /// Takes from the quota what the session needs now.
   private func reserve(_ upload: inout UploadRow) throws {
     let needed = upload.neededReservation
     let more = needed - upload.reserved
@@ -163,6 +200,10 @@ extension NamespaceEditor {
     if let quota, more > 0, state.used + state.reserved > quota {
       throw Problem(.quota, "This needs \(state.used + state.reserved - quota) bytes more than the quota of \(quota): make room first.")
     }
+  }
+
+  /// Renews the lease, and writes the session's counters.
+  private func writeCounters(_ upload: UploadRow) throws {
     try db.send(
       """
       UPDATE uploads SET expires_at = ?, announced_bytes = ?, position_count = ?, lacking_bytes = ?, reserved = ? WHERE number = ?
@@ -179,7 +220,11 @@ extension NamespaceEditor {
   }
 
   /// Frees what an open session holds. Its row stays for a while, to say what became of it.
-  func end(_ upload: UploadRow, as status: UploadStatus, entry: EntryID? = nil, version: Int64? = nil) throws {
+  ///
+  /// - Parameter hasReceipts: whether any are kept for it; nil for who does not know.
+  func end(
+    _ upload: UploadRow, as status: UploadStatus, entry: EntryID? = nil, version: Int64? = nil, hasReceipts: Bool? = nil
+  ) throws {
     state.reserved -= upload.reserved
     try db.send(
       "UPDATE uploads SET status = ?, reserved = 0, expires_at = ?, entry = ?, version = ? WHERE number = ?", .int(status.number),
@@ -187,7 +232,7 @@ extension NamespaceEditor {
     if status != .uploaded { try noteAbandoned(upload) }
     try db.send("DELETE FROM upload_positions WHERE upload = ?", .integer(upload.number))
     try db.send("DELETE FROM upload_blocks WHERE upload = ?", .integer(upload.number))
-    try db.send("DELETE FROM upload_receipts WHERE upload = ?", .integer(upload.number))
+    if hasReceipts ?? true { try db.send("DELETE FROM upload_receipts WHERE upload = ?", .integer(upload.number)) }
   }
 
   /// What the session announced may be on nodes, with or without receipts: this is what accounts for it when it is collected.

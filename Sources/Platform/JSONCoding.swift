@@ -1,5 +1,3 @@
-internal import Foundation
-
 /// Why a JSON document was not taken, in a sentence that says where.
 package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
   package enum Code: Sendable, Equatable { case tooLarge, tooDeep, malformed, mismatch, notEncodable }
@@ -13,15 +11,15 @@ package enum JSONCoding {
   package static let defaultLimit = 16 << 20
 
   package static func encode(_ value: some Encodable) throws(JSONError) -> [UInt8] {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.withoutEscapingSlashes]
-    do { return Array(try encoder.encode(value)) } catch {
+    let output = JSONOutput()
+    do { try output.write(any: value) } catch {
       throw JSONError(code: .notEncodable, message: "A value cannot be written as JSON: \(error).")
     }
+    return output.bytes
   }
 
   /// - Parameters:
-  ///   - maxDepth: arrays and objects inside of each other; more is refused before anything is parsed.
+  ///   - maxDepth: arrays and objects inside of each other.
   ///   - limit: bytes; more is refused before anything is parsed.
   package static func decode<Value: Decodable>(
     _ type: Value.Type, from bytes: [UInt8], maxDepth: Int = 32, limit: Int = defaultLimit
@@ -29,43 +27,18 @@ package enum JSONCoding {
     guard bytes.count <= limit else {
       throw JSONError(code: .tooLarge, message: "The document has \(bytes.count) bytes; at most \(limit) are taken.")
     }
-    guard deepestNesting(of: bytes) <= maxDepth else {
-      throw JSONError(code: .tooDeep, message: "The document nests deeper than \(maxDepth) levels.")
+    let tree: JSONTree
+    do { tree = try JSONTree(bytes, maxDepth: maxDepth) } catch {
+      switch error {
+      case .tooDeep: throw JSONError(code: .tooDeep, message: "The document nests deeper than \(maxDepth) levels.")
+      case .malformed: throw JSONError(code: .malformed, message: "The document is not valid JSON.")
+      }
     }
-    do { return try JSONDecoder().decode(type, from: Data(bytes)) } catch let error as DecodingError {
+    do { return try Value(from: JSONReader(tree: tree, index: 0)) } catch let error as DecodingError {
       throw sentence(for: error)
     } catch {
       throw JSONError(code: .malformed, message: "The document is not valid JSON.")
     }
-  }
-
-  /// The deepest level of arrays and objects; brackets inside of strings do not count.
-  static func deepestNesting(of bytes: [UInt8]) -> Int {
-    var depth = 0
-    var deepest = 0
-    var inString = false
-    var escaped = false
-    for byte in bytes {
-      if inString {
-        if escaped {
-          escaped = false
-        } else if byte == UInt8(ascii: "\\") {
-          escaped = true
-        } else if byte == UInt8(ascii: "\"") {
-          inString = false
-        }
-        continue
-      }
-      switch byte {
-      case UInt8(ascii: "\""): inString = true
-      case UInt8(ascii: "["), UInt8(ascii: "{"):
-        depth += 1
-        deepest = max(deepest, depth)
-      case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
-      default: break
-      }
-    }
-    return deepest
   }
 
   private static func sentence(for error: DecodingError) -> JSONError {

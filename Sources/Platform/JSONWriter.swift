@@ -49,37 +49,12 @@ package struct JSONWriter: ~Copyable {
 
   // MARK: Values
 
-  package mutating func integer(_ value: some BinaryInteger) { bytes.append(contentsOf: String(value).utf8) }
+  package mutating func integer(_ value: some BinaryInteger) { JSONText.append(value, to: &bytes) }
 
   package mutating func boolean(_ value: Bool) { bytes.append(contentsOf: (value ? "true" : "false").utf8) }
 
   /// JSON that is written already.
   package mutating func raw(_ json: [UInt8]) { bytes.append(contentsOf: json) }
 
-  package mutating func string(_ text: String) {
-    var text = text
-    text.withUTF8 { utf8 in
-      bytes.append(UInt8(ascii: "\""))
-      if utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
-        bytes.append(contentsOf: utf8)
-      } else {
-        for byte in utf8 { escaped(byte) }
-      }
-      bytes.append(UInt8(ascii: "\""))
-    }
-  }
-
-  private mutating func escaped(_ byte: UInt8) {
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-      bytes.append(UInt8(ascii: "\\"))
-      bytes.append(byte)
-    case 0..<0x20:
-      let digits = StaticString("0123456789abcdef").utf8Start
-      bytes.append(contentsOf: "\\u00".utf8)
-      bytes.append(digits[Int(byte >> 4)])
-      bytes.append(digits[Int(byte & 15)])
-    default: bytes.append(byte)
-    }
-  }
+  package mutating func string(_ text: String) { JSONText.append(text, to: &bytes) }
 }

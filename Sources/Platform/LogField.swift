@@ -57,22 +57,3 @@ package struct LogFields: Sendable, ExpressibleByDictionaryLiteral {
     return sum
   }
 }
-
-/// The strings of JSON, for writers that need no encoder.
-enum JSONText {
-  static func append(_ text: String, to line: inout [UInt8]) {
-    let digits = Array("0123456789abcdef".utf8)
-    line.append(UInt8(ascii: "\""))
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""): line.append(contentsOf: "\\\"".utf8)
-      case UInt8(ascii: "\\"): line.append(contentsOf: "\\\\".utf8)
-      case UInt8(ascii: "\n"): line.append(contentsOf: "\\n".utf8)
-      case UInt8(ascii: "\t"): line.append(contentsOf: "\\t".utf8)
-      case 0..<0x20, 0x7f: line.append(contentsOf: "\\u00".utf8 + [digits[Int(byte >> 4)], digits[Int(byte & 15)]])
-      default: line.append(byte)
-      }
-    }
-    line.append(UInt8(ascii: "\""))
-  }
-}

@@ -15,6 +15,18 @@ extension PostgreSQLConnection: SQLSession {
     _ = try each(of: result, body)
   }
 
+  package func rows(_ sql: String, each lists: [[SQLValue]], _ body: (Int, any SQLRow) throws -> Void) throws {
+    for start in stride(from: 0, to: lists.count, by: PostgreSQLConnection.groupBound) {
+      let group = lists[start..<min(start + PostgreSQLConnection.groupBound, lists.count)]
+      for (offset, result) in try answers(to: sql, each: group).enumerated() {
+        _ = try each(of: result) { row in
+          try body(start + offset, row)
+          return true
+        }
+      }
+    }
+  }
+
   /// Rows that a cursor fetches at once.
   private static let fetchCount = 500
 

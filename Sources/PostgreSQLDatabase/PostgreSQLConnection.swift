@@ -138,7 +138,7 @@ package final class PostgreSQLConnection: @unchecked Sendable {
   }
 
   private func prepared(_ sql: String, _ parameters: PostgreSQLParameters) throws(PostgreSQLError) -> PostgreSQLStatement {
-    let key = PostgreSQLStatement.Key(sql: sql, types: parameters.types)
+    let key = PostgreSQLStatement.Key(sql: SQLText(sql), types: parameters.types)
     if let known = statements[key] { return known }
     if statements.count >= PostgreSQLConnection.statementBound {
       try finish()
@@ -158,11 +158,15 @@ package final class PostgreSQLConnection: @unchecked Sendable {
   /// Ends the group and waits for all answers; the last one is returned.
   /// - Throws: the first error of all that was sent since the last call.
   @discardableResult
-  func finish() throws(PostgreSQLError) -> PostgreSQLResult? {
+  func finish() throws(PostgreSQLError) -> PostgreSQLResult? { try answers(ofLast: 1).last }
+
+  /// As `finish`, with the answers of the last statements that were run.
+  private func answers(ofLast count: Int) throws(PostgreSQLError) -> [PostgreSQLResult] {
     try endGroup()
     let deadline = SystemTime().monotonic() + options.answerLimit
     try flush(deadline)
-    var last: PostgreSQLResult?
+    var kept: [PostgreSQLResult] = []
+    var runs = queue.count { if case .run = $0 { true } else { false } }
     var isFailed = pendingError != nil
     for sent in queue {
       if case .end = sent {
@@ -172,6 +176,11 @@ package final class PostgreSQLConnection: @unchecked Sendable {
         isFailed = false
         continue
       }
+      var isKept = false
+      if case .run = sent {
+        isKept = runs <= count
+        runs -= 1
+      }
       while let result = try nextResult(deadline) {
         if result.status == PGRES_PIPELINE_ABORTED {
           if case .prepare(let statement) = sent { statements[statement.key] = nil }
@@ -179,8 +188,8 @@ package final class PostgreSQLConnection: @unchecked Sendable {
           pendingError = isFailed ? pendingError : pendingError ?? failure
           isFailed = true
           if case .prepare(let statement) = sent { statements[statement.key] = nil }
-        } else {
-          last = result
+        } else if isKept {
+          kept.append(result)
         }
       }
     }
@@ -189,7 +198,19 @@ package final class PostgreSQLConnection: @unchecked Sendable {
       pendingError = nil
       throw error
     }
-    return last
+    return kept
+  }
+
+  /// Statements that `answers(to:each:)` has on their way at a time.
+  static let groupBound = 100
+
+  /// Sends a statement once for each list of values, at most `groupBound`, and answers the answers.
+  func answers(to sql: String, each lists: ArraySlice<[SQLValue]>) throws(PostgreSQLError) -> [PostgreSQLResult] {
+    precondition(lists.count <= PostgreSQLConnection.groupBound, "a group of statements is sent at once")
+    // None of them may be in a group that ends before the last was sent.
+    if queue.count + lists.count + 2 > PostgreSQLConnection.queueBound { try finish() }
+    for values in lists { try enqueue(sql, values) }
+    return try answers(ofLast: lists.count)
   }
 
   /// Sends what waits without reading answers: they are read with the next ones.
@@ -281,7 +302,7 @@ package final class PostgreSQLConnection: @unchecked Sendable {
 /// A statement that the server knows by a name.
 struct PostgreSQLStatement {
   struct Key: Hashable {
-    var sql: String
+    var sql: SQLText
     var types: [UInt32]
   }
   var key: Key

@@ -15,7 +15,10 @@ package protocol SQLSession {
   func send(_ sql: String, _ values: [SQLValue]) throws
   /// Calls `body` for each row until it answers false. The statement has to bound the rows. `body` may run other statements.
   func rows(_ sql: String, _ values: [SQLValue], _ body: (any SQLRow) throws -> Bool) throws
-  /// As above for any number of rows: they are not all in memory at once.
+  /// Runs one statement once for each list of values, in their order, and calls `body` with the list's place and each row of its answer.
+  /// The statements have to bound the rows. An engine behind a network is sent many before the first answers. `body` runs no statements.
+  func rows(_ sql: String, each lists: [[SQLValue]], _ body: (Int, any SQLRow) throws -> Void) throws
+  /// As `rows` for any number of rows: they are not all in memory at once.
   func stream(_ sql: String, _ values: [SQLValue], _ body: (any SQLRow) throws -> Bool) throws
   /// Runs a script of statements that take and answer nothing.
   func execute(_ script: String) throws
@@ -30,6 +33,15 @@ package protocol SQLSession {
 }
 
 extension SQLSession {
+  package func rows(_ sql: String, each lists: [[SQLValue]], _ body: (Int, any SQLRow) throws -> Void) throws {
+    for (index, values) in lists.enumerated() {
+      try rows(sql, values) {
+        try body(index, $0)
+        return true
+      }
+    }
+  }
+
   @discardableResult
   package func run(_ sql: String, _ values: SQLValue...) throws -> Int { try change(sql, values) }
 

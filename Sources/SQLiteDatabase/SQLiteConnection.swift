@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import SQLSession
 
 /// One connection to a database file in WAL mode, with its prepared statements.
 ///
@@ -24,7 +25,7 @@ package final class SQLiteConnection: @unchecked Sendable {
 
   package let path: String
   let handle: OpaquePointer
-  private var statements: [String: SQLiteStatement] = [:]
+  private var statements: [SQLText: SQLiteStatement] = [:]
 
   /// Opens the file, and makes it when it is not there and the connection is not read-only.
   package init(_ path: String, _ options: Options = Options()) throws(SQLiteError) {
@@ -52,10 +53,10 @@ package final class SQLiteConnection: @unchecked Sendable {
     guard !options.readOnly else { return }
     let mode = try first("PRAGMA journal_mode = WAL") { $0.text(0) }
     guard mode == "wal" else { throw SQLiteError(.cannotOpen, "SQLite keeps \(path) in journal mode \(mode ?? "?") and not in WAL.") }
-    // FULL syncs the journal at each commit: what was acknowledged outlives power loss. SQLite's own default for WAL does not promise that.
+    // Each mutation is a savepoint, and what a savepoint needs to be undone is in no need of a file. FULL syncs the journal at each commit: what was acknowledged outlives power loss. SQLite's own default for WAL does not promise that.
     try execute(
       """
-      PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = \(options.checkpointPages); PRAGMA journal_size_limit = 67108864;
+      PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = \(options.checkpointPages); PRAGMA journal_size_limit = 67108864;
       """)
     if let pages = options.maximumPages { try execute("PRAGMA max_page_count = \(pages)") }
   }
@@ -133,7 +134,8 @@ package final class SQLiteConnection: @unchecked Sendable {
   package var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
 
   private func borrow(_ sql: String) throws(SQLiteError) -> SQLiteStatement {
-    if let statement = statements[sql] {
+    let key = SQLText(sql)
+    if let statement = statements[key] {
       // A statement in the middle of its rows cannot start anew; whoever asks for it meanwhile gets one of its own.
       guard statement.isBusy else {
         statement.isBusy = true
@@ -144,7 +146,7 @@ package final class SQLiteConnection: @unchecked Sendable {
     if statements.count >= SQLiteConnection.statementBound { statements = statements.filter { $0.value.isBusy } }
     let statement = try SQLiteStatement(sql, connection: handle)
     statement.isBusy = true
-    statements[sql] = statement
+    statements[key] = statement
     return statement
   }
 

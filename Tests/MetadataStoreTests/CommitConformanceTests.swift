@@ -362,6 +362,30 @@ struct CommitConformanceTests {
     #expect(try await fixture.paths(of: ada) == ["/a", "/b", "/taken"])
     try await fixture.expectSound()
   }
+
+  @Test("items of a batch share new folders, blocks and the quota, also with a refused one among them", arguments: Engine.allCases)
+  func batchesShare(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user(quota: 3000)
+    try await fixture.put("/new/sub/taken", [Fixture.block(1)], as: ada)
+    let blocks = [2, 1, 2, 9, 3, 4].map { Fixture.block($0) }
+    let opened = try await fixture.store.openUploads(
+      blocks.enumerated().map { UploadRequest(path: $0 == 3 ? "/new/sub/taken" : "/new/sub/other/\($0)", blocks: [$1], parents: true) },
+      for: ada, once: nil)
+    // The quota has room for two blocks more, and each session reserves what it lacks by itself.
+    #expect(opened.map { $0.problem?.kind } == [nil, nil, nil, .quota, .quota, .quota])
+    #expect(opened.map { $0.value?.missing.count } == [1, 0, 1, nil, nil, nil])
+    let completions = opened.compactMap(\.value).map { state in
+      Completion(
+        upload: state.uploadID,
+        receipts: state.missing.flatMap { Fixture.receipts(state.uploadID, BlockRef(id: $0.id, size: $0.size)) })
+    }
+    let committed = try await fixture.store.completeUploads(completions + [completions[0]], for: ada)
+    #expect(committed.map { $0.value?.path } == ["/new/sub/other/0", "/new/sub/other/1", "/new/sub/other/2", "/new/sub/other/0"])
+    let usage = try await fixture.store.usage(of: ada)
+    #expect(usage.used == 2000 && usage.reserved == 0 && usage.files == 4)
+    try await fixture.expectSound()
+  }
 }
 
 extension Fixture {

@@ -229,6 +229,32 @@ struct ShareConformanceTests {
 
   // MARK: - The feed of a member
 
+  @Test("who has shares inside of a folder hears when it goes and comes back, however much else is in it", arguments: Engine.allCases)
+  func largeFolder(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let store = fixture.store
+    let (ada, bob) = (try await fixture.user("ada"), try await fixture.user("bob"))
+    // More than the walk down from the folder goes through.
+    for batch in 0..<5 {
+      let requests = (0..<250).map { UploadRequest(path: "/big/sub/\(batch)-\($0)", blocks: [], parents: true) }
+      let states = try await store.openUploads(requests, for: ada, once: nil).compactMap(\.value)
+      _ = try await store.completeUploads(states.map { Completion(upload: $0.uploadID) }, for: ada)
+    }
+    for path in ["/big/sub", "/big/sub/3-7"] { _ = try await store.share(.init(entry: .path(path), user: "bob", role: .read), for: ada) }
+    var cursor = try await store.changes(since: nil, limit: 100, for: bob).cursor
+    func news() async throws -> Set<String> {
+      let page = try await store.changes(since: cursor, limit: 100, for: bob)
+      cursor = page.cursor
+      return Set(page.changes.map { "\($0.action.rawValue) \($0.entry.path)" })
+    }
+    try await store.deleteEntry(delete("/big"), for: ada)
+    #expect(try await news() == ["left /Shared with me/sub", "left /Shared with me/3-7"])
+    let trashed = try await store.trash(limit: 1, cursor: nil, for: ada).items[0].entry.id
+    _ = try await store.restoreFromTrash(.init(entry: trashed, newPath: nil), for: ada, once: nil)
+    #expect(try await news() == ["entered /Shared with me/sub", "entered /Shared with me/3-7"])
+    try await fixture.expectSound()
+  }
+
   @Test("a member's feed says what enters and leaves what is shared, and never what else the owner has")
   func feed() async throws {
     let (fixture, ada, bob, folder) = try await shared(.read)

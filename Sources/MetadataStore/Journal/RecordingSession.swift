@@ -5,12 +5,13 @@ internal import SQLiteDatabase
 final class StatementRecorder {
   var log = StatementLog()
   /// Of statements that answer rows, which only read; asked once each.
-  private var readOnly: [String: Bool] = [:]
+  private var readOnly: [SQLText: Bool] = [:]
 
   func isReadOnly(_ sql: String, _ connection: SQLiteConnection) throws -> Bool {
-    if let known = readOnly[sql] { return known }
+    let key = SQLText(sql)
+    if let known = readOnly[key] { return known }
     let answer = try connection.isReadOnly(sql)
-    readOnly[sql] = answer
+    readOnly[key] = answer
     return answer
   }
 }

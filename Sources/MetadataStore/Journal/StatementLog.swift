@@ -29,7 +29,7 @@ struct StatementLog: Equatable {
   private(set) var statements: [Statement] = []
   /// Bytes of the values, roughly; texts come once each and are few.
   private(set) var approximateBytes = 0
-  private var numbers: [String: Int] = [:]
+  private var numbers: [SQLText: Int] = [:]
 
   init() {}
 
@@ -37,11 +37,11 @@ struct StatementLog: Equatable {
 
   mutating func append(_ kind: Kind, _ sql: String, _ values: [SQLValue], changed: Int = 0) {
     let text: Int
-    if let known = numbers[sql] {
+    if let known = numbers[SQLText(sql)] {
       text = known
     } else {
       text = texts.count
-      numbers[sql] = text
+      numbers[SQLText(sql)] = text
       texts.append(sql)
     }
     statements.append(Statement(kind: kind, text: text, changed: changed, values: values))

@@ -11,7 +11,8 @@ enum MetadataBench {
     discussion: "CAIRN_TOKEN is the owner of the seeded tree, CAIRN_MEMBER_TOKEN somebody with whom a part of it is shared.",
     options: [
       CommandOption(
-        "part", value: "NAME", help: "commits, listing, stat, large, shared or rename", isRequired: true)
+        "part", value: "NAME", help: "commits, listing, stat, large, shared or rename", isRequired: true),
+      CommandOption("files-per-leaf", value: "N", help: "files in each folder at the end of the seeded tree (4900: five million in all)"),
     ]
   ) { invocation in
     let bench = try await Bench(invocation)
@@ -27,6 +28,7 @@ private struct Bench: Sendable {
   private let count: Int
   private let concurrency: Int
   private let label: String
+  private let tree: SeededTree
 
   init(_ invocation: Invocation) async throws {
     guard let keyFile = invocation.option("keys") else { throw CommandFailure(.usage, "--keys is missing: name the cluster's key file.") }
@@ -43,6 +45,7 @@ private struct Bench: Sendable {
     rounds = invocation.int("rounds") ?? 3
     count = invocation.int("count") ?? 1000
     label = invocation.option("label") ?? ""
+    tree = SeededTree(filesPerLeaf: invocation.int("files-per-leaf") ?? 4900)
   }
 
   func measure(_ part: String) async throws -> [String] {
@@ -86,13 +89,13 @@ private struct Bench: Sendable {
 
   private func stat() async throws -> [String] {
     let result = try await run { _ in
-      let path = SeededTree.deepPath(leaf: .random(in: 0..<SeededTree.leaves), file: .random(in: 0..<SeededTree.filesPerLeaf))
+      let path = SeededTree.deepPath(leaf: .random(in: 0..<SeededTree.leaves), file: .random(in: 0..<tree.filesPerLeaf))
       let entry = try await owner.get("/v1/files?path=\(path)", as: FileEntry.self)
       guard entry.path == path else { throw BenchFailed(reason: "\(entry.path) came for \(path)") }
     }
     return [
       row(
-        "stat by path at depth 10 in a tree of 5 million entries, \(concurrency) at once, p50 / p99 ms",
+        "stat by path at depth 10 in a tree of \(SeededTree.text(tree.files)) entries, \(concurrency) at once, p50 / p99 ms",
         "\(rounded(result.percentile(0.5), 2)) / \(rounded(result.percentile(0.99), 2))", "p99 ≤ 5")
     ]
   }
@@ -129,7 +132,7 @@ private struct Bench: Sendable {
       guard let next = page.next else { break }
       cursors.append(next)
     }
-    guard total == 10_000 else { throw BenchFailed(reason: "\(total) shares came in place of 10,000") }
+    guard total == tree.sharesOfMember else { throw BenchFailed(reason: "\(total) shares came in place of \(tree.sharesOfMember)") }
     let places = cursors
     let result = try await run { _ in
       let bytes = try await member.raw(.get, "/v1/shared?limit=100" + MetadataBench.cursor(places[.random(in: 0..<places.count)]))
@@ -137,7 +140,7 @@ private struct Bench: Sendable {
     }
     return [
       row(
-        "“shared with me” of a user with 10,000 shares among 5 million, a page of 100, \(concurrency) at once, p50 / p99 ms",
+        "“shared with me” of a user with \(SeededTree.text(total)) shares among \(SeededTree.text(tree.files)), a page of 100, \(concurrency) at once, p50 / p99 ms",
         "\(rounded(result.percentile(0.5), 2)) / \(rounded(result.percentile(0.99), 2))", "p99 ≤ 10")
     ]
   }
@@ -155,7 +158,7 @@ private struct Bench: Sendable {
     let sorted = times.sorted()
     return [
       row(
-        "rename of a folder with a million entries below it, p50 / p99 ms",
+        "rename of a folder with \(SeededTree.text(tree.filesPerLeaf * SeededTree.leaves / 5)) files below it, p50 / p99 ms",
         "\(rounded(Comparison.median(times), 2)) / \(rounded(sorted[sorted.count * 99 / 100], 2))", "≤ 10")
     ]
   }
