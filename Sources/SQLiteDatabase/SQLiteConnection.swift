@@ -53,10 +53,12 @@ package final class SQLiteConnection: @unchecked Sendable {
     guard !options.readOnly else { return }
     let mode = try first("PRAGMA journal_mode = WAL") { $0.text(0) }
     guard mode == "wal" else { throw SQLiteError(.cannotOpen, "SQLite keeps \(path) in journal mode \(mode ?? "?") and not in WAL.") }
-    // Each mutation is a savepoint, and what a savepoint needs to be undone is in no need of a file. FULL syncs the journal at each commit: what was acknowledged outlives power loss. SQLite's own default for WAL does not promise that.
+    // FULL syncs the journal at each commit: what was acknowledged outlives power loss. SQLite's own default for WAL does not promise that.
+    // Each mutation is a savepoint, and what undoes one is in no need of a file.
     try execute(
       """
-      PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = \(options.checkpointPages); PRAGMA journal_size_limit = 67108864;
+      PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = \(options.checkpointPages);
+      PRAGMA journal_size_limit = 67108864;
       """)
     if let pages = options.maximumPages { try execute("PRAGMA max_page_count = \(pages)") }
   }

@@ -229,7 +229,7 @@ struct ShareConformanceTests {
 
   // MARK: - The feed of a member
 
-  @Test("who has shares inside of a folder hears when it goes and comes back, however much else is in it", arguments: Engine.allCases)
+  @Test("who has shares inside of a folder hears when it goes, however much else is in it", arguments: Engine.allCases)
   func largeFolder(engine: Engine) async throws {
     let fixture = try await Fixture(engine)
     let store = fixture.store
@@ -249,9 +249,6 @@ struct ShareConformanceTests {
     }
     try await store.deleteEntry(delete("/big"), for: ada)
     #expect(try await news() == ["left /Shared with me/sub", "left /Shared with me/3-7"])
-    let trashed = try await store.trash(limit: 1, cursor: nil, for: ada).items[0].entry.id
-    _ = try await store.restoreFromTrash(.init(entry: trashed, newPath: nil), for: ada, once: nil)
-    #expect(try await news() == ["entered /Shared with me/sub", "entered /Shared with me/3-7"])
     try await fixture.expectSound()
   }
 

@@ -147,7 +147,7 @@ struct JSONAgreementTests {
     "what is no JSON is refused, and what is gets read, as the library does",
     arguments: [
       "1", "-0", "01", "+1", "1.", ".5", "1.5", "-", "1e", "1e2", "1E+2", "1e-1", "\"\\u00e9\"", "\"\\ud83d\\ude00\"", "\"\\ud83d\"",
-      "\"\\ude00x\"", "\"\\x\"", "\"\\u12g4\"", "\"a\nb\"", "\"a", "[1,]", "[,1]", "[1 2]", "{\"a\":1,}", "{\"a\"}", "{a:1}", "{\"a\":}",
+      "\"\\ude00x\"", "\"\\x\"", "\"\\u12g4\"", "\"a\nb\"", "\"a", "[,1]", "[1 2]", "{\"a\"}", "{a:1}", "{\"a\":}",
       "[1]x", " [ 1 , 2 ] ", "\u{c}[1]", "true", "tru", "nulll", "null", "[]", "{}", "[[[]]]", "{\"a\":{\"b\":[null,true]}}", "\"\\",
       "\"\\u1\"", "\"\\/\"", "'a'", "NaN", "[1]]", "}", "",
     ])
@@ -155,6 +155,11 @@ struct JSONAgreementTests {
     let ours = (try? JSONCoding.decode(Anything.self, from: Array(text.utf8))) != nil
     let theirs = (try? JSONDecoder().decode(Anything.self, from: Data(text.utf8))) != nil
     #expect(ours == theirs)
+  }
+
+  @Test("a comma before the end is refused, which the library lets pass", arguments: ["[1,]", "{\"a\":1,}"])
+  func trailingComma(text: String) {
+    #expect(throws: JSONError.self) { try JSONCoding.decode(Anything.self, from: Array(text.utf8)) }
   }
 
   /// Reads all there is.

@@ -12,7 +12,8 @@ enum MetadataBench {
     options: [
       CommandOption(
         "part", value: "NAME", help: "commits, listing, stat, large, shared or rename", isRequired: true),
-      CommandOption("files-per-leaf", value: "N", help: "files in each folder at the end of the seeded tree (4900: five million in all)"),
+      CommandOption(
+        "files-per-leaf", value: "N", help: "files in each folder at the end of the seeded tree (4900: five million in all)"),
     ]
   ) { invocation in
     let bench = try await Bench(invocation)
@@ -132,7 +133,9 @@ private struct Bench: Sendable {
       guard let next = page.next else { break }
       cursors.append(next)
     }
-    guard total == tree.sharesOfMember else { throw BenchFailed(reason: "\(total) shares came in place of \(tree.sharesOfMember)") }
+    guard total == tree.sharesOfMember else {
+      throw BenchFailed(reason: "\(total) shares came in place of \(tree.sharesOfMember)")
+    }
     let places = cursors
     let result = try await run { _ in
       let bytes = try await member.raw(.get, "/v1/shared?limit=100" + MetadataBench.cursor(places[.random(in: 0..<places.count)]))
@@ -140,7 +143,8 @@ private struct Bench: Sendable {
     }
     return [
       row(
-        "“shared with me” of a user with \(SeededTree.text(total)) shares among \(SeededTree.text(tree.files)), a page of 100, \(concurrency) at once, p50 / p99 ms",
+        "“shared with me” of a user with \(SeededTree.text(total)) shares among \(SeededTree.text(tree.files)), a page of 100, "
+          + "\(concurrency) at once, p50 / p99 ms",
         "\(rounded(result.percentile(0.5), 2)) / \(rounded(result.percentile(0.99), 2))", "p99 ≤ 10")
     ]
   }
