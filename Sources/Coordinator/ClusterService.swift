@@ -64,6 +64,8 @@ package final class ClusterService: Sendable {
     var garbage = GarbageState()
     /// Nodes that sent a heartbeat before `start`: where they are now.
     var early: [NodeID: (zone: ZoneID, address: String)] = [:]
+    /// Whether the metadata's journal still needs a node.
+    var journalNeeds: @Sendable (NodeID) -> Bool = { _ in false }
   }
 
   struct Tuned: Sendable {

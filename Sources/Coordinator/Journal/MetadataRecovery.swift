@@ -67,7 +67,7 @@ package struct MetadataRecovery: Sendable {
   package init(secret: ClusterSecret, cluster: ClusterID, folder: String, http: any HTTPRequesting, time: any TimeSource) {
     client = ClusterNodeClient(
       signer: CapabilitySigner(secret: secret), http: http, time: time, lifetime: .seconds(600))
-    cipher = JournalCipher(keys: secret.journalKeys.epochs.map { ($0.epoch, $0.key) })
+    cipher = JournalCipher(secret)
     self.time = time
     self.folder = folder
     self.cluster = cluster
@@ -252,9 +252,14 @@ package struct MetadataRecovery: Sendable {
     let found = await ask(.status, nodes)
     let highest = found.compactMap(\.status.promised?.generation).max() ?? 0
     let term = JournalTerm(generation: highest + 1, writer: .random(in: 1...(.max)))
-    let promised = await ask(.promise(term), found.map(\.target))
-    let heard = promised.map(\.target.node)
-    guard JournalHistory.hasHeardEnough(of: nodes.map { (node: $0.node, zone: $0.zone) }, heard: heard, zones: zones) || acceptsLoss else {
+    func isEnough(_ heard: [Heard]) -> Bool {
+      acceptsLoss
+        || JournalHistory.hasHeardEnough(of: nodes.map { (node: $0.node, zone: $0.zone) }, heard: heard.map(\.target.node), zones: zones)
+    }
+    // What cannot be restored yet is not taken from a coordinator that may still run.
+    let promised = isEnough(found) ? await ask(.promise(term), found.map(\.target)) : []
+    let heard = (isEnough(found) ? promised : found).map(\.target.node)
+    guard isEnough(found), isEnough(promised) else {
       let silent = nodes.map(\.node).filter { !heard.contains($0) }
       let names = silent.map(\.text).joined(separator: ", ")
       throw Refused(

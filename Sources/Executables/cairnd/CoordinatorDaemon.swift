@@ -57,11 +57,16 @@ enum CoordinatorDaemon {
     let term = JobsTerm(
       store: store, time: SystemTime(), length: .seconds(try file.int("lease-seconds", in: 1...600) ?? 10), logger: settings.logger)
     // What a file's disk has is on the nodes, too, before anybody is told; a database server has standbys of its own.
-    let keepsJournal = try file.choice("metadata-journal", ["off", "on"]) == "on" && !isShared
+    let keepsJournal = try file.choice("metadata-journal", ["on", "off"]) != "off" && !isShared
     let journal =
       keepsJournal
       ? MetadataJournal(secret: secret, http: client, time: SystemTime(), folder: folder, logger: settings.logger) : nil
-    if !isShared, journal == nil { try await service.start() }
+    if let journal {
+      service.askJournal { journal.needs($0) }
+    } else if !isShared {
+      try await store.leaveJournal()
+      try await service.start()
+    }
     let verifier = ServiceTokenVerifier(root: control)
     let backups = BackupRoute(store: store, verifier: verifier, folder: folder, logger: settings.logger)
     let http = try serve(settings, dispatcher, verifier, backups) { journal?.isEstablished ?? true }
@@ -73,11 +78,18 @@ enum CoordinatorDaemon {
       receipts.replace(root: secret.receiptRoot)
       control.replace(secret.controlRoot)
       signer.replace(secret: secret)
+      journal?.replace(secret: secret)
       try settings.reloadTLS(http, client)
     } keeping: {
       if isShared { return await keep(service, users, term) }
-      if let journal { try await begin(journal, store, service) }
-      await users.keepTidy()
+      guard let journal else { return await users.keepTidy() }
+      try await begin(journal, store, service)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { await users.keepTidy() }
+        group.addTask { try await journal.untilFenced() }
+        _ = try await group.next()
+        group.cancelAll()
+      }
     }
 
     settings.logger.info("stopping")

@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import ClusterLogic
 package import Journal
 internal import Platform
@@ -39,6 +40,23 @@ extension SQLMetadataStore {
   package func keepJournal(in sink: any JournalSink) async throws(MetadataError) {
     let position = try await storedJournal().position
     commitWriter.attach(sink, position: position)
+  }
+
+  /// The database is about to be changed without a journal. What nodes have of it does not fit it from then on: should it have one again, that
+  /// one begins with a new snapshot. Called before the first mutation.
+  package func leaveJournal() async throws(MetadataError) {
+    do {
+      try await commitWriter.alone { connection in
+        try connection.write {
+          guard var position = try JournalTables.position(connection)?.position else { return }
+          guard let hash = BlockID(bytes: SecureRandom.bytes(BlockID.byteCount)) else { preconditionFailure("32 bytes are a hash") }
+          position.term.attempt += 1
+          position.sequence += 1
+          position.hash = hash
+          try JournalTables.begin(connection, at: position, schema: Migrations.all.count)
+        }
+      }
+    } catch { throw MetadataError(mapping: error) }
   }
 
   /// Copies the database as it is now to a file, while others read and write, and answers which record it is after.
