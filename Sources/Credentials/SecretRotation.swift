@@ -32,6 +32,7 @@ extension ClusterSecret {
     guard keys.epochs.count > 1, keys.current.epoch == keys.epochs.last?.epoch else {
       throw CredentialError(.keyFile, "there is no old epoch to take out: begin and advance a rotation first")
     }
-    return ClusterSecret(keys: try EpochKeys([keys.current]), formerJournalKeys: journalKeys.epochs.filter { $0.epoch != keys.current.epoch })
+    return ClusterSecret(
+      keys: try EpochKeys([keys.current]), formerJournalKeys: journalKeys.epochs.filter { $0.epoch != keys.current.epoch })
   }
 }

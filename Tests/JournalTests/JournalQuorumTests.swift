@@ -110,7 +110,9 @@ struct JournalQuorumTests {
     #expect(quorum.members.map(\.node.text) == ["a-1", "b-1"])
     let dead = [candidate("a-1", "a"), candidate("b-1", "b", alive: false), outside("c-1", "c")]
     check(quorum.update(dead, now: start))
-    #expect(quorum.members.map(\.node.text) == ["a-1", "c-1"], "the spare does not take the place of a second one")
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1", "c-1"], "the dead one may come back")
+    check(quorum.update([three[0], three[1], outside("c-1", "c")], now: start))
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1"], "and the one outside may go again")
   }
 
   @Test("a record of a larger layout gets its zones from nodes that left the layout, and then they are not needed any more")

@@ -10,7 +10,8 @@ extension MetadataJournal {
   private static let greetingDeadline: Duration = .seconds(1)
 
   static var takenOver: MetadataError {
-    MetadataError(.unavailable, "Another coordinator, or a restore, has taken the metadata's journal over: this one changes nothing any more.")
+    MetadataError(
+      .unavailable, "Another coordinator, or a restore, has taken the metadata's journal over: this one changes nothing any more.")
   }
 
   func passTime(_ store: SQLMetadataStore) {

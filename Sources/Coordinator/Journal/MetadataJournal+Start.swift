@@ -138,8 +138,8 @@ extension MetadataJournal {
       return views.sorted { $0.0 < $1.0 }.map(\.1)
     }
     var more: [JournalNode] = []
-    for member in views.flatMap(\.members) {
-      guard known.count + more.count < MetadataJournal.knownLimit, !(known + more).contains(where: { $0.node == member.node }) else { continue }
+    for member in views.flatMap(\.members) where known.count + more.count < MetadataJournal.knownLimit {
+      guard !(known + more).contains(where: { $0.node == member.node }) else { continue }
       more.append(JournalNode(node: member.node, zone: member.zone, address: member.address, isAlive: true, isInLayout: false))
     }
     return more
