@@ -168,6 +168,7 @@ package final class ClusterService: Sendable {
       shared.toldRevision = 0
       // The next start takes over what is under way then.
       shared.garbage.hasAdopted = false
+      shared.garbage.knowsNoUndo = false
       shared.garbage.lookAt = nil
       shared.garbage.plan = nil
     }

@@ -193,7 +193,8 @@ final class JournalledStore: Sendable {
     _ journals: FakeJournals, into folder: TemporaryFolder, secret: ClusterSecret, acceptsLoss: Bool = false
   ) async throws -> MetadataRecovery.Report {
     let recovery = MetadataRecovery(
-      secret: secret, cluster: FakeJournals.cluster, folder: folder.path, http: journals, time: SystemTime())
+      secret: secret, cluster: FakeJournals.cluster, folder: folder.path, http: journals, time: SystemTime(),
+      backupWindow: .seconds(24 * 3600))
     let seeds = FakeJournals.names.map { MetadataRecovery.Seed(node: NodeID($0)!, zone: nil, address: "http://\($0)") }
     return try await recovery.run(.nodes, seeds: seeds, acceptsLoss: acceptsLoss)
   }

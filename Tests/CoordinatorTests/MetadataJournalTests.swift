@@ -241,6 +241,34 @@ struct MetadataJournalTests {
     await third.stop()
   }
 
+  @Test("a backup is restored while nodes have all that it names, and an older one only when a loss is accepted")
+  func backupAge() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    let backup = first.folder.path("backup")
+    try await first.store.backUp(to: backup)
+    try await first.sign("bob")
+    await first.stop()
+    let seeds = FakeJournals.names.map { MetadataRecovery.Seed(node: NodeID($0)!, zone: nil, address: "http://\($0)") }
+    func restore(hours: Int64, acceptsLoss: Bool) async throws -> TemporaryFolder {
+      let folder = try TemporaryFolder()
+      let later = ManualTime(wall: SystemTime().wall() + .seconds(hours * 3600))
+      let recovery = MetadataRecovery(
+        secret: first.secret, cluster: FakeJournals.cluster, folder: folder.path, http: first.journals, time: later,
+        backupWindow: .seconds(24 * 3600))
+      _ = try await recovery.run(.backup(backup), seeds: seeds, acceptsLoss: acceptsLoss)
+      return folder
+    }
+    await #expect(throws: MetadataRecovery.Refused.self) { _ = try await restore(hours: 25, acceptsLoss: false) }
+    _ = try await restore(hours: 25, acceptsLoss: true)
+    let second = try await JournalledStore(first.journals, folder: try await restore(hours: 23, acceptsLoss: false), secret: first.secret)
+    #expect(try await second.names() == ["ada"])
+    #expect(try await second.store.garbageRecord().isUndoDue)
+    try await second.store.finishGarbageUndo()
+    #expect(try await second.store.garbageRecord().isUndoDue == false)
+    await second.stop()
+  }
+
   @Test("a node that leaves the layout is needed until others have what it had", .timeLimit(.minutes(2)))
   func leaving() async throws {
     let cluster = try await fresh()

@@ -69,6 +69,9 @@ struct MetadataLossTests {
       let tree = cluster.folder.path("tree")
       try FileTree.make(in: tree, count: 20, largest: 3 << 20, random: &random)
       try await user.cairn("put", "-r", tree, "/before")
+      let deleted = cluster.folder.path("deleted")
+      try FileTree.make(in: deleted, count: 10, largest: 1 << 20, random: &random)
+      try await user.cairn("put", "-r", deleted, "/deleted")
       let backup = cluster.folder.path("backup.db")
       let writing = Task { try await user.cairn("put", "-r", tree, "/during") }
       try await cluster.control("backup", backup)
@@ -77,6 +80,10 @@ struct MetadataLossTests {
       try await user.cairn("put", "-r", tree, "/after")
       // What is in the trash stays as long as versions are kept.
       try await user.cairn("rm", "-r", "/before")
+      // What is deleted for good and collected is on the nodes for as long as backups are to be good for.
+      try await user.cairn("rm", "-r", "--forever", "/deleted")
+      let collected = try await cluster.control("gc", "run", "--wait", "--json")
+      #expect(collected.contains("\"dereferenced\""), "\(collected)")
 
       try await cluster.command("kill", "coordinator-1")
       #expect(
@@ -90,6 +97,13 @@ struct MetadataLossTests {
       try await user.cairn("get", "-r", "/before", copy)
       #expect(try await FileTree.difference(tree, copy) == "")
       #expect(try await user.status("stat", "/after") == 4)
+      try await eventually("nodes take back what was deleted since") {
+        try await cluster.control("gc", "status", "--json").contains("\"undo\"")
+      }
+      try await cluster.control("repair", "--wait")
+      let back = cluster.folder.path("back")
+      try await user.cairn("get", "-r", "/deleted", back)
+      #expect(try await FileTree.difference(deleted, back) == "")
       try await user.cairn("put", "-r", tree, "/again")
       try await cluster.control("repair", "--wait")
       try await cluster.control("audit")
@@ -164,6 +178,22 @@ struct MetadataLossTests {
         try await user.cairn("mkdir", "/five-\(wait)")
       }
       for name in ["one", "two", "three", "four"] { #expect(try await user.status("stat", "/\(name)") == 0) }
+    }
+  }
+
+  @Test("a cluster of one node keeps its journal there, comes up with everything down, and is restored from it", .timeLimit(.minutes(5)))
+  func oneNode() async throws {
+    try await LocalCluster.with(["--nodes", "1", "--zones", "1"]) { cluster in
+      let user = try await cluster.user()
+      try await user.cairn("mkdir", "/one")
+      for name in ["node-1", "gateway-1", "coordinator-1"] { try await cluster.command("kill", name) }
+      try await cluster.command("up")
+      try await user.cairn("mkdir", "/two")
+      try await cluster.command("kill", "coordinator-1")
+      try await cluster.destroyCoordinator()
+      try await cluster.restoreCoordinator("--from-nodes")
+      try await cluster.command("start", "coordinator-1")
+      for name in ["one", "two"] { #expect(try await user.status("stat", "/\(name)") == 0) }
     }
   }
 

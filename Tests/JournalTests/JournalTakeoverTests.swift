@@ -24,26 +24,44 @@ struct JournalTakeoverTests {
     Case(testDescription: "the former process ended a moment ago", asked: 0.3, quiet: [0.9, 0.5, 7], decision: .waitForQuiet),
     Case(testDescription: "it ended long enough ago", asked: 2, quiet: [2.4, 2, 7], decision: .compare(isComplete: true)),
     Case(testDescription: "what it had sent came just after the start", asked: 1.5, quiet: [0.6, 9, 9], decision: .waitForQuiet),
-    Case(testDescription: "somebody speaks since the start", asked: 2, quiet: [0.4, 9, 9], decision: .isInUse),
-    Case(testDescription: "somebody speaks to a node, and the others are silent", asked: 2, quiet: [0.4, nil, nil], decision: .isInUse),
+    Case(testDescription: "one word since the start", asked: 2, quiet: [0.4, 9, 9], decision: .waitForQuiet),
   ]
 
   @Test("it is taken over when enough nodes answer and nobody has spoken for a while, never while somebody speaks", arguments: cases)
   func decides(_ one: Case) {
-    let takeover = JournalTakeover(zones: 2, began: Self.began)
-    let reports = zip(Self.known, one.quiet).compactMap { node, quiet in
+    var takeover = JournalTakeover(zones: 2, began: Self.began)
+    #expect(decide(&takeover, one.asked, one.quiet) == one.decision)
+  }
+
+  private func decide(_ takeover: inout JournalTakeover, _ asked: Double, _ quiet: [Double?]) -> JournalTakeover.Decision {
+    let reports = zip(Self.known, quiet).compactMap { node, quiet in
       quiet.map { quiet in
         JournalTakeover.Report(
           node: node.node, zone: node.zone, quietFor: quiet.isInfinite ? nil : .milliseconds(Int(quiet * 1000)))
       }
     }
-    let asked = Self.began + .milliseconds(Int(one.asked * 1000))
-    #expect(takeover.decide(known: Self.known, reports: reports, asked: asked) == one.decision)
+    return takeover.decide(known: Self.known, reports: reports, asked: Self.began + .milliseconds(Int(asked * 1000)))
+  }
+
+  @Test("somebody who goes on speaking since the start has it, also when most nodes are silent")
+  func inUse() {
+    var takeover = JournalTakeover(zones: 2, began: Self.began)
+    #expect(decide(&takeover, 1.5, [0.4, 9, nil]) == .waitForQuiet)
+    #expect(decide(&takeover, 2, [0.2, nil, nil]) == .waitForNodes)
+    #expect(decide(&takeover, 2.2, [0.1, nil, nil]) == .isInUse)
+  }
+
+  @Test("what a node had in its queue while it stood still is not somebody who goes on speaking")
+  func queued() {
+    var takeover = JournalTakeover(zones: 2, began: Self.began)
+    #expect(decide(&takeover, 5, [0.3, 9, 9]) == .waitForQuiet)
+    #expect(decide(&takeover, 5.2, [0.2, 0.4, 9]) == .waitForQuiet)
+    #expect(decide(&takeover, 7.2, [2.2, 2.4, 11]) == .compare(isComplete: true))
   }
 
   @Test("with nodes of enough zones for a record and others silent it goes on after a while")
   func patience() {
-    let takeover = JournalTakeover(zones: 2, began: Self.began)
+    var takeover = JournalTakeover(zones: 2, began: Self.began)
     let more = Self.known + [(node: NodeID("d-1")!, zone: ZoneID("d")!)]
     let reports = Self.known.prefix(2).map { JournalTakeover.Report(node: $0.node, zone: $0.zone, quietFor: nil) }
     #expect(takeover.decide(known: more, reports: reports, asked: Self.began + .seconds(9)) == .waitForNodes)

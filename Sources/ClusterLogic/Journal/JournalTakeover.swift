@@ -4,8 +4,9 @@ package import BlockModel
 ///
 /// What must hold: a journal that another coordinator writes now is left alone. Nodes say how long ago its writer last spoke to them, and a
 /// writer speaks at least every `greeting`, also when it has nothing to write. The starting coordinator has its data folder for itself, so
-/// its own former process is dead: whoever speaks after the start is another one, with a copy of the database or a restored one. This is
-/// for courtesy alone; that two never both make something safe is the promise's part (`JournalTerm`).
+/// its own former process is dead: whoever goes on speaking after the start is another one, with a copy of the database or a restored one.
+/// A single word may be the dead one's, from a queue of a node that stood still. This is for courtesy alone; that two never both make
+/// something safe is the promise's part (`JournalTerm`).
 package struct JournalTakeover: Sendable {
   /// What a node said.
   package struct Report: Sendable {
@@ -43,6 +44,8 @@ package struct JournalTakeover: Sendable {
   private let zones: Int
   private let quiet: Duration
   private let began: MonotonicTime
+  /// When somebody was first heard of after the start.
+  private var firstWord: MonotonicTime?
 
   /// - Parameters:
   ///   - zones: that a record has to be in.
@@ -57,9 +60,13 @@ package struct JournalTakeover: Sendable {
   ///   - known: nodes that may have something of the journal.
   ///   - reports: of those that answered.
   ///   - asked: when they were asked.
-  package func decide(known: [(node: NodeID, zone: ZoneID)], reports: [Report], asked: MonotonicTime) -> Decision {
-    for report in reports {
-      if let quietFor = report.quietFor, asked - began > JournalTakeover.flight + quietFor { return .isInUse }
+  package mutating func decide(known: [(node: NodeID, zone: ZoneID)], reports: [Report], asked: MonotonicTime) -> Decision {
+    for quietFor in reports.compactMap(\.quietFor) where asked - began > JournalTakeover.flight + quietFor {
+      let spoken = asked + (.zero - quietFor)
+      let first = min(firstWord ?? spoken, spoken)
+      firstWord = first
+      // Two words with the most part of a greeting's interval between them come from two moments.
+      if spoken - first >= JournalTakeover.greeting * 4 / 5 { return .isInUse }
     }
     guard Set(reports.map(\.zone)).count >= zones else { return .waitForNodes }
     let isComplete = JournalHistory.hasHeardEnough(of: known, heard: reports.map(\.node), zones: zones)

@@ -20,6 +20,8 @@ extension MetadataJournal {
   private static let statusDeadline: Duration = .seconds(2)
   private static let pause: Duration = .milliseconds(200)
   private static let knownLimit = 10_000
+  /// Nodes whose view is asked for; a view names every node, so a few of them do.
+  private static let viewLimit = 64
 
   struct Heard: Sendable {
     var node: JournalNode
@@ -87,8 +89,9 @@ extension MetadataJournal {
 
   /// Answers what the nodes have that have promised this coordinator's term.
   private func takeOver(_ stored: StoredJournal, _ nodes: @escaping @Sendable () async -> [JournalNode]) async throws -> [Heard] {
-    let takeover = JournalTakeover(zones: stored.zones, quiet: quiet, began: began)
+    var takeover = JournalTakeover(zones: stored.zones, quiet: quiet, began: began)
     var others: [JournalNode] = []
+    var viewed: Set<NodeID> = []
     var said: JournalTakeover.Decision?
     while true {
       try Task.checkCancellation()
@@ -96,7 +99,9 @@ extension MetadataJournal {
       let known = own + others.filter { other in !own.contains { $0.node == other.node } }
       let asked = time.monotonic()
       let found = await ask(.status, known)
-      let more = await nodesBeyond(known, of: found)
+      let fresh = found.filter { !viewed.contains($0.node.node) }.prefix(MetadataJournal.viewLimit - viewed.count)
+      for node in fresh { viewed.insert(node.node.node) }
+      let more = await nodesBeyond(known, of: Array(fresh))
       others += more
       let decision = takeover.decide(
         known: known.map { (node: $0.target.node, zone: $0.target.zone) }, reports: found.map { report($0) }, asked: asked)

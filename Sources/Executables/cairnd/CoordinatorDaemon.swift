@@ -14,8 +14,8 @@ enum CoordinatorDaemon {
     DaemonSettings.keys + [
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
       "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
-      "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds", "url-lifetime-seconds",
-      "metadata", "metadata-connection-file", "lease-seconds", "metadata-journal",
+      "backup-window-hours", "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds",
+      "url-lifetime-seconds", "metadata", "metadata-connection-file", "lease-seconds", "metadata-journal",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -200,9 +200,15 @@ enum CoordinatorDaemon {
     if let grace = try file.int("gc-grace-seconds", in: 0...604_800) { configuration.garbage.grace = .seconds(grace) }
     // What gateways give at most, here too because the collector has to know.
     let urlLife = Duration.seconds(try file.int("url-lifetime-seconds", in: 10...86_400) ?? 1800)
-    configuration.shortestHold = try metadataOptions(file).uploadLease + urlLife
+    configuration.shortestHold = max(
+      try metadataOptions(file).uploadLease + urlLife, try backupWindow(file) - configuration.garbage.grace)
     if let rate = try file.int("gc-blocks-per-second", in: 1...1_000_000) { configuration.garbage.blocksPerSecond = rate }
     return configuration
+  }
+
+  /// How old a backup may be that is to be restored with all its blocks.
+  static func backupWindow(_ file: ConfigurationFile) throws -> Duration {
+    .seconds((try file.int("backup-window-hours", in: 0...8760) ?? 24) * 3600)
   }
 
   private static func identity(_ file: ConfigurationFile, _ cluster: ClusterID) throws -> ClusterIdentity {

@@ -76,6 +76,12 @@ extension SQLMetadataStore {
     return try JournalTables.position(connection)?.position
   }
 
+  /// Notes in a copy when it was made, so that a restore can tell how much the nodes may have purged since.
+  static func noteBackup(_ path: String, at time: WallTime) throws {
+    let connection = try SQLiteConnection(path)
+    try connection.write { try Settings.set(SQLiteSession(connection), Settings.backedUpAt, time.microseconds) }
+  }
+
   /// One reading transaction around all of it: a copy that saw the database change would begin anew, and never end under load.
   static func copyDatabase(_ path: String, to destination: String) throws {
     var reading = SQLiteConnection.Options()
