@@ -16,6 +16,8 @@ extension ClusterService {
     var plan: GarbageRun?
     var undo: GarbageUndo?
     var undoing: Task<Void, Never>?
+    /// Nothing that was deleted since a backup waits for being taken back.
+    var knowsNoUndo = false
     var deletedBlocks = 0
     var deletedBytes: Int64 = 0
     var stoppedRuns = 0
@@ -91,6 +93,7 @@ extension ClusterService {
         }
         return shared.withLock { $0.garbage.hasAdopted = true }
       }
+      if try await undoAfterRestore(garbage) { return }
       guard let interval = configuration.garbageInterval else { return }
       let newest = try await garbage.garbageRuns(limit: 1).first
       guard newest.map({ time.wall() - $0.startedAt >= interval }) ?? true, try await garbage.garbageRecord().hold == nil else { return }
@@ -139,8 +142,8 @@ extension ClusterService {
     guard let wrong, let hold = wrong.quarantineHold else { return nil }
     return Problem(
       .conflict,
-      "\(wrong.record.id) purges deleted blocks after \(hold.components.seconds) s, and uploads and URLs live for "
-        + "\(shortest.components.seconds) s together: set quarantine-seconds of every node to that at least. Nothing is collected before.")
+      "\(wrong.record.id) purges deleted blocks after \(hold.components.seconds) s, and uploads and URLs together, or backups, are to be good for "
+        + "\(shortest.components.seconds) s: set quarantine-seconds of every node to that at least. Nothing is collected before.")
   }
 
   private func drive(_ run: GarbageRun, _ purpose: GarbageCollector.Purpose, _ metadata: any GarbageMetadata, _ generation: UInt64) {
@@ -229,6 +232,29 @@ extension ClusterService {
     }
     guard isFirst else { throw Problem(.conflict, "Deletes are being undone already.") }
     log.warning("an operator undoes deletes; collecting is on hold", ["since_epoch": .string(String(since))])
+  }
+
+  /// With a backup's database everything that nodes have set aside since is taken back before they purge it. Answers whether it is under way
+  /// or waits for nodes.
+  private func undoAfterRestore(_ garbage: any GarbageMetadata) async throws(MetadataError) -> Bool {
+    guard !shared.withLock({ $0.garbage.knowsNoUndo }) else { return false }
+    guard try await garbage.garbageRecord().isUndoDue else {
+      shared.withLock { $0.garbage.knowsNoUndo = true }
+      return false
+    }
+    guard let members = garbageMembers(), members.areAll else { return true }
+    shared.withLock { shared in
+      shared.garbage.undo = GarbageUndo(restoredCopies: 0, nodesDone: 0, nodesTotal: members.nodes.count, skipped: [])
+      shared.garbage.undoing = Task {
+        await self.takeBack(since: 0, at: members.nodes)
+        guard self.shared.withLock({ $0.garbage.undo?.skipped.isEmpty ?? false }) else { return }
+        do throws(MetadataError) { try await garbage.finishGarbageUndo() } catch {
+          self.log.warning("that deletes were undone could not be noted", ["reason": .string(error.message)])
+        }
+      }
+    }
+    log.info("the metadata is a backup's: nodes take back what was deleted since", ["nodes": .int(members.nodes.count)])
+    return true
   }
 
   private func takeBack(since epoch: UInt64, at nodes: [NodeID]) async {

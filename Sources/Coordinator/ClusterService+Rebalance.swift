@@ -166,6 +166,8 @@ extension ClusterService {
         (.serving, "\(node) is in layout \(state.layout.version).")
       } else if state.liveness(node) != .alive || !known.wasHeard {
         (.silent, "\(node) does not answer: bring it back, so that it can give up what it holds.")
+      } else if left == 0 && known.blockCount == 0 && journalNeeds(node) {
+        (.draining, "\(node) holds no blocks, but a part of the metadata's journal that others are getting; leave it running.")
       } else if left == 0 && known.blockCount == 0 {
         (.drained, "\(node) holds nothing and may be unplugged.")
       } else {

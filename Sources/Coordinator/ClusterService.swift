@@ -64,6 +64,8 @@ package final class ClusterService: Sendable {
     var garbage = GarbageState()
     /// Nodes that sent a heartbeat before `start`: where they are now.
     var early: [NodeID: (zone: ZoneID, address: String)] = [:]
+    /// Whether the metadata's journal still needs a node.
+    var journalNeeds: @Sendable (NodeID) -> Bool = { _ in false }
   }
 
   struct Tuned: Sendable {
@@ -166,6 +168,7 @@ package final class ClusterService: Sendable {
       shared.toldRevision = 0
       // The next start takes over what is under way then.
       shared.garbage.hasAdopted = false
+      shared.garbage.knowsNoUndo = false
       shared.garbage.lookAt = nil
       shared.garbage.plan = nil
     }

@@ -23,7 +23,7 @@ enum KeyDerivation {
 /// A key for each live epoch, newest last. Two epochs live at once while keys rotate: both are believed, one signs.
 package struct EpochKeys: Sendable {
   package let epochs: [(epoch: UInt32, key: SecretBytes)]
-  private let signing: Int
+  fileprivate let signing: Int
 
   /// - Parameter current: the epoch that signs; nil is the newest.
   /// - Throws: `.keyFile` when there is none, one stands twice, one has the wrong length, or the current one is not there.
@@ -39,7 +39,7 @@ package struct EpochKeys: Sendable {
     self.signing = signing
   }
 
-  private init(unchecked: [(epoch: UInt32, key: SecretBytes)], signing: Int) {
+  fileprivate init(unchecked: [(epoch: UInt32, key: SecretBytes)], signing: Int) {
     epochs = unchecked
     self.signing = signing
   }
@@ -58,7 +58,18 @@ package struct EpochKeys: Sendable {
 /// The secret that all else derives from; held by coordinators only.
 package struct ClusterSecret: Sendable {
   package let keys: EpochKeys
-  package init(keys: EpochKeys) { self.keys = keys }
+  /// Journal keys of epochs that were taken out, oldest first: what is sealed under them has to be readable until it was written anew.
+  package let formerJournalKeys: [(epoch: UInt32, key: SecretBytes)]
+  /// A coordinator writes its journal anew when an epoch begins to seal, so one former key does; the rest is for those that were down.
+  static let formerJournalKeysKept = 4
+
+  /// - Parameter formerJournalKeys: of epochs before those of `keys`, each once, oldest first.
+  package init(keys: EpochKeys, formerJournalKeys: [(epoch: UInt32, key: SecretBytes)] = []) {
+    self.keys = keys
+    let oldest = keys.epochs[0].epoch
+    self.formerJournalKeys = Array(
+      formerJournalKeys.filter { $0.epoch < oldest }.sorted { $0.epoch < $1.epoch }.suffix(ClusterSecret.formerJournalKeysKept))
+  }
 
   package static func generate(epoch: UInt32 = 1) -> ClusterSecret {
     // One fresh epoch of the right length always passes the check.
@@ -71,8 +82,11 @@ package struct ClusterSecret: Sendable {
   package var capabilityRoot: CapabilityRoot { CapabilityRoot(keys: keys.children("root capability")) }
   package var commandRoot: CommandRoot { CommandRoot(keys: keys.children("root command")) }
   package var receiptRoot: ReceiptRoot { ReceiptRoot(keys: keys.children("root receipt")) }
-  /// Seals the metadata's journal; held by coordinators only.
-  package var journalKeys: EpochKeys { keys.children("root journal") }
+  /// What the metadata's journal is sealed under: with former epochs, which are not believed in anything else. Held by coordinators only.
+  package var journalKeys: EpochKeys {
+    let live = keys.children("root journal")
+    return EpochKeys(unchecked: formerJournalKeys + live.epochs, signing: formerJournalKeys.count + live.signing)
+  }
   package var controlRoot: ControlRoot { ControlRoot(keys: keys.children("root control")) }
 
   /// What one node is given.

@@ -13,6 +13,7 @@ package enum KeyFile {
       var capability: String?
       var command: String?
       var receipt: String?
+      var journal: String?
     }
     var kind: String
     var cluster: ClusterID
@@ -21,6 +22,8 @@ package enum KeyFile {
     /// The epoch that signs; the newest when absent.
     var current: UInt32?
     var epochs: [Epoch]
+    /// Epochs that were taken out, with nothing but their journal keys.
+    var former: [Epoch]?
   }
 
   /// What a gateway is given.
@@ -35,7 +38,11 @@ package enum KeyFile {
 
   package static func write(_ secret: ClusterSecret, cluster: ClusterID, to path: String) throws(CredentialError) {
     let epochs = secret.keys.epochs.map { Document.Epoch(epoch: $0.epoch, secret: hex($0.key)) }
-    try write(Document(kind: "cluster", cluster: cluster, current: secret.keys.current.epoch, epochs: epochs), to: path)
+    let former = secret.formerJournalKeys.map { Document.Epoch(epoch: $0.epoch, journal: hex($0.key)) }
+    try write(
+      Document(
+        kind: "cluster", cluster: cluster, current: secret.keys.current.epoch, epochs: epochs, former: former.isEmpty ? nil : former),
+      to: path)
   }
 
   package static func writeNode(_ keys: NodeKeys, to path: String) throws(CredentialError) {
@@ -63,7 +70,8 @@ package enum KeyFile {
 
   package static func readCluster(_ path: String) throws(CredentialError) -> (secret: ClusterSecret, cluster: ClusterID) {
     let document = try read(path, kind: "cluster")
-    return (ClusterSecret(keys: try keys(document, path) { $0.secret }), document.cluster)
+    let former = try (document.former ?? []).isEmpty ? [] : keys(document.former ?? [], nil, path) { $0.journal }.epochs
+    return (ClusterSecret(keys: try keys(document, path) { $0.secret }, formerJournalKeys: former), document.cluster)
   }
 
   package static func readNode(_ path: String) throws(CredentialError) -> NodeKeys {
@@ -88,12 +96,18 @@ package enum KeyFile {
   private static func keys(
     _ document: Document, _ path: String, _ field: (Document.Epoch) -> String?
   ) throws(CredentialError) -> EpochKeys {
+    try keys(document.epochs, document.current, path, field)
+  }
+
+  private static func keys(
+    _ epochs: [Document.Epoch], _ current: UInt32?, _ path: String, _ field: (Document.Epoch) -> String?
+  ) throws(CredentialError) -> EpochKeys {
     var list: [(epoch: UInt32, key: SecretBytes)] = []
-    for epoch in document.epochs {
+    for epoch in epochs {
       guard let bytes = field(epoch).flatMap({ HexDigits.decode($0) }) else { throw damaged(path) }
       list.append((epoch.epoch, SecretBytes(bytes)))
     }
-    return try EpochKeys(list, current: document.current)
+    return try EpochKeys(list, current: current)
   }
 
   private static func damaged(_ path: String) -> CredentialError {

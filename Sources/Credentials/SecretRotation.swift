@@ -13,7 +13,7 @@ extension ClusterSecret {
     guard keys.epochs.count == 1 else { throw CredentialError(.keyFile, "a rotation is under way: advance or finish it first") }
     guard keys.current.epoch < .max else { throw CredentialError(.keyFile, "there is no epoch after this one") }
     let fresh = (epoch: keys.current.epoch + 1, key: SecretBytes(randomCount: KeyDerivation.keyBytes))
-    return ClusterSecret(keys: try EpochKeys(keys.epochs + [fresh], current: keys.current.epoch))
+    return ClusterSecret(keys: try EpochKeys(keys.epochs + [fresh], current: keys.current.epoch), formerJournalKeys: formerJournalKeys)
   }
 
   /// Has the new epoch sign.
@@ -22,15 +22,17 @@ extension ClusterSecret {
     guard let newest = keys.epochs.last, newest.epoch != keys.current.epoch else {
       throw CredentialError(.keyFile, "no new epoch waits: begin a rotation first")
     }
-    return ClusterSecret(keys: try EpochKeys(keys.epochs, current: newest.epoch))
+    return ClusterSecret(keys: try EpochKeys(keys.epochs, current: newest.epoch), formerJournalKeys: formerJournalKeys)
   }
 
-  /// Takes the old epoch out. Nothing that was signed under it opens anything any more.
+  /// Takes the old epoch out. Nothing that was signed under it opens anything any more. Its journal key stays for a while: a restore may
+  /// meet what was sealed under it.
   /// - Throws: `.keyFile` when the old one still signs, or there is none.
   package func finished() throws(CredentialError) -> ClusterSecret {
     guard keys.epochs.count > 1, keys.current.epoch == keys.epochs.last?.epoch else {
       throw CredentialError(.keyFile, "there is no old epoch to take out: begin and advance a rotation first")
     }
-    return ClusterSecret(keys: try EpochKeys([keys.current]))
+    return ClusterSecret(
+      keys: try EpochKeys([keys.current]), formerJournalKeys: journalKeys.epochs.filter { $0.epoch != keys.current.epoch })
   }
 }

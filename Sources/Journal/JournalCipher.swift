@@ -17,14 +17,19 @@ package final class JournalCipher: Sendable {
 
   private let keys: [(epoch: UInt32, key: SecretBytes)]
   private let salt = SecureRandom.bytes(JournalCipher.saltBytes)
+  /// The epoch that seals, and what is derived from its key.
+  package let epoch: UInt32
   private let sealing: SecretBytes
   private let pieces = Atomic<UInt64>(0)
 
-  /// - Parameter keys: of each live epoch of the cluster's secret, oldest first; the last one seals.
-  package init(keys: [(epoch: UInt32, key: SecretBytes)]) {
-    precondition(!keys.isEmpty, "a cipher has a key")
+  /// - Parameters:
+  ///   - keys: of each epoch of the cluster's secret that something may be sealed under, oldest first.
+  ///   - epoch: the one that seals; the last when it is nil.
+  package init(keys: [(epoch: UInt32, key: SecretBytes)], sealing epoch: UInt32? = nil) {
+    guard let newest = keys.last(where: { epoch == nil || $0.epoch == epoch }) else { preconditionFailure("a cipher has a key that seals") }
     self.keys = keys
-    sealing = JournalCipher.derive(keys[keys.count - 1].key, salt)
+    self.epoch = newest.epoch
+    sealing = JournalCipher.derive(newest.key, salt)
   }
 
   private static func derive(_ key: SecretBytes, _ salt: [UInt8]) -> SecretBytes {
@@ -37,7 +42,7 @@ package final class JournalCipher: Sendable {
     let packed = plain.withUnsafeBytes { Zstandard.compress($0, level: JournalCipher.fastLevel) }
     let number = pieces.wrappingAdd(1, ordering: .relaxed).newValue
     var bytes = JournalBytes(reserving: plain.count + JournalCipher.headBytes + AESGCMContext.tagSize)
-    bytes.number(keys[keys.count - 1].epoch)
+    bytes.number(epoch)
     bytes.raw(salt)
     bytes.number(number)
     bytes.number(UInt32(plain.count))

@@ -126,7 +126,10 @@ package struct JournalStatus: Sendable, Codable, Equatable {
   package var newest: JournalPosition?
   /// Whole snapshots and files of records; with `status` only.
   package var files: [File]?
-  package init(promised: JournalTerm?, newest: JournalPosition?, files: [File]? = nil) {
+  /// Since the writer of the promised term last spoke; nil when it has not since the node started.
+  package var quietMilliseconds: Int64?
+  package init(promised: JournalTerm?, newest: JournalPosition?, files: [File]? = nil, quietMilliseconds: Int64? = nil) {
+    self.quietMilliseconds = quietMilliseconds
     self.promised = promised
     self.newest = newest
     self.files = files

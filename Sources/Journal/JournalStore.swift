@@ -50,18 +50,24 @@ package final class JournalStore: Sendable {
     var part: Part?
     var counter = 0
     var failure: String?
+    /// When the writer that was promised last spoke.
+    var heardAt: MonotonicTime?
   }
 
   let fileSystem: any FileSystem
   let folder: String
   private let limitBytes: Int64
+  private let time: any TimeSource
   private let state: Mutex<State>
 
   /// Opens the journal in a folder and makes it when it is not there. Blocks.
   ///
   /// - Parameter limitBytes: of all files together; more is refused as `.full`.
   /// - Throws: `.io`; `.malformed` when the promise cannot be read, because without it an old coordinator could write here.
-  package init(fileSystem: any FileSystem, folder: String, limitBytes: Int64 = 1 << 40) throws(JournalError) {
+  package init(
+    fileSystem: any FileSystem, folder: String, limitBytes: Int64 = 1 << 40, time: any TimeSource = SystemTime()
+  ) throws(JournalError) {
+    self.time = time
     self.fileSystem = fileSystem
     self.folder = folder
     self.limitBytes = limitBytes
@@ -117,13 +123,16 @@ package final class JournalStore: Sendable {
   // MARK: Asking
 
   package func status(withFiles: Bool = true) -> JournalStatus {
-    state.withLock { state in
+    let now = time.monotonic()
+    return state.withLock { state in
       var files: [JournalStatus.File]?
       if withFiles {
         files = state.snapshots.map { JournalStatus.File(name: $0.name, bytes: $0.bytes) }
         files?.append(contentsOf: state.files.map { JournalStatus.File(name: $0.name, bytes: $0.bytes) })
       }
-      return JournalStatus(promised: state.promised, newest: state.files.compactMap(\.newest).max(), files: files)
+      return JournalStatus(
+        promised: state.promised, newest: state.files.compactMap(\.newest).max(), files: files,
+        quietMilliseconds: state.heardAt.map { (now - $0).saturatedMilliseconds })
     }
   }
 
@@ -217,13 +226,17 @@ package final class JournalStore: Sendable {
 
   private func promise(_ term: JournalTerm, _ state: inout State) throws(JournalError) {
     if let promised = state.promised {
-      if promised.generation == term.generation && promised.writer == term.writer { return }
+      if promised.generation == term.generation && promised.writer == term.writer {
+        state.heardAt = time.monotonic()
+        return
+      }
       guard promised.admits(term) else {
         throw JournalError(.fenced, "This node has promised term \(promised.generation) of the journal, and this is of \(term.generation).")
       }
     }
     try writePromise(term)
     state.promised = term
+    state.heardAt = time.monotonic()
   }
 
   private func write(_ records: [JournalRecord], _ state: inout State) throws(JournalError) {

@@ -23,7 +23,8 @@ extension MetadataReading {
   func garbageRecord() throws -> GarbageRecord {
     let unreferenced = try db.first("SELECT count(*) FROM blocks WHERE namespaces = 0") { $0.int(0) } ?? 0
     return GarbageRecord(
-      epoch: try gcEpoch(), hold: try gcHold(), newest: try garbageRuns(limit: 1).first, unreferenced: unreferenced)
+      epoch: try gcEpoch(), hold: try gcHold(), newest: try garbageRuns(limit: 1).first, unreferenced: unreferenced,
+      isUndoDue: try Settings.found(db, Settings.undoDue).map { $0 != 0 } ?? false)
   }
 
   func garbageRuns(limit: Int) throws -> [GarbageRun] {

@@ -30,6 +30,8 @@ package protocol GarbageMetadata: Sendable {
   func forgetGarbage(run: UInt64, generation: UInt64, limit: Int) async throws(MetadataError) -> Int
   /// Puts collecting on hold for a reason, or with nil lets it go on. An open run is closed.
   func holdGarbage(_ reason: String?) async throws(MetadataError)
+  /// All nodes have taken back what they had set aside for deletion: it is not due any more.
+  func finishGarbageUndo() async throws(MetadataError)
   /// Those of the blocks that were set aside for deletion under an epoch that no logged delete accounts for.
   func unaccountedDeletes(_ deletes: [(block: BlockID, epoch: UInt64)]) async throws(MetadataError) -> [BlockID]
 }
@@ -58,7 +60,10 @@ package struct GarbageRecord: Sendable, Equatable {
   package var newest: GarbageRun?
   /// Blocks that no version refers to; some of them open uploads may want.
   package var unreferenced: Int
-  package init(epoch: UInt64, hold: String?, newest: GarbageRun?, unreferenced: Int) {
+  /// The database is a backup's: what was deleted since is to be taken back before the nodes purge it.
+  package var isUndoDue: Bool
+  package init(epoch: UInt64, hold: String?, newest: GarbageRun?, unreferenced: Int, isUndoDue: Bool = false) {
+    self.isUndoDue = isUndoDue
     self.epoch = epoch
     self.hold = hold
     self.newest = newest

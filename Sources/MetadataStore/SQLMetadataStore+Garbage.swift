@@ -37,6 +37,10 @@ extension SQLMetadataStore {
     try await writer.write(.cluster, repeatable: true) { try $0.holdGarbage(reason) }
   }
 
+  package func finishGarbageUndo() async throws(MetadataError) {
+    try await writer.write(.cluster, repeatable: true) { try Settings.set($0.db, Settings.undoDue, 0) }
+  }
+
   package func unaccountedDeletes(_ deletes: [(block: BlockID, epoch: UInt64)]) async throws(MetadataError) -> [BlockID] {
     try await readers.read { try $0.unaccountedDeletes(deletes) }
   }

@@ -39,7 +39,11 @@ package final class SQLMetadataStore: MetadataStore {
 
   package func backUp(to path: String) async throws(MetadataError) {
     do {
-      try await SQLMetadataStore.slow.run { try self.copy(path) }
+      let now = time.wall()
+      try await SQLMetadataStore.slow.run {
+        try self.copy(path)
+        try SQLMetadataStore.noteBackup(path, at: now)
+      }
     } catch {
       throw MetadataError(mapping: error)
     }

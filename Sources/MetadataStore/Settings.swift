@@ -22,6 +22,9 @@ enum Settings {
   static let rebalanceSteps = "rebalance-steps"
   /// What operators set of the running cluster.
   static func tuning(_ key: ClusterTuning.Key) -> String { "tuning-" + key.rawValue }
+  /// When a backup was made, in its copy of the database alone.
+  static let backedUpAt = "backed-up-at"
+  static let undoDue = "gc-undo-due"
   /// Random; a database that was restored from an older state gets a new one, so that old cursors are told to start anew.
   static let feedEpoch = "feed-epoch"
 
@@ -48,6 +51,10 @@ enum Settings {
       cluster: recorded, partitionBits: Int(try number(db, partitionBits)), replicationFactor: Int(try number(db, replicationFactor)),
       writeQuorum: Int(try number(db, writeQuorum)))
     return (settings, UInt64(bitPattern: try number(db, feedEpoch)))
+  }
+
+  static func found(_ db: any SQLSession, _ key: String) throws -> Int64? {
+    try db.first("SELECT value FROM settings WHERE key = ?", .text(key), read: { $0.int64(0) })
   }
 
   static func set(_ db: any SQLSession, _ key: String, _ value: Int64) throws {

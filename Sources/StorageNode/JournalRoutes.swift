@@ -23,6 +23,7 @@ struct JournalRoutes: Sendable {
   func handle(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
     do throws(Problem) {
       let capability = try admission.capability(block: head.parameters["hash"] ?? "", query: head.query, operations: [.control])
+      try Admission.check(head.peer, for: capability.operation)
       let bytes: [UInt8]
       do throws(HTTPBodyError) { bytes = try await body.collect(limit: min(capability.size, JournalRequest.bodyLimit)) } catch {
         throw Problem(error)

@@ -127,6 +127,26 @@ import Testing
     _ = garbage
   }
 
+  @Test("with a backup's database nodes take back what was deleted since by themselves, when all of them are there")
+  func undoAfterRestore() async throws {
+    let (cluster, garbage, blocks) = try await cluster(garbage: 30)
+    try await cluster.step()
+    _ = try await cluster.perform(OperatorOperations.StartGarbage(plan: false))
+    _ = try await finish(cluster)
+    #expect(held(cluster) == Set(blocks.dropFirst(30)))
+    garbage.state.withLock { state in
+      state.isUndoDue = true
+      state.hold = "restored"
+    }
+    cluster.kill(node(3))
+    try await cluster.restart()
+    for _ in 0..<200 { try await cluster.step() }
+    #expect(garbage.state.withLock { $0.isUndoDue }, "one node may have what the others lack")
+    cluster.revive(node(3))
+    #expect(try await cluster.run { garbage.state.withLock { !$0.isUndoDue } })
+    #expect(held(cluster) == Set(blocks) && garbage.state.withLock { $0.hold } == "restored")
+  }
+
   @Test("runs begin by themselves when their time has come, and not while collecting is on hold")
   func interval() async throws {
     let (cluster, garbage, _) = try await cluster(garbage: 30, interval: .seconds(60))

@@ -76,6 +76,12 @@ import Testing
     }
     #expect(try await cluster.run { self.isSettled(cluster) })
     try await cluster.step()
+    cluster.service.askJournal { $0 == node(2) }
+    #expect(try await cluster.perform(OperatorOperations.GetDrain(node: node(2))).state == .draining, "the journal needs it")
+    cluster.service.askJournal { _ in false }
+    let asked = cluster.service.journalNodes
+    #expect(asked.map(\.node) == cluster.names, "records of before may need nodes that left the layout")
+    #expect(asked.filter { !$0.isInLayout }.map(\.node) == [node(2)])
     let done = try await cluster.perform(OperatorOperations.GetDrain(node: node(2)))
     #expect(done.state == .drained && done.mayBeUnplugged && done.blocksLeft == 0)
     #expect(cluster.lacking.isEmpty && faults(cluster).isEmpty)

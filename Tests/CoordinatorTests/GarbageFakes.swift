@@ -14,6 +14,7 @@ final class FakeGarbage: GarbageMetadata {
     var causes: [BlockID: GarbageCause] = [:]
     var log: [BlockID: UInt64] = [:]
     var isBroken = false
+    var isUndoDue = false
   }
 
   let state = Mutex(State())
@@ -30,7 +31,8 @@ final class FakeGarbage: GarbageMetadata {
 
   func garbageRecord() async throws(MetadataError) -> GarbageRecord {
     try use { state in
-      GarbageRecord(epoch: state.epoch, hold: state.hold, newest: state.runs.last, unreferenced: state.causes.count)
+      GarbageRecord(
+        epoch: state.epoch, hold: state.hold, newest: state.runs.last, unreferenced: state.causes.count, isUndoDue: state.isUndoDue)
     }
   }
 
@@ -105,6 +107,8 @@ final class FakeGarbage: GarbageMetadata {
       state.runs[state.runs.count - 1].outcome = .stopped
     }
   }
+
+  func finishGarbageUndo() async throws(MetadataError) { try use { state in state.isUndoDue = false } }
 
   func unaccountedDeletes(_ deletes: [(block: BlockID, epoch: UInt64)]) async throws(MetadataError) -> [BlockID] {
     try use { state in deletes.filter { delete in state.log[delete.block].map { $0 < delete.epoch } ?? true }.map(\.block) }

@@ -114,12 +114,15 @@ final class JournalledStore: Sendable {
   static let identity = ClusterIdentity(cluster: FakeJournals.cluster, partitionBits: 4, replicationFactor: 3, writeQuorum: 2)
 
   /// As a coordinator starts; with `layout` the first one is committed.
-  init(_ journals: FakeJournals, folder: TemporaryFolder, secret: ClusterSecret, layout: Bool = false) async throws {
+  /// - Parameter quiet: how long it waits to see that nobody else writes; the tests' own former coordinators have ended.
+  init(
+    _ journals: FakeJournals, folder: TemporaryFolder, secret: ClusterSecret, layout: Bool = false, quiet: Duration = .zero
+  ) async throws {
     self.folder = folder
     self.journals = journals
     self.secret = secret
     store = try await SQLMetadataStore.open(path: folder.path("metadata.db"), identity: Self.identity)
-    journal = MetadataJournal(secret: secret, http: journals, time: SystemTime(), folder: folder.path, logger: .none)
+    journal = MetadataJournal(secret: secret, http: journals, time: SystemTime(), folder: folder.path, logger: .none, quiet: quiet)
     do {
       try await journal.establish(store) { [store] in await Self.service(store, journals, secret).nodesBeforeStart() }
       _ = try await store.raiseGeneration()
@@ -164,6 +167,13 @@ final class JournalledStore: Sendable {
   /// Names of users, in order.
   func names() async throws -> [String] { try await store.users(limit: 1000, cursor: nil).items.map(\.name) }
 
+  /// The database as it is now, in a folder of its own.
+  func copyWhileRunning() async throws -> TemporaryFolder {
+    let copy = try TemporaryFolder()
+    try await store.backUp(to: copy.path("metadata.db"))
+    return copy
+  }
+
   func stop() async {
     await journal.stop()
     await store.close()
@@ -183,7 +193,8 @@ final class JournalledStore: Sendable {
     _ journals: FakeJournals, into folder: TemporaryFolder, secret: ClusterSecret, acceptsLoss: Bool = false
   ) async throws -> MetadataRecovery.Report {
     let recovery = MetadataRecovery(
-      secret: secret, cluster: FakeJournals.cluster, folder: folder.path, http: journals, time: SystemTime())
+      secret: secret, cluster: FakeJournals.cluster, folder: folder.path, http: journals, time: SystemTime(),
+      backupWindow: .seconds(24 * 3600))
     let seeds = FakeJournals.names.map { MetadataRecovery.Seed(node: NodeID($0)!, zone: nil, address: "http://\($0)") }
     return try await recovery.run(.nodes, seeds: seeds, acceptsLoss: acceptsLoss)
   }

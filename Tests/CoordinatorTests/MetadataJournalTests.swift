@@ -116,7 +116,7 @@ struct MetadataJournalTests {
     await third.stop()
   }
 
-  @Test("the former coordinator makes nothing safe after a restore, and its database is refused when it starts")
+  @Test("the former coordinator makes nothing safe after a restore, and its database is refused when it starts, which disturbs nobody")
   func fencedOut() async throws {
     let first = try await fresh()
     try await first.sign("ada")
@@ -128,8 +128,163 @@ struct MetadataJournalTests {
     await first.stop()
     let old = try first.copyOfFolder()
     #expect(await code { _ = try await JournalledStore(first.journals, folder: old, secret: first.secret) } == .unusable)
-    #expect(try await second.names() == ["ada", "bob"])
+    try await second.sign("dan")
+    #expect(try await second.names() == ["ada", "bob", "dan"])
+    let third = try await restored(second)
+    #expect(try await third.names() == ["ada", "bob", "dan"])
+    await third.stop()
+  }
+
+  @Test("a copy of the database of a coordinator that runs is not started beside it, and disturbs nothing", arguments: [false, true])
+  func twin(isBehind: Bool) async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    let copy = try await first.copyWhileRunning()
+    if isBehind { try await first.sign("bob") }
+    let refused = await code {
+      _ = try await JournalledStore(first.journals, folder: copy, secret: first.secret, quiet: .seconds(50))
+    }
+    #expect(refused == .unavailable)
+    try await first.sign("cid")
+    let second = try await restored(first)
+    #expect(try await second.names().contains("cid"))
     await second.stop()
+  }
+
+  @Test("a former coordinator whose nodes have all left hears of the present ones from them, and is refused")
+  func formerNodes() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    let folder = try TemporaryFolder()
+    _ = try await JournalledStore.recover(first.journals, into: folder, secret: first.secret)
+    // The restored cluster's journal is on one node of each zone, the former one knew the others.
+    let (present, former) = (["n4", "n5", "n6"], ["n1", "n2", "n3"])
+    let others = JournalledStore.everyone.filter { present.contains($0.node.text) }
+    for name in former { first.journals.change(name) { $0.isSilent = true } }
+    let second = try await JournalledStore(first.journals, folder: folder, secret: first.secret)
+    second.journal.follow { others }
+    try await second.sign("bob")
+    for name in former { first.journals.change(name) { $0.isSilent = false } }
+    await first.stop()
+    let old = try first.copyOfFolder()
+    let store = try await SQLMetadataStore.open(path: old.path("metadata.db"), identity: JournalledStore.identity)
+    let journal = MetadataJournal(
+      secret: first.secret, http: first.journals, time: SystemTime(), folder: old.path, logger: .none, quiet: .zero)
+    let known = JournalledStore.everyone.filter { former.contains($0.node.text) }
+    #expect(await code { try await journal.establish(store) { known } } == .unusable)
+    await store.close()
+    try await second.sign("cid")
+    await second.stop()
+  }
+
+  @Test("a coordinator with a new database does not put its journal over the one that is there")
+  func newDatabase() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    await first.stop()
+    let folder = try TemporaryFolder()
+    let refused = await code { _ = try await JournalledStore(first.journals, folder: folder, secret: first.secret, layout: true) }
+    #expect(refused == .unusable)
+    let second = try await restored(first)
+    #expect(try await second.names() == ["ada"])
+    await second.stop()
+  }
+
+  @Test("what was changed while the journal was off is in it when it is on again")
+  func offAndOn() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    await first.stop()
+    let folder = try first.copyOfFolder()
+    let store = try await SQLMetadataStore.open(path: folder.path("metadata.db"), identity: JournalledStore.identity)
+    try await store.leaveJournal()
+    _ = try await store.createUser(name: "bob", password: "x", quota: nil)
+    await store.close()
+    let again = try TemporaryFolder()
+    for name in ["metadata.db", "metadata.db-wal"] {
+      if let bytes = try AtomicFile.read(folder.path(name), limit: 64 << 20) { try AtomicFile.write(again.path(name), bytes) }
+    }
+    let second = try await JournalledStore(first.journals, folder: again, secret: first.secret)
+    try await second.sign("cid")
+    let third = try await restored(second)
+    #expect(try await third.names() == ["ada", "bob", "cid"])
+    await third.stop()
+  }
+
+  @Test("what is sealed under an epoch that was taken out is restored with the newest keys, and soon nothing is")
+  func rotation() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    let both = try first.secret.begun().advanced()
+    let finished = try both.finished()
+    let folder = try TemporaryFolder()
+    _ = try await JournalledStore.recover(first.journals, into: folder, secret: finished)
+    await first.stop()
+    let second = try await JournalledStore(first.journals, folder: folder, secret: first.secret)
+    second.journal.replace(secret: finished)
+    try await second.sign("bob")
+    let newest = ClusterSecret(keys: finished.keys)
+    try await eventually(within: .seconds(60), "all is under the new epoch") {
+      second.journals.nodes.withLock { $0.values.map(\.store) }.allSatisfy { store in
+        (store.status().files ?? []).filter(\.isSnapshot).allSatisfy { file in
+          guard let bytes = try? store.read(file.name, offset: 0, limit: 4 << 20) else { return false }
+          var reader = SnapshotFormat.Reader(JournalCipher(keys: [(2, newest.journalKeys.current.key)]))
+          return (try? reader.take(bytes) { _ in }) != nil
+        }
+      }
+    }
+    await second.stop()
+    let after = try TemporaryFolder()
+    _ = try await JournalledStore.recover(first.journals, into: after, secret: newest)
+    let third = try await JournalledStore(first.journals, folder: after, secret: newest)
+    #expect(try await third.names() == ["ada", "bob"])
+    await third.stop()
+  }
+
+  @Test("a backup is restored while nodes have all that it names, and an older one only when a loss is accepted")
+  func backupAge() async throws {
+    let first = try await fresh()
+    try await first.sign("ada")
+    let backup = first.folder.path("backup")
+    try await first.store.backUp(to: backup)
+    try await first.sign("bob")
+    await first.stop()
+    let seeds = FakeJournals.names.map { MetadataRecovery.Seed(node: NodeID($0)!, zone: nil, address: "http://\($0)") }
+    func restore(hours: Int64, acceptsLoss: Bool) async throws -> TemporaryFolder {
+      let folder = try TemporaryFolder()
+      let later = ManualTime(wall: SystemTime().wall() + .seconds(hours * 3600))
+      let recovery = MetadataRecovery(
+        secret: first.secret, cluster: FakeJournals.cluster, folder: folder.path, http: first.journals, time: later,
+        backupWindow: .seconds(24 * 3600))
+      _ = try await recovery.run(.backup(backup), seeds: seeds, acceptsLoss: acceptsLoss)
+      return folder
+    }
+    await #expect(throws: MetadataRecovery.Refused.self) { _ = try await restore(hours: 25, acceptsLoss: false) }
+    _ = try await restore(hours: 25, acceptsLoss: true)
+    let second = try await JournalledStore(first.journals, folder: try await restore(hours: 23, acceptsLoss: false), secret: first.secret)
+    #expect(try await second.names() == ["ada"])
+    #expect(try await second.store.garbageRecord().isUndoDue)
+    try await second.store.finishGarbageUndo()
+    #expect(try await second.store.garbageRecord().isUndoDue == false)
+    await second.stop()
+  }
+
+  @Test("a node that leaves the layout is needed until others have what it had", .timeLimit(.minutes(2)))
+  func leaving() async throws {
+    let cluster = try await fresh()
+    try await cluster.sign("ada")
+    let member = try #require(FakeJournals.names.first { cluster.journal.needs(NodeID($0)!) })
+    let left = JournalledStore.everyone.map { node in
+      JournalNode(
+        node: node.node, zone: FakeJournals.zone(node.node.text), address: "http://\(node.node)", isAlive: true,
+        isInLayout: node.node.text != member)
+    }
+    cluster.journal.follow { left }
+    try await eventually(within: .seconds(60), "it may go") { !cluster.journal.needs(NodeID(member)!) }
+    cluster.journals.change(member) { $0.isSilent = true }
+    let next = try await restored(cluster)
+    #expect(try await next.names() == ["ada"])
+    await next.stop()
   }
 
   @Test("nothing is restored while nodes of too many zones are silent, unless a loss is accepted")

@@ -126,6 +126,9 @@ struct ServiceTokenTests {
     #expect(advanced.keys.current.epoch == 2)
     #expect(throws: CredentialError.self) { try advanced.advanced() }
     let finished = try stored(advanced.finished())
+    #expect(finished.journalKeys.epochs.map(\.epoch) == [1, 2] && finished.journalKeys.current.epoch == 2)
+    #expect(
+      finished.journalKeys.key(1)?.exposed == one.journalKeys.key(1)?.exposed, "what the journal was sealed under can still be read")
     #expect(finished.keys.epochs.map(\.epoch) == [2])
     #expect(throws: CredentialError.self) { try finished.finished() }
   }

@@ -11,7 +11,7 @@ struct GarbageTests {
   func race() async throws {
     try await LocalCluster.with(["--nodes", "3"]) { cluster in
       // The hold has to be as long as the lease and the URLs together.
-      try await cluster.reconfigure("coordinator-1", ["upload-lease-seconds = 20", "url-lifetime-seconds = 10"])
+      try await cluster.reconfigure("coordinator-1", ["upload-lease-seconds = 20", "url-lifetime-seconds = 10", "backup-window-hours = 0"])
       try await cluster.reconfigure("gateway-1", ["url-lifetime-seconds = 10"])
       for node in 1...3 { try await cluster.reconfigure("node-\(node)", ["quarantine-seconds = 30"]) }
       try await cluster.control("wait", "--healthy", "--timeout", "60")

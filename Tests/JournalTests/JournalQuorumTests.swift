@@ -97,6 +97,46 @@ struct JournalQuorumTests {
     check(quorum.update(four, now: start + .seconds(20)) == false, "who serves well stays")
   }
 
+  private func outside(_ name: String, _ zone: String, alive: Bool = true) -> JournalQuorum.Candidate {
+    JournalQuorum.Candidate(node: NodeID(name)!, zone: ZoneID(zone)!, isAlive: alive, isInLayout: false)
+  }
+
+  @Test("a node that leaves the layout leaves the journal, unless the layout's zones are too few for a record")
+  func leavingTheLayout() {
+    var quorum = JournalQuorum(stored: 0, zones: 2)
+    let three = [candidate("a-1", "a"), candidate("b-1", "b"), candidate("c-1", "c")]
+    _ = quorum.update(three, now: start)
+    check(quorum.update([three[0], three[1], outside("c-1", "c")], now: start))
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1"])
+    let dead = [candidate("a-1", "a"), candidate("b-1", "b", alive: false), outside("c-1", "c")]
+    check(quorum.update(dead, now: start))
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1", "c-1"], "the dead one may come back")
+    check(quorum.update([three[0], three[1], outside("c-1", "c")], now: start))
+    #expect(quorum.members.map(\.node.text) == ["a-1", "b-1"], "and the one outside may go again")
+  }
+
+  @Test("a record of a larger layout gets its zones from nodes that left the layout, and then they are not needed any more")
+  func olderDemand() {
+    var quorum = JournalQuorum(stored: 0, zones: 2)
+    _ = quorum.update([candidate("a-1", "a"), candidate("b-1", "b", alive: false), candidate("c-1", "c", alive: false)], now: start)
+    quorum.append(1, zones: 2)
+    _ = quorum.node(node("a-1"), has: 1, era: 0)
+    // Two zones were silent for so long that the layout went on without them.
+    quorum.append(2, zones: 1)
+    _ = quorum.update([candidate("a-1", "a"), outside("b-1", "b", alive: false), outside("c-1", "c", alive: false)], now: start)
+    _ = quorum.node(node("a-1"), has: 2, era: 0)
+    #expect(quorum.stored == 0)
+    let back = [candidate("a-1", "a"), outside("b-1", "b"), outside("c-1", "c")]
+    _ = quorum.update(back, now: start + .seconds(20))
+    let helper = quorum.members.map(\.node).first { $0 != node("a-1") }
+    let range = helper.flatMap { quorum.toSend($0) }
+    #expect(range == 1...2)
+    if let helper { _ = quorum.node(helper, has: 2, era: 0) }
+    #expect(quorum.stored == 2)
+    _ = quorum.update(back, now: start + .seconds(21))
+    #expect(quorum.members.map(\.node.text) == ["a-1"])
+  }
+
   @Test("what was sent before a number was given again does not count for what has it now")
   func retracting() {
     var quorum = JournalQuorum(stored: 4, zones: 1)
@@ -141,6 +181,29 @@ struct JournalQuorumTests {
     upkeep.membersChanged()
     check(!upkeep.begin(start + .seconds(142)), "not at once")
     check(upkeep.begin(start + .seconds(180)))
+  }
+
+  private func hash(_ number: UInt64) -> BlockID { BlockID(words: (number, 0, 0, 0)) }
+
+  private func entry(_ term: UInt64, _ sequence: UInt64, _ own: UInt64, after previous: UInt64) -> JournalHistory.Entry {
+    .init(term: .test(term), sequence: sequence, hash: hash(own), previous: hash(previous), place: 0)
+  }
+
+  @Test("a database goes on with what follows on it, and with nothing where another history is whole, be it a snapshot alone")
+  func continuing() {
+    func chain(_ entries: [JournalHistory.Entry], _ bases: [JournalHistory.Base] = []) -> [UInt64]? {
+      JournalHistory.continuation(of: hash(10), term: .test(1), sequence: 10, in: entries, bases)?.map(\.sequence)
+    }
+    let following = [entry(1, 11, 11, after: 10), entry(2, 12, 12, after: 11)]
+    #expect(chain([]) == [])
+    #expect(chain(following) == [11, 12])
+    #expect(chain(following, [.init(term: .test(1), sequence: 11, hash: hash(11), place: 0)]) == [11, 12], "a snapshot on the way")
+    #expect(chain([], [.init(term: .test(1), sequence: 8, hash: hash(8), place: 0)]) == [], "an older snapshot")
+    let restored = JournalHistory.Base(term: .test(3), sequence: 13, hash: hash(99), place: 0)
+    #expect(chain([], [restored]) == nil)
+    #expect(chain([following[0]], [restored]) == nil, "what follows here was never safe")
+    #expect(chain(following + [entry(3, 14, 100, after: 99)], [restored]) == nil)
+    #expect(chain([entry(3, 9, 9, after: 88), entry(3, 10, 101, after: 9)]) == nil, "a hole: nobody knows what it follows on")
   }
 
   @Test("who misses nodes of fewer zones than a record has heard enough")

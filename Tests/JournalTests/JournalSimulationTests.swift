@@ -25,8 +25,14 @@ private struct World {
   var quorum = JournalQuorum(stored: 0, zones: World.zones)
   var term: JournalTerm
   var baseSequence: UInt64 = 0
+  /// Whether a snapshot is safe that the present history follows on: before it nothing is acknowledged.
+  var hasBase = true
   var acknowledged: [BlockID] = []
-  var lostDisks = 0
+  /// Disks of coordinators that a restore took the place of, and how much was acknowledged by then.
+  var formers: [(history: [JournalRecord], acknowledged: Int)] = []
+  var refusals = 0
+  /// What each snapshot is of.
+  var snapshots: [BlockID: [JournalRecord]] = [:]
 
   init(seed: UInt64) throws {
     random = SeededRandom(seed: seed)
@@ -66,7 +72,7 @@ private struct World {
   }
 
   mutating func acknowledge() {
-    while acknowledged.count < min(Int(quorum.stored), local.count) { acknowledged.append(local[acknowledged.count].hash) }
+    while hasBase, acknowledged.count < min(Int(quorum.stored), local.count) { acknowledged.append(local[acknowledged.count].hash) }
   }
 
   mutating func deliver(_ history: inout [JournalRecord]) {
@@ -90,6 +96,7 @@ private struct World {
   mutating func snapshot() throws {
     guard let last = local.last, quorum.stored == last.sequence else { return }
     let position = JournalPosition(term: last.term, sequence: last.sequence, hash: last.hash)
+    snapshots[last.hash] = local
     var zones: [ZoneID] = []
     for member in quorum.members {
       guard let store = nodes.first(where: { $0.id == member.node })?.store, !chance(10) else { continue }
@@ -98,6 +105,8 @@ private struct World {
     }
     guard zones.count >= World.zones else { return }
     baseSequence = last.sequence
+    hasBase = true
+    acknowledge()
     for node in nodes where !chance(20) { try? node.store?.cut(through: last.sequence, term: term) }
   }
 
@@ -117,7 +126,7 @@ private struct World {
     let entries = try entries()
     let position = local.last.map { ($0.hash, $0.term, $0.sequence) } ?? (.zero, .test(0, writer: 0), 0)
     let more = try #require(
-      JournalHistory.continuation(of: position.0, term: position.1, sequence: position.2, in: entries.map(\.0)),
+      JournalHistory.continuation(of: position.0, term: position.1, sequence: position.2, in: entries.map(\.0), try bases()),
       "the nodes have no other history than the coordinator's")
     local += more.map { entries[$0.place].1 }
     try begin(stored: UInt64(acknowledged.count))
@@ -148,6 +157,35 @@ private struct World {
     return found
   }
 
+  /// Snapshots on the nodes that live.
+  func bases() throws -> [JournalHistory.Base] {
+    var found: [JournalHistory.Base] = []
+    for node in nodes {
+      for file in node.store?.status().files ?? [] where file.isSnapshot {
+        let parts = file.name.split(separator: "-")
+        let hash = BlockID(hex: String(parts[2]))!
+        let last = try #require(snapshots[hash]?.last, "a snapshot is of something that was written")
+        found.append(.init(term: last.term, sequence: last.sequence, hash: hash, place: 0))
+      }
+    }
+    return found
+  }
+
+  /// A coordinator that a restore took the place of is started by mistake, while nodes of one zone may be silent.
+  mutating func startFormer() throws {
+    guard let former = formers.randomElement(using: &random), let last = former.history.last else { return }
+    let silent = ZoneID(["a", "b", "c"][Int.random(in: 0..<3, using: &random)])!
+    for index in nodes.indices where nodes[index].store == nil && nodes[index].zone != silent { try restart(index) }
+    let stores = nodes.map(\.store)
+    for index in nodes.indices where nodes[index].zone == silent { nodes[index].store = nil }
+    let chain = JournalHistory.continuation(
+      of: last.hash, term: last.term, sequence: last.sequence, in: try entries().map(\.0), try bases())
+    for index in nodes.indices { nodes[index].store = stores[index] ?? nodes[index].store }
+    guard acknowledged.count > former.acknowledged else { return }
+    #expect(chain == nil, "a former coordinator is refused before it asks for anything")
+    refusals += 1
+  }
+
   /// The coordinator's disk is gone, and with it one zone's nodes; what is found on the others has to have all that was acknowledged.
   mutating func restore() throws {
     let silent = ZoneID(["a", "b", "c"][Int.random(in: 0..<3, using: &random)])!
@@ -156,27 +194,22 @@ private struct World {
     let stores = nodes.map(\.store)
     for index in nodes.indices where nodes[index].zone == silent { nodes[index].store = nil }
     let entries = try entries()
-    var bases = [JournalHistory.Base(term: .test(0, writer: 0), sequence: 0, hash: .zero, place: 0)]
-    for node in nodes {
-      for file in node.store?.status().files ?? [] where file.isSnapshot {
-        let hash = BlockID(hex: String(file.name.split(separator: "-")[2]))!
-        let record = try #require(before.first { $0.hash == hash }, "a snapshot is of something that was committed")
-        bases.append(.init(term: record.term, sequence: record.sequence, hash: hash, place: 0))
-      }
-    }
     // Before the first snapshot the history begins with nothing; afterwards it does not.
-    if baseSequence > 0 { bases.removeFirst() }
-    let history = try #require(JournalHistory.newest(entries.map(\.0), bases))
-    var restored = Array(before.prefix(Int(history.base.sequence)))
+    let nothing = JournalHistory.Base(term: .test(0, writer: 0), sequence: 0, hash: .zero, place: 0)
+    let history = try #require(JournalHistory.newest(entries.map(\.0), (baseSequence > 0 ? [] : [nothing]) + bases()))
+    var restored = snapshots[history.base.hash] ?? []
     #expect(restored.last?.hash ?? .zero == history.base.hash)
     restored += history.records.map { entries[$0.place].1 }
     #expect(restored.count >= acknowledged.count)
     #expect(Array(restored.prefix(acknowledged.count)).map(\.hash) == acknowledged)
     for index in nodes.indices { nodes[index].store = stores[index] ?? nodes[index].store }
+    formers.append((before, acknowledged.count))
     local = restored
     try begin(stored: UInt64(acknowledged.count))
-    // A restore changes the database, so its history goes on under its own term from the first moment.
-    let beginning = JournalRecord(term: term, sequence: quorum.head + 1, previous: local.last?.hash ?? .zero, payload: [])
+    // A restore changes the database: what follows goes back to a snapshot of it and to nothing before.
+    let fresh = BlockID(words: (random.next(), random.next(), random.next(), random.next()))
+    let beginning = JournalRecord(term: term, sequence: quorum.head + 1, previous: fresh, payload: [])
+    hasBase = false
     quorum.append(beginning.sequence, zones: World.zones)
     local.append(beginning)
   }
@@ -184,16 +217,23 @@ private struct World {
 
 @Suite("Journals of simulated clusters")
 struct JournalSimulationTests {
-  @Test("nothing acknowledged is lost with the coordinator's disk and any one zone, whatever crashed, tore or got lost before")
+  @Test(
+    """
+    nothing acknowledged is lost with the coordinator's disk and any one zone, whatever crashed, tore or got lost before, and no former \
+    coordinator goes on from its own disk
+    """)
   func nothingIsLost() throws {
     var seeds = Seeds.random()
+    var refusals = 0
     for _ in 0..<40 {
       let seed = seeds.next()
-      do { try run(seed: seed) } catch { Issue.record("seed \(seed): \(error)") }
+      do { refusals += try run(seed: seed) } catch { Issue.record("seed \(seed): \(error)") }
     }
+    #expect(refusals > 0, "former coordinators were started and refused")
   }
 
-  private func run(seed: UInt64) throws {
+  /// Answers how many former coordinators were started and refused.
+  private func run(seed: UInt64) throws -> Int {
     var world = try World(seed: seed)
     for _ in 0..<300 {
       world.now += .milliseconds(50)
@@ -209,12 +249,14 @@ struct JournalSimulationTests {
         if world.nodes[index].store != nil { world.crash(index) }
       case 85..<93:
         for index in world.nodes.indices where world.nodes[index].store == nil { try world.restart(index) }
-      case 93..<97: try world.restartCoordinator()
+      case 93..<95: try world.restartCoordinator()
+      case 95..<97: try world.startFormer()
       default: try world.restore()
       }
       world.update()
     }
     try world.restore()
     #expect(!world.acknowledged.isEmpty, "seed \(seed) acknowledged nothing")
+    return world.refusals
   }
 }

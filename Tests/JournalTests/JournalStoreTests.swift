@@ -41,6 +41,22 @@ struct JournalStoreTests {
     }
   }
 
+  @Test("it says how long ago its writer spoke, and nobody else's words count")
+  func quiet() throws {
+    let time = ManualTime()
+    let disk = SimulatedDisk(seed: 3)
+    let store = try JournalStore(fileSystem: disk, folder: "/journal", time: time)
+    #expect(store.status().quietMilliseconds == nil)
+    try store.promise(.test(2))
+    time.advance(by: .seconds(3))
+    #expect(store.status().quietMilliseconds == 3000)
+    #expect(throws: JournalError.self) { try store.append([], term: .test(1)) }
+    #expect(store.status().quietMilliseconds == 3000)
+    try store.append([], term: .test(2))
+    #expect(store.status().quietMilliseconds == 0)
+    #expect(try JournalStore(fileSystem: disk, folder: "/journal", time: time).status().quietMilliseconds == nil)
+  }
+
   @Test("after a failed sync nothing is taken, and what was durable is served")
   func failedSync() throws {
     let disk = SimulatedDisk(seed: 1)

@@ -71,22 +71,29 @@ package struct JournalHistory: Sendable {
     return nil
   }
 
-  /// The records that follow on the one with this hash, up to the newest that does, oldest first; nil when nothing newer than `position`
-  /// follows on it and something newer is there all the same: then another history went on without it.
+  /// The records that follow on the one with this hash, up to the newest that does, oldest first; empty when there is nothing newer. Nil
+  /// when something newer does not follow on it: then another history went on without it. The newest head whose chain is whole decides, as
+  /// for `newest`: one that goes back to a snapshot and not to this record is another history's, also when older records do follow.
   package static func continuation(
-    of hash: BlockID, term: JournalTerm, sequence: UInt64, in entries: [Entry]
+    of hash: BlockID, term: JournalTerm, sequence: UInt64, in entries: [Entry], _ bases: [Base] = []
   ) -> [Entry]? {
     let byHash = Dictionary(entries.map { ($0.hash, $0) }) { first, _ in first }
-    let newer = entries.filter { ($0.term, $0.sequence) > (term, sequence) && $0.hash != hash }
+    let baseHashes = Set(bases.map(\.hash))
+    let heads =
+      entries.map { Base(term: $0.term, sequence: $0.sequence, hash: $0.hash, place: 0) } + bases
+    let newer = heads.filter { ($0.term, $0.sequence) > (term, sequence) && $0.hash != hash }
       .sorted { ($0.term, $0.sequence, $0.hash) > ($1.term, $1.sequence, $1.hash) }
     for head in newer {
       var chain: [Entry] = []
       var next = head.hash
-      while next != hash, let entry = byHash[next], entry.sequence > sequence {
+      var isWhole = baseHashes.contains(next)
+      while next != hash, let entry = byHash[next] {
         chain.append(entry)
         next = entry.previous
+        isWhole = isWhole || baseHashes.contains(next)
       }
       if next == hash { return chain.reversed() }
+      if isWhole { return nil }
     }
     return newer.isEmpty ? [] : nil
   }

@@ -12,15 +12,18 @@ package import BlockModel
 /// when it was written, "W" is that number.) A node that takes another's place begins with the first record that is not stored, so records
 /// between the last snapshot and that one have one holder less until the next snapshot, which is therefore due when members change.
 package struct JournalQuorum: Sendable {
-  /// A node of the committed layout.
+  /// A node that is known.
   package struct Candidate: Sendable, Equatable {
     package var node: NodeID
     package var zone: ZoneID
     package var isAlive: Bool
-    package init(node: NodeID, zone: ZoneID, isAlive: Bool) {
+    /// It is in the committed layout. One that is not may be about to be unplugged, so it is taken only where the layout's do not do.
+    package var isInLayout: Bool
+    package init(node: NodeID, zone: ZoneID, isAlive: Bool, isInLayout: Bool = true) {
       self.node = node
       self.zone = zone
       self.isAlive = isAlive
+      self.isInLayout = isInLayout
     }
   }
 
@@ -89,7 +92,7 @@ package struct JournalQuorum: Sendable {
 
   // MARK: Members
 
-  /// The layout's nodes as they are now. Answers whether a node joined.
+  /// The nodes as they are now. Answers whether a node joined or left.
   package mutating func update(_ candidates: [Candidate], now: MonotonicTime) -> Bool {
     self.candidates = candidates.sorted { $0.node < $1.node }
     return choose(now)
@@ -101,25 +104,30 @@ package struct JournalQuorum: Sendable {
       if !resting.contains(where: { $0.node == member.node }) { resting.append((member.node, now + JournalQuorum.rest)) }
     }
     let usable = candidates.filter { candidate in candidate.isAlive && !resting.contains { $0.node == candidate.node } }
-    // One more than asked for, so that one death costs no waiting; each in a zone of its own.
-    let wanted = zones + 1
+    // One more than asked for, so that one death costs no waiting; each in a zone of its own. Records of before may ask for more than new
+    // ones do.
+    let needed = demands.reduce(1) { max($0, $1.zones) }
+    let wanted = needed + 1
     var chosen: [Candidate] = []
     func isCovered(_ zone: ZoneID) -> Bool { chosen.contains { $0.zone == zone } }
-    for candidate in usable where chosen.count < wanted && isMember(candidate.node) && !isCovered(candidate.zone) {
-      chosen.append(candidate)
+    for (isInLayout, limit) in [(true, wanted), (false, needed)] {
+      let some = usable.filter { $0.isInLayout == isInLayout }
+      for candidate in some where chosen.count < limit && isMember(candidate.node) && !isCovered(candidate.zone) {
+        chosen.append(candidate)
+      }
+      for candidate in some where chosen.count < limit && !isCovered(candidate.zone) { chosen.append(candidate) }
     }
-    for candidate in usable where chosen.count < wanted && !isCovered(candidate.zone) { chosen.append(candidate) }
     // Whoever has no better in its zone stays: it may come back.
-    for candidate in candidates where chosen.count < wanted && isMember(candidate.node) && !isCovered(candidate.zone) {
-      chosen.append(candidate)
+    for candidate in candidates where isMember(candidate.node) && !isCovered(candidate.zone) {
+      if chosen.count < (candidate.isInLayout ? wanted : needed) { chosen.append(candidate) }
     }
     chosen.sort { $0.node < $1.node }
-    let joined = chosen.contains { !isMember($0.node) }
+    let changed = chosen.map(\.node) != members.map(\.node)
     members = chosen.map { candidate in
       members.first { $0.node == candidate.node && $0.zone == candidate.zone }
         ?? Member(node: candidate.node, zone: candidate.zone, stored: stored, next: stored + 1)
     }
-    return joined
+    return changed
   }
 
   private func isMember(_ node: NodeID) -> Bool { members.contains { $0.node == node } }
@@ -150,7 +158,7 @@ package struct JournalQuorum: Sendable {
     return advance()
   }
 
-  /// The node did not take what it was sent, or did not say so. Answers whether another one joined for it.
+  /// The node did not take what it was sent, or did not say so. Answers whether another one took its place.
   package mutating func node(_ node: NodeID, failedAt now: MonotonicTime) -> Bool {
     guard let index = members.firstIndex(where: { $0.node == node }) else { return false }
     members[index].failingSince = members[index].failingSince ?? now
@@ -173,6 +181,7 @@ package struct JournalQuorum: Sendable {
       if reach <= stored { break }
       stored = reach
     }
+    while demands.count > 1, demands[1].from <= stored + 1 { demands.removeFirst() }
     return stored > before
   }
 

@@ -1,4 +1,4 @@
-internal import BlockModel
+package import BlockModel
 internal import ClusterLogic
 internal import MetadataStore
 internal import ServiceAPI
@@ -25,7 +25,7 @@ extension ClusterService {
         target: ClusterNodeClient.Target(
           node: record.id, zone: layout.node(record.id)?.zone ?? record.zone, address: early[record.id]?.address ?? record.address,
           layoutVersion: layout.version, gcEpoch: 0),
-        isAlive: true)
+        isAlive: true, isInLayout: layout.node(record.id) != nil)
     }
   }
 
@@ -35,8 +35,15 @@ extension ClusterService {
     shared.withLock { shared in
       guard let state = shared.state else { return [] }
       return state.nodes.map { node in
-        JournalNode(target: state.target(node.record), isAlive: state.liveness(node.record.id) == .alive)
+        JournalNode(
+          target: state.target(node.record), isAlive: state.liveness(node.record.id) == .alive,
+          isInLayout: state.layout.version == 0 || state.layout.node(node.record.id) != nil)
       }
     }
   }
+
+  /// Asks from now on whether the journal still needs a node that left the layout. Called once, before nodes are drained.
+  package func askJournal(_ needs: @escaping @Sendable (NodeID) -> Bool) { shared.withLock { $0.journalNeeds = needs } }
+
+  func journalNeeds(_ node: NodeID) -> Bool { shared.withLock { $0.journalNeeds }(node) }
 }

@@ -36,16 +36,25 @@ final class JournalCollector {
   /// Fetches the records of a node, and the heads of its snapshots.
   /// - Throws: `NodeClientError` when the node does not answer; what is damaged there is left out.
   func collect(from target: ClusterNodeClient.Target, _ status: JournalStatus) async throws {
-    for file in status.files ?? [] {
-      if file.isSnapshot {
-        let head = try await read(target, file.name, at: 0, SnapshotFormat.headBytes)
-        guard let (position, _) = try? SnapshotFormat.readHead(head) else { continue }
-        bases.append(.init(term: position.term, sequence: position.sequence, hash: position.hash, place: snapshots.count))
-        snapshots.append(SnapshotPlace(target: target, file: file))
-      } else {
-        try await collectRecords(target, file)
-      }
+    try await collectSnapshots(of: target, status)
+    try await collectRecords(of: target, status)
+  }
+
+  /// The heads of its snapshots alone.
+  /// - Throws: as above.
+  func collectSnapshots(of target: ClusterNodeClient.Target, _ status: JournalStatus) async throws {
+    for file in status.files ?? [] where file.isSnapshot {
+      let head = try await read(target, file.name, at: 0, SnapshotFormat.headBytes)
+      guard let (position, _) = try? SnapshotFormat.readHead(head) else { continue }
+      bases.append(.init(term: position.term, sequence: position.sequence, hash: position.hash, place: snapshots.count))
+      snapshots.append(SnapshotPlace(target: target, file: file))
     }
+  }
+
+  /// Its records alone.
+  /// - Throws: as above.
+  func collectRecords(of target: ClusterNodeClient.Target, _ status: JournalStatus) async throws {
+    for file in status.files ?? [] where !file.isSnapshot { try await collectRecords(target, file) }
   }
 
   private func collectRecords(_ target: ClusterNodeClient.Target, _ file: JournalStatus.File) async throws {

@@ -5,22 +5,29 @@ internal import Journal
 internal import Platform
 internal import ServiceAPI
 
-/// A node as the journal needs it: where it is, and whether it lives.
+/// A node as the journal needs it: where it is, whether it lives, and whether it belongs to the layout.
 package struct JournalNode: Sendable {
   var target: ClusterNodeClient.Target
   var isAlive: Bool
+  package var isInLayout: Bool
 
-  init(target: ClusterNodeClient.Target, isAlive: Bool) {
+  init(target: ClusterNodeClient.Target, isAlive: Bool, isInLayout: Bool) {
     self.target = target
     self.isAlive = isAlive
+    self.isInLayout = isInLayout
   }
 
-  package init(node: NodeID, zone: ZoneID, address: String, isAlive: Bool) {
+  package init(node: NodeID, zone: ZoneID, address: String, isAlive: Bool, isInLayout: Bool = true) {
     self.init(
-      target: ClusterNodeClient.Target(node: node, zone: zone, address: address, layoutVersion: 0, gcEpoch: 0), isAlive: isAlive)
+      target: ClusterNodeClient.Target(node: node, zone: zone, address: address, layoutVersion: 0, gcEpoch: 0), isAlive: isAlive,
+      isInLayout: isInLayout)
   }
 
-  var candidate: JournalQuorum.Candidate { JournalQuorum.Candidate(node: target.node, zone: target.zone, isAlive: isAlive) }
+  package var node: NodeID { target.node }
+
+  var candidate: JournalQuorum.Candidate {
+    JournalQuorum.Candidate(node: target.node, zone: target.zone, isAlive: isAlive, isInLayout: isInLayout)
+  }
 }
 
 extension ClusterNodeClient {

@@ -1,5 +1,6 @@
 internal import BlockModel
 internal import ClusterLogic
+internal import Credentials
 internal import Journal
 internal import MetadataStore
 internal import Platform
@@ -11,7 +12,8 @@ internal import Synchronization
 extension MetadataJournal {
   private static let partDeadline: Duration = .seconds(30)
 
-  func takeSnapshot(of store: SQLMetadataStore) async {
+  /// - Parameter number: of this one among those that were begun.
+  func takeSnapshot(_ number: Int, of store: SQLMetadataStore) async {
     let path = folder + "/journal-snapshot"
     let began = time.monotonic()
     var bytes: Int?
@@ -31,7 +33,10 @@ extension MetadataJournal {
     _ = try? await snapshots.run { try MetadataJournal.remove(path) }
     let now = time.monotonic()
     let (sent, ready) = (bytes, state.withLock { MetadataJournal.settle(&$0) })
-    state.withLock { $0.upkeep.ended(bytes: sent, at: now) }
+    state.withLock { state in
+      state.upkeep.ended(bytes: sent, at: now)
+      if sent != nil { state.leavers = state.leavers.filter { $0.value >= number } }
+    }
     for wait in ready { wait.body(nil) }
   }
 
@@ -44,6 +49,7 @@ extension MetadataJournal {
     let (term, targets, zones) = state.withLock { state in
       (state.term, state.quorum.members.compactMap { state.targets[$0.node] }, state.quorum.zones)
     }
+    let cipher = cipher.current
     let file = try await snapshots.run { try File(path, [.read]) }
     let size = try await snapshots.run { try file.size() }
     var receivers = targets

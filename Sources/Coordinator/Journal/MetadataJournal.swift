@@ -7,15 +7,14 @@ package import MetadataStore
 package import Platform
 internal import Synchronization
 
-/// Ships the records of the metadata's group commits to the nodes, and says when they are safe. A thin driver of `JournalQuorum` and
-/// `JournalUpkeep`.
+/// Ships the records of the metadata's group commits to the nodes, and says when they are safe. A thin driver of `JournalQuorum`,
+/// `JournalUpkeep` and `JournalTakeover`.
 ///
 /// What must hold:
 /// - nothing is said to be safe before a snapshot, and every record that follows on it up to here, are durable on nodes of as many zones as
 ///   were asked for (`JournalQuorum`);
 /// - a node gets records in their order, one message at a time, and what gathers meanwhile in the next; what fails is sent again;
-/// - what waits is bounded, in memory and in time: with too few zones new mutations are refused, and those that wait are answered that
-///   their
+/// - what waits is bounded, in memory and in time: with too few zones new mutations are refused, and those that wait are answered that their
 ///   outcome is unknown. They are in this database, and become safe when the zones are back.
 package final class MetadataJournal: JournalSink {
   struct Kept: Sendable {
@@ -40,9 +39,20 @@ package final class MetadataJournal: JournalSink {
     var waits: [Wait] = []
     var hasBase: Bool
     var targets: [NodeID: ClusterNodeClient.Target] = [:]
-    /// Nodes that a message is on its way to.
+    /// Nodes that a message is on its way to, and those that a greeting is.
     var busy: Set<NodeID> = []
-    var isFenced = false
+    var greeted: Set<NodeID> = []
+    var greetedAt: MonotonicTime?
+    /// Why this coordinator changes nothing any more; nil while it does.
+    var fence: MetadataError?
+    /// This database has no journal yet: what nodes have of one is to be looked for before anything is sent.
+    var isNew = false
+    var isLooking = false
+    /// Snapshots that were begun, and what that number was when a node left the members: another one has to be whole before that node may
+    /// go for good.
+    var snapshotsBegun = 0
+    var leavers: [NodeID: Int] = [:]
+    var isFenced: Bool { fence != nil }
     /// Waiting took too long; until all is safe again nothing new is taken.
     var isStalled = false
     var isEstablished = false
@@ -60,26 +70,34 @@ package final class MetadataJournal: JournalSink {
   private static let messageBytes = 8 << 20
   /// Of records that are kept for slow nodes, and of those that wait to be safe.
   private static let keptLimit = 64 << 20
-  private static let tick: Duration = .milliseconds(100)
+  static let tick: Duration = .milliseconds(100)
 
   let client: ClusterNodeClient
-  let cipher: JournalCipher
+  let cipher: Rotating<JournalCipher>
   let time: any TimeSource
   let log: Logger
   /// For snapshots on their way.
   let folder: String
   let state: Mutex<State>
-  private let nodes: Mutex<@Sendable () -> [JournalNode]>
+  let nodes: Mutex<@Sendable () -> [JournalNode]>
   private let ticking = Mutex<Task<Void, Never>?>(nil)
   let snapshots: BlockingPool
+  /// When this coordinator had its folder for itself.
+  let began: MonotonicTime
+  let quiet: Duration
 
-  /// - Parameter folder: of the database; a copy of it is put there for as long as it is sent.
+  /// - Parameters:
+  ///   - folder: of the database, which no other process works on; a copy of it is put there for as long as it is sent.
+  ///   - quiet: how long nobody may have written the journal before it is taken over.
   package init(
-    secret: ClusterSecret, http: any HTTPRequesting, time: any TimeSource, folder: String, logger: Logger
+    secret: ClusterSecret, http: any HTTPRequesting, time: any TimeSource, folder: String, logger: Logger,
+    quiet: Duration = JournalTakeover.quiet
   ) {
+    began = time.monotonic()
+    self.quiet = quiet
     client = ClusterNodeClient(
       signer: CapabilitySigner(secret: secret), http: http, time: time, lifetime: .seconds(600))
-    cipher = JournalCipher(keys: secret.journalKeys.epochs.map { ($0.epoch, $0.key) })
+    cipher = Rotating(JournalCipher(secret))
     self.time = time
     self.folder = folder
     log = logger.component("journal")
@@ -88,6 +106,15 @@ package final class MetadataJournal: JournalSink {
     let term = JournalTerm(generation: UInt64(clamping: time.wall().seconds), writer: .random(in: 1...(.max)))
     state = Mutex(State(term: term, quorum: JournalQuorum(stored: 0, zones: 1), upkeep: JournalUpkeep(isWanted: true), hasBase: false))
     nodes = Mutex({ [] })
+  }
+
+  /// Signs and seals with the keys of this secret from now on. What the nodes have goes under the new epoch by the next snapshot.
+  package func replace(secret: ClusterSecret) {
+    client.signer.replace(secret: secret)
+    let fresh = JournalCipher(secret)
+    let isOther = fresh.epoch != cipher.current.epoch
+    cipher.replace(fresh)
+    if isOther { state.withLock { $0.upkeep.keysChanged() } }
   }
 
   // MARK: The writer's side
@@ -100,9 +127,7 @@ package final class MetadataJournal: JournalSink {
 
   package var refusal: MetadataError? {
     state.withLock { state in
-      if state.isFenced {
-        return MetadataError(.unavailable, "Another coordinator writes the metadata's journal now: this one changes nothing any more.")
-      }
+      if let fence = state.fence { return fence }
       if !state.isEstablished { return MetadataError(.unavailable, "The coordinator is finding the metadata's journal on the nodes.") }
       guard state.isStalled || state.keptBytes > MetadataJournal.keptLimit else { return nil }
       return MetadataError(
@@ -112,7 +137,7 @@ package final class MetadataJournal: JournalSink {
   }
 
   package func seal(_ plain: [UInt8], sequence: UInt64) throws(JournalError) -> [UInt8] {
-    try cipher.seal(plain, as: SnapshotFormat.recordName(sequence))
+    try cipher.current.seal(plain, as: SnapshotFormat.recordName(sequence))
   }
 
   package func send(_ record: JournalRecord, zones: Int) {
@@ -157,7 +182,7 @@ package final class MetadataJournal: JournalSink {
   /// Sends each node what it lacks, unless a message is on its way to it.
   func pump() {
     let messages = state.withLock { state -> [Message] in
-      guard !state.isFenced, !state.isStopped else { return [] }
+      guard !state.isFenced, !state.isStopped, !state.isNew else { return [] }
       var messages: [Message] = []
       for node in state.quorum.members.map(\.node) {
         if let message = MetadataJournal.message(to: node, &state) { messages.append(message) }
@@ -194,8 +219,8 @@ package final class MetadataJournal: JournalSink {
     let ready = state.withLock { state -> [Wait] in
       state.busy.remove(node)
       if let failure {
-        if failure.code == .fenced { state.isFenced = true }
-        if state.quorum.node(node, failedAt: now) { state.upkeep.membersChanged() }
+        if failure.code == .fenced { state.fence = MetadataJournal.takenOver }
+        MetadataJournal.changeMembers(&state) { $0.node(node, failedAt: now) }
       } else {
         _ = state.quorum.node(node, has: message.through, era: message.era)
       }
@@ -228,10 +253,10 @@ package final class MetadataJournal: JournalSink {
     return ready
   }
 
-  // MARK: Time
+  // MARK: Life
 
   /// Begins to look after the nodes and the snapshots.
-  /// - Parameter nodes: the nodes of the committed layout, as they are when it is called.
+  /// - Parameter nodes: all that are known, as they are when it is called.
   package func run(over store: SQLMetadataStore, nodes provider: @escaping @Sendable () -> [JournalNode]) {
     nodes.withLock { $0 = provider }
     let task = Task {
@@ -246,6 +271,14 @@ package final class MetadataJournal: JournalSink {
   /// Who the nodes are from now on.
   package func follow(_ provider: @escaping @Sendable () -> [JournalNode]) { nodes.withLock { $0 = provider } }
 
+  /// Returns never: throws when another coordinator has taken the journal over, so that this one ends and does not answer with what is old.
+  package func untilFenced() async throws {
+    while true {
+      if let fence = state.withLock({ $0.fence }) { throw fence }
+      try await Task.sleep(for: MetadataJournal.tick)
+    }
+  }
+
   /// Ends sending; those who wait are told that their outcome is unknown.
   package func stop() async {
     let task = ticking.withLock { $0.take() }
@@ -258,32 +291,11 @@ package final class MetadataJournal: JournalSink {
     }
     for wait in waits { wait.body(MetadataError(.unavailable, "The coordinator is stopping; whether it happened is not known.")) }
   }
+}
 
-  private func passTime(_ store: SQLMetadataStore) {
-    let provider = nodes.withLock { $0 }
-    let known = provider()
-    let now = time.monotonic()
-    let (late, takesSnapshot, isNews) = state.withLock { state -> ([Wait], Bool, Bool) in
-      if !known.isEmpty {
-        state.targets = Dictionary(known.map { ($0.target.node, $0.target) }) { first, _ in first }
-        if state.quorum.update(known.map(\.candidate), now: now) { state.upkeep.membersChanged() }
-      }
-      let isFenced = state.isFenced
-      let late = state.waits.filter { $0.until <= now || isFenced }
-      var isNews = false
-      if !late.isEmpty {
-        isNews = !state.isStalled
-        state.isStalled = true
-        state.waits.removeAll { $0.until <= now || isFenced }
-      }
-      let mayTake = state.quorum.head > 0 && !state.quorum.members.isEmpty && !state.isFenced
-      return (late, mayTake && state.upkeep.begin(now), isNews)
-    }
-    if isNews { log.error("too few zones keep the metadata's journal; mutations are refused until they are back") }
-    for wait in late {
-      wait.body(MetadataError(.unavailable, "Too few zones keep the metadata's journal; whether this happened is not known yet."))
-    }
-    pump()
-    if takesSnapshot { Task { await self.takeSnapshot(of: store) } }
+extension JournalCipher {
+  convenience init(_ secret: ClusterSecret) {
+    let keys = secret.journalKeys
+    self.init(keys: keys.epochs.map { ($0.epoch, $0.key) }, sealing: keys.current.epoch)
   }
 }

@@ -62,12 +62,18 @@ package struct MetadataRecovery: Sendable {
   private let folder: String
   private let pool = BlockingPool(name: "restore", threads: 1, queueLimit: 64)
   private let cluster: ClusterID
+  private let backupWindow: Duration
 
-  /// - Parameter folder: the coordinator's data folder, without a database.
-  package init(secret: ClusterSecret, cluster: ClusterID, folder: String, http: any HTTPRequesting, time: any TimeSource) {
+  /// - Parameters:
+  ///   - folder: the coordinator's data folder, without a database.
+  ///   - backupWindow: how old a backup may be whose blocks are all still on the nodes.
+  package init(
+    secret: ClusterSecret, cluster: ClusterID, folder: String, http: any HTTPRequesting, time: any TimeSource, backupWindow: Duration
+  ) {
+    self.backupWindow = backupWindow
     client = ClusterNodeClient(
       signer: CapabilitySigner(secret: secret), http: http, time: time, lifetime: .seconds(600))
-    cipher = JournalCipher(keys: secret.journalKeys.epochs.map { ($0.epoch, $0.key) })
+    cipher = JournalCipher(secret)
     self.time = time
     self.folder = folder
     self.cluster = cluster
@@ -107,11 +113,12 @@ package struct MetadataRecovery: Sendable {
     let draft = path + ".draft"
     for name in [draft, draft + "-wal", draft + "-shm"] where try Directory.attributes(name) != nil { try Directory.remove(name) }
     let (first, last, database, cause) = try await open(source, draft, heard.map(\.target))
+    if !acceptsLoss { try await checkAge(of: database) }
     // What the restore changes is no record: nothing that follows on it may follow on the database of before. So the history goes on past
     // all that nodes have, under the term that they have promised, and only a new snapshot of it begins it.
     let next = max(heard.compactMap(\.status.newest?.sequence).max() ?? 0, last) + 1
     let beginning = JournalPosition(term: term, sequence: next, hash: MetadataRecovery.freshHash())
-    let outcome = try await finish(database, seen, cause: cause, beginning: beginning)
+    let outcome = try await finish(database, seen, cause: cause, isBackup: source != .nodes, beginning: beginning)
     try await pool.run {
       try File(draft, [.read, .write]).fsync()
       try Directory.renameDurably(draft, to: path)
@@ -136,6 +143,19 @@ package struct MetadataRecovery: Sendable {
       let record = try await pool.run { try database.use { try $0.position()?.sequence ?? 0 } }
       return (record, record, database, "the backup \(backup)")
     }
+  }
+
+  /// What an older backup refers to may have been deleted since, and purged by the nodes.
+  private func checkAge(of database: OpenDatabase) async throws {
+    guard let made = try await pool.run({ try database.use { try $0.backedUpAt() } }) else { return }
+    let age = time.wall() - made
+    guard age > backupWindow else { return }
+    let hours = backupWindow.components.seconds / 3600
+    throw Refused(
+      description: """
+        The backup is \(age.components.seconds / 3600) h old, and nodes keep what was deleted for \(hours) h \
+        (“backup-window-hours”): blocks that it names may be gone. --accept-loss restores it all the same.
+        """, isForNow: false)
   }
 
   /// The newest database that the nodes' journal gives.
@@ -170,7 +190,7 @@ package struct MetadataRecovery: Sendable {
 
   /// Makes it the database of a cluster that went on without it, and closes it.
   private func finish(
-    _ database: OpenDatabase, _ seen: MetadataRestore.Seen, cause: String, beginning: JournalPosition
+    _ database: OpenDatabase, _ seen: MetadataRestore.Seen, cause: String, isBackup: Bool, beginning: JournalPosition
   ) async throws -> MetadataRestore.Outcome {
     let (now, cluster) = (time.wall(), cluster)
     return try await pool.run {
@@ -179,7 +199,7 @@ package struct MetadataRecovery: Sendable {
         guard faults.isEmpty else {
           throw MetadataError(.unusable, "The restored database is damaged: \(faults.joined(separator: "; "))")
         }
-        return try restore.finish(seen, cause: cause, now: now, beginning: beginning)
+        return try restore.finish(seen, cause: cause, isBackup: isBackup, now: now, beginning: beginning)
       }
       // Closing it brings what its log has into the file.
       database.close()
@@ -252,9 +272,14 @@ package struct MetadataRecovery: Sendable {
     let found = await ask(.status, nodes)
     let highest = found.compactMap(\.status.promised?.generation).max() ?? 0
     let term = JournalTerm(generation: highest + 1, writer: .random(in: 1...(.max)))
-    let promised = await ask(.promise(term), found.map(\.target))
-    let heard = promised.map(\.target.node)
-    guard JournalHistory.hasHeardEnough(of: nodes.map { (node: $0.node, zone: $0.zone) }, heard: heard, zones: zones) || acceptsLoss else {
+    func isEnough(_ heard: [Heard]) -> Bool {
+      acceptsLoss
+        || JournalHistory.hasHeardEnough(of: nodes.map { (node: $0.node, zone: $0.zone) }, heard: heard.map(\.target.node), zones: zones)
+    }
+    // What cannot be restored yet is not taken from a coordinator that may still run.
+    let promised = isEnough(found) ? await ask(.promise(term), found.map(\.target)) : []
+    let heard = (isEnough(found) ? promised : found).map(\.target.node)
+    guard isEnough(found), isEnough(promised) else {
       let silent = nodes.map(\.node).filter { !heard.contains($0) }
       let names = silent.map(\.text).joined(separator: ", ")
       throw Refused(

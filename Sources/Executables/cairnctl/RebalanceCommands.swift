@@ -88,7 +88,14 @@ enum RebalanceCommands {
     let console = invocation.console
     let node = try LayoutCommands.nodeID(invocation)
     let coordinator = try CoordinatorConnection()
-    var status = try await coordinator.perform(OperatorOperations.DrainNode(node: node))
+    let drain = OperatorOperations.DrainNode(node: node)
+    // Asking twice does what asking once does, so whoever waits asks again when the answer got lost.
+    var status =
+      if invocation.flag("wait") {
+        try await coordinator.wait(for: drain, show: { _ in }, until: { _ in true })
+      } else {
+        try await coordinator.perform(drain)
+      }
     if invocation.flag("wait") {
       let line = StatusLine(console)
       status = try await coordinator.wait(

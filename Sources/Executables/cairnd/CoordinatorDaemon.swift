@@ -14,8 +14,8 @@ enum CoordinatorDaemon {
     DaemonSettings.keys + [
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
       "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
-      "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds", "url-lifetime-seconds",
-      "metadata", "metadata-connection-file", "lease-seconds", "metadata-journal",
+      "backup-window-hours", "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds",
+      "url-lifetime-seconds", "metadata", "metadata-connection-file", "lease-seconds", "metadata-journal",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -57,11 +57,16 @@ enum CoordinatorDaemon {
     let term = JobsTerm(
       store: store, time: SystemTime(), length: .seconds(try file.int("lease-seconds", in: 1...600) ?? 10), logger: settings.logger)
     // What a file's disk has is on the nodes, too, before anybody is told; a database server has standbys of its own.
-    let keepsJournal = try file.choice("metadata-journal", ["off", "on"]) == "on" && !isShared
+    let keepsJournal = try file.choice("metadata-journal", ["on", "off"]) != "off" && !isShared
     let journal =
       keepsJournal
       ? MetadataJournal(secret: secret, http: client, time: SystemTime(), folder: folder, logger: settings.logger) : nil
-    if !isShared, journal == nil { try await service.start() }
+    if let journal {
+      service.askJournal { journal.needs($0) }
+    } else if !isShared {
+      try await store.leaveJournal()
+      try await service.start()
+    }
     let verifier = ServiceTokenVerifier(root: control)
     let backups = BackupRoute(store: store, verifier: verifier, folder: folder, logger: settings.logger)
     let http = try serve(settings, dispatcher, verifier, backups) { journal?.isEstablished ?? true }
@@ -73,11 +78,18 @@ enum CoordinatorDaemon {
       receipts.replace(root: secret.receiptRoot)
       control.replace(secret.controlRoot)
       signer.replace(secret: secret)
+      journal?.replace(secret: secret)
       try settings.reloadTLS(http, client)
     } keeping: {
       if isShared { return await keep(service, users, term) }
-      if let journal { try await begin(journal, store, service) }
-      await users.keepTidy()
+      guard let journal else { return await users.keepTidy() }
+      try await begin(journal, store, service)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { await users.keepTidy() }
+        group.addTask { try await journal.untilFenced() }
+        _ = try await group.next()
+        group.cancelAll()
+      }
     }
 
     settings.logger.info("stopping")
@@ -188,9 +200,15 @@ enum CoordinatorDaemon {
     if let grace = try file.int("gc-grace-seconds", in: 0...604_800) { configuration.garbage.grace = .seconds(grace) }
     // What gateways give at most, here too because the collector has to know.
     let urlLife = Duration.seconds(try file.int("url-lifetime-seconds", in: 10...86_400) ?? 1800)
-    configuration.shortestHold = try metadataOptions(file).uploadLease + urlLife
+    configuration.shortestHold = max(
+      try metadataOptions(file).uploadLease + urlLife, try backupWindow(file) - configuration.garbage.grace)
     if let rate = try file.int("gc-blocks-per-second", in: 1...1_000_000) { configuration.garbage.blocksPerSecond = rate }
     return configuration
+  }
+
+  /// How old a backup may be that is to be restored with all its blocks.
+  static func backupWindow(_ file: ConfigurationFile) throws -> Duration {
+    .seconds((try file.int("backup-window-hours", in: 0...8760) ?? 24) * 3600)
   }
 
   private static func identity(_ file: ConfigurationFile, _ cluster: ClusterID) throws -> ClusterIdentity {

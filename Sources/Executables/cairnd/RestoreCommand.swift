@@ -77,7 +77,9 @@ enum RestoreCommand {
     let client = settings.client(connectionsPerHost: 4)
     let heard = HeardNodes()
     let http = try listen(settings, ServiceTokenVerifier(root: secret.controlRoot), heard)
-    let recovery = MetadataRecovery(secret: secret, cluster: cluster, folder: folder, http: client, time: SystemTime())
+    let recovery = MetadataRecovery(
+      secret: secret, cluster: cluster, folder: folder, http: client, time: SystemTime(),
+      backupWindow: try CoordinatorDaemon.backupWindow(file))
     let result: Result<MetadataRecovery.Report, any Error>
     do {
       result = .success(try await attempt(recovery, source, seeds, heard, timeout: timeout, acceptsLoss: acceptsLoss))

@@ -29,6 +29,13 @@ package final class MetadataRestore: Sendable {
     do { return try JournalTables.position(connection)?.position } catch { throw MetadataError(mapping: error) }
   }
 
+  /// When the backup was made that this is; nil for what is none.
+  package func backedUpAt() throws(MetadataError) -> WallTime? {
+    do {
+      return try Settings.found(SQLiteSession(connection), Settings.backedUpAt).map { WallTime(microseconds: $0) }
+    } catch { throw MetadataError(mapping: error) }
+  }
+
   /// Runs the record that follows.
   /// - Parameter plain: its payload, unsealed.
   package func apply(_ record: JournalRecord, plain: [UInt8]) throws(MetadataError) {
@@ -69,14 +76,18 @@ package final class MetadataRestore: Sendable {
 
   /// - Parameters:
   ///   - cause: where it was restored from, for the audit log and whoever asks why nothing is collected.
+  ///   - isBackup: deletes of the time since were logged where nobody remembers them: nodes are to take them back.
   ///   - now: the time that it is.
   ///   - beginning: a place in the journal where another history begins, with this database.
   package func finish(
-    _ seen: Seen, cause: String, now: WallTime, beginning: JournalPosition
+    _ seen: Seen, cause: String, isBackup: Bool, now: WallTime, beginning: JournalPosition
   ) throws(MetadataError) -> Outcome {
     do {
       return try connection.write {
         let outcome = try self.raise(seen, cause, now)
+        let session = SQLiteSession(self.connection)
+        if isBackup { try Settings.set(session, Settings.undoDue, 1) }
+        try session.run("DELETE FROM settings WHERE key = ?", .text(Settings.backedUpAt))
         try JournalTables.begin(connection, at: beginning, schema: Migrations.all.count)
         return outcome
       }

@@ -1,3 +1,4 @@
+internal import BlockModel
 internal import ClusterLogic
 package import Journal
 internal import Platform
@@ -41,6 +42,23 @@ extension SQLMetadataStore {
     commitWriter.attach(sink, position: position)
   }
 
+  /// The database is about to be changed without a journal. What nodes have of it does not fit it from then on: should it have one again, that
+  /// one begins with a new snapshot. Called before the first mutation.
+  package func leaveJournal() async throws(MetadataError) {
+    do {
+      try await commitWriter.alone { connection in
+        try connection.write {
+          guard var position = try JournalTables.position(connection)?.position else { return }
+          guard let hash = BlockID(bytes: SecureRandom.bytes(BlockID.byteCount)) else { preconditionFailure("32 bytes are a hash") }
+          position.term.attempt += 1
+          position.sequence += 1
+          position.hash = hash
+          try JournalTables.begin(connection, at: position, schema: Migrations.all.count)
+        }
+      }
+    } catch { throw MetadataError(mapping: error) }
+  }
+
   /// Copies the database as it is now to a file, while others read and write, and answers which record it is after.
   package func copyWithPosition(to path: String) async throws(MetadataError) -> JournalPosition? {
     do {
@@ -56,6 +74,12 @@ extension SQLMetadataStore {
     reading.readOnly = true
     let connection = try SQLiteConnection(path, reading)
     return try JournalTables.position(connection)?.position
+  }
+
+  /// Notes in a copy when it was made, so that a restore can tell how much the nodes may have purged since.
+  static func noteBackup(_ path: String, at time: WallTime) throws {
+    let connection = try SQLiteConnection(path)
+    try connection.write { try Settings.set(SQLiteSession(connection), Settings.backedUpAt, time.microseconds) }
   }
 
   /// One reading transaction around all of it: a copy that saw the database change would begin anew, and never end under load.
