@@ -20,8 +20,8 @@ enum ScaleBench {
       CommandOption("nodes", value: "N", help: "nodes", kind: .integer(10...60_000), default: "10000"),
       CommandOption("zones", value: "N", help: "zones", kind: .integer(3...1000), default: "30"),
       CommandOption("partition-bits", value: "N", help: "partitions, as a power of two", kind: .integer(4...20), default: "18"),
-      CommandOption("repair-only", help: "leave the coordinator out"),
-    ]
+    ],
+    flags: [CommandFlag("repair-only", help: "leave the coordinator out")]
   ) { invocation in
     let console = invocation.console
     let (nodes, zones) = (invocation.int("nodes") ?? 10_000, invocation.int("zones") ?? 30)
