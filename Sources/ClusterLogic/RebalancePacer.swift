@@ -2,8 +2,8 @@ internal import BlockModel
 
 /// Decides how fast data may move that nothing is missing of, from how long nodes take over what clients ask.
 ///
-/// What must hold: with nobody there, it soon goes as fast as it may; beside clients it begins slowly, and when they have to wait much longer
-/// than they do without it, it halves, each second again, down to a rate that still ends.
+/// What must hold: with nobody there, it soon goes as fast as it may; beside clients it begins slowly, and when they have to wait much
+/// longer than they do without it, it halves, each second again, down to a rate that still ends.
 ///
 /// Additive increase and multiplicative decrease against a remembered quiet time, as congestion control by delay does (Brakmo and
 /// Peterson 1995), because nodes cannot tell what they would take without the moving.

@@ -142,8 +142,8 @@ extension ClusterService {
     guard let wrong, let hold = wrong.quarantineHold else { return nil }
     return Problem(
       .conflict,
-      "\(wrong.record.id) purges deleted blocks after \(hold.components.seconds) s, and uploads and URLs together, or backups, are to be good for "
-        + "\(shortest.components.seconds) s: set quarantine-seconds of every node to that at least. Nothing is collected before.")
+      "\(wrong.record.id) purges deleted blocks after \(hold.components.seconds) s, and uploads and URLs together, or backups, are to be "
+        + "good for \(shortest.components.seconds) s: set quarantine-seconds of every node to that at least. Nothing is collected before.")
   }
 
   private func drive(_ run: GarbageRun, _ purpose: GarbageCollector.Purpose, _ metadata: any GarbageMetadata, _ generation: UInt64) {
@@ -234,8 +234,8 @@ extension ClusterService {
     log.warning("an operator undoes deletes; collecting is on hold", ["since_epoch": .string(String(since))])
   }
 
-  /// With a backup's database everything that nodes have set aside since is taken back before they purge it. Answers whether it is under way
-  /// or waits for nodes.
+  /// With a backup's database everything that nodes have set aside since is taken back before they purge it. Answers whether it is under
+  /// way or waits for nodes.
   private func undoAfterRestore(_ garbage: any GarbageMetadata) async throws(MetadataError) -> Bool {
     guard !shared.withLock({ $0.garbage.knowsNoUndo }) else { return false }
     guard try await garbage.garbageRecord().isUndoDue else {

@@ -73,6 +73,8 @@ struct ReplayCheck {
     for record in sink.state.withLock({ $0.records }) where try record.sequence > restore.position()?.sequence ?? 0 {
       try restore.apply(record, plain: record.payload)
     }
+    // The copy alone says when it was made.
+    try SQLiteConnection(base).execute("DELETE FROM settings WHERE key = 'backed-up-at'")
     var options = SQLiteConnection.Options()
     options.readOnly = true
     let connection = try SQLiteConnection(database, options)

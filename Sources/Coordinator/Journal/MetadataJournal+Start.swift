@@ -13,8 +13,8 @@ internal import Synchronization
 /// 1. a journal that another coordinator writes, or whose history does not follow on this database, is left as it is: the start is refused
 ///    before any node has promised anything, so that the other one goes on undisturbed (`JournalTakeover`, `JournalHistory`);
 /// 2. nodes of as many zones as a record needs have promised to take nothing of an earlier coordinator;
-/// 3. what nodes have beyond this database is run on it: records that were sent and whose commit did not come to its end, or more where this
-///    database is an old copy. It is looked for again after the promise, because until then somebody may have added something;
+/// 3. what nodes have beyond this database is run on it: records that were sent and whose commit did not come to its end, or more where
+///    this database is an old copy. It is looked for again after the promise, because until then somebody may have added something;
 /// 4. what this database has beyond the nodes is sent to them again, and a snapshot where records alone would not do.
 extension MetadataJournal {
   private static let statusDeadline: Duration = .seconds(2)

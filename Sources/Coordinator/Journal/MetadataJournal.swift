@@ -14,8 +14,8 @@ internal import Synchronization
 /// - nothing is said to be safe before a snapshot, and every record that follows on it up to here, are durable on nodes of as many zones as
 ///   were asked for (`JournalQuorum`);
 /// - a node gets records in their order, one message at a time, and what gathers meanwhile in the next; what fails is sent again;
-/// - what waits is bounded, in memory and in time: with too few zones new mutations are refused, and those that wait are answered that their
-///   outcome is unknown. They are in this database, and become safe when the zones are back.
+/// - what waits is bounded, in memory and in time: with too few zones new mutations are refused, and those that wait are answered that
+///   their outcome is unknown. They are in this database, and become safe when the zones are back.
 package final class MetadataJournal: JournalSink {
   struct Kept: Sendable {
     var record: JournalRecord

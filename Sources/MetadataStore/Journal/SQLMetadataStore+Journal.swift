@@ -42,8 +42,8 @@ extension SQLMetadataStore {
     commitWriter.attach(sink, position: position)
   }
 
-  /// The database is about to be changed without a journal. What nodes have of it does not fit it from then on: should it have one again, that
-  /// one begins with a new snapshot. Called before the first mutation.
+  /// The database is about to be changed without a journal. What nodes have of it does not fit it from then on: should it have one again,
+  /// that one begins with a new snapshot. Called before the first mutation.
   package func leaveJournal() async throws(MetadataError) {
     do {
       try await commitWriter.alone { connection in
