@@ -18,6 +18,8 @@ extension ClusterService {
     var undoing: Task<Void, Never>?
     /// Nothing that was deleted since a backup waits for being taken back.
     var knowsNoUndo = false
+    /// Nodes that took back what was deleted since the backup.
+    var undone: [NodeID] = []
     var deletedBlocks = 0
     var deletedBytes: Int64 = 0
     var stoppedRuns = 0
@@ -40,7 +42,11 @@ extension ClusterService {
     }
     dispatcher.register(OperatorOperations.ReleaseGarbage.self) { [self] (_, _) async throws(Problem) in
       let metadata = try collecting()
-      do throws(MetadataError) { try await metadata.holdGarbage(nil) } catch { throw Problem(cluster: error) }
+      do throws(MetadataError) {
+        try await metadata.holdGarbage(nil)
+        // Who lets go on waits for no node any more, either.
+        try await metadata.finishGarbageUndo()
+      } catch { throw Problem(cluster: error) }
       log.info("an operator lets garbage be collected")
       return try await garbageStatus()
     }
@@ -242,18 +248,27 @@ extension ClusterService {
       shared.withLock { $0.garbage.knowsNoUndo = true }
       return false
     }
-    guard let members = garbageMembers(), members.areAll else { return true }
+    guard let members = garbageMembers() else { return true }
+    // Also nodes that are out, and off the layout by now: one may have what the others lack.
+    let all = (try? withState { state in state.nodes.map(\.record.id) }) ?? []
+    let undone = shared.withLock { $0.garbage.undone }
+    guard !all.allSatisfy(undone.contains) else {
+      try await garbage.finishGarbageUndo()
+      return true
+    }
+    let next = members.nodes.filter { !undone.contains($0) }
+    guard !next.isEmpty else { return true }
     shared.withLock { shared in
-      shared.garbage.undo = GarbageUndo(restoredCopies: 0, nodesDone: 0, nodesTotal: members.nodes.count, skipped: [])
+      shared.garbage.undo = GarbageUndo(restoredCopies: 0, nodesDone: 0, nodesTotal: next.count, skipped: [])
       shared.garbage.undoing = Task {
-        await self.takeBack(since: 0, at: members.nodes)
-        guard self.shared.withLock({ $0.garbage.undo?.skipped.isEmpty ?? false }) else { return }
-        do throws(MetadataError) { try await garbage.finishGarbageUndo() } catch {
-          self.log.warning("that deletes were undone could not be noted", ["reason": .string(error.message)])
+        await self.takeBack(since: 0, at: next)
+        self.shared.withLock { shared in
+          let skipped = shared.garbage.undo?.skipped ?? next
+          shared.garbage.undone += next.filter { !skipped.contains($0) }
         }
       }
     }
-    log.info("the metadata is a backup's: nodes take back what was deleted since", ["nodes": .int(members.nodes.count)])
+    log.info("the metadata is a backup's: nodes take back what was deleted since", ["nodes": .int(next.count), "all": .int(all.count)])
     return true
   }
 

@@ -169,6 +169,7 @@ package final class ClusterService: Sendable {
       // The next start takes over what is under way then.
       shared.garbage.hasAdopted = false
       shared.garbage.knowsNoUndo = false
+      shared.garbage.undone = []
       shared.garbage.lookAt = nil
       shared.garbage.plan = nil
     }

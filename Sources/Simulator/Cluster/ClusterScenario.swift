@@ -98,7 +98,7 @@ package struct ClusterScenario: Sendable, Equatable {
     for _ in 0..<operations { add(operation(&random), &random) }
     for _ in 0..<faults { add(fault(&random), &random) }
     for _ in 0..<changes { add(change(&random), &random) }
-    mood = [Mood.even, .even, .even, .recycling, .restless, .rotten][random.below(6)]
+    mood = [Mood.even, .even, .recycling, .recycling, .restless, .rotten][random.below(6)]
     deepenMood(&random)
     steps.sort { $0.at < $1.at }
   }
@@ -112,7 +112,7 @@ package struct ClusterScenario: Sendable, Equatable {
       settings.delayPerMille = max(settings.delayPerMille, 60)
       settings.blocks = 3 + random.below(4)
       steps.removeAll { $0.action.isOperation }
-      for _ in 0..<90 { add(recycled(&random), &random) }
+      for _ in 0..<120 { add(recycled(&random), &random) }
       for _ in 0..<4 { add(.stallNode(node: random.below(16), seconds: 2 + random.below(10)), &random) }
     case .restless:
       settings.duplicatePerMille = 200

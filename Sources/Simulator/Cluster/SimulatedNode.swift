@@ -229,7 +229,7 @@ final class SimulatedNode {
       let old = store.copies.filter { $0.value.quarantinedAt.map { simulation.now - $0 >= hold } ?? false }.keys.sorted()
       for block in old {
         simulation.checkPurge(of: block, at: self)
-        change(store, .remove(block)) {}
+        change(store, .purge(block)) {}
       }
     }
   }

@@ -17,6 +17,8 @@ final class SimulatedStore {
     /// Only a copy of an epoch below this one.
     case quarantine(BlockID, below: UInt64, at: MonotonicTime)
     case remove(BlockID)
+    /// Only a copy that is still held as deleted.
+    case purge(BlockID)
     /// A bad copy is not served any more, and the disk remembers it.
     case setAside(BlockID)
   }
@@ -88,6 +90,8 @@ final class SimulatedStore {
       guard let copy = copies[block], copy.gcEpoch < epoch, copy.quarantinedAt == nil else { return }
       copies[block]?.quarantinedAt = time
     case .remove(let block): copies[block] = nil
+    case .purge(let block):
+      if copies[block]?.quarantinedAt != nil { copies[block] = nil }
     case .setAside(let block):
       // The bad record itself: what was stored in its place meanwhile stays.
       guard copies[block]?.isRotten == true else { return }
