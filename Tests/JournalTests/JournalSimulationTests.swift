@@ -225,15 +225,21 @@ struct JournalSimulationTests {
   func nothingIsLost() throws {
     var seeds = Seeds.random()
     var refusals = 0
+    var acknowledged = 0
     for _ in 0..<40 {
       let seed = seeds.next()
-      do { refusals += try run(seed: seed) } catch { Issue.record("seed \(seed): \(error)") }
+      do {
+        let world = try run(seed: seed)
+        refusals += world.refusals
+        acknowledged += world.acknowledged.count
+      } catch { Issue.record("seed \(seed): \(error)") }
     }
     #expect(refusals > 0, "former coordinators were started and refused")
+    // A world in which nodes are down most of the time may acknowledge nothing; forty are not such worlds.
+    #expect(acknowledged > 400)
   }
 
-  /// Answers how many former coordinators were started and refused.
-  private func run(seed: UInt64) throws -> Int {
+  private func run(seed: UInt64) throws -> World {
     var world = try World(seed: seed)
     for _ in 0..<300 {
       world.now += .milliseconds(50)
@@ -256,7 +262,6 @@ struct JournalSimulationTests {
       world.update()
     }
     try world.restore()
-    #expect(!world.acknowledged.isEmpty, "seed \(seed) acknowledged nothing")
-    return world.refusals
+    return world
   }
 }
