@@ -109,7 +109,8 @@ package struct ClusterScenario: Sendable, Equatable {
     case .recycling:
       settings.collectSeconds = 3 + random.below(4)
       settings.urlSeconds = 6 + random.below(8)
-      settings.delayPerMille = max(settings.delayPerMille, 60)
+      settings.delayPerMille = max(settings.delayPerMille, 100)
+      settings.isNetworkSlow = random.below(2) == 0
       settings.blocks = 3 + random.below(4)
       steps.removeAll { $0.action.isOperation }
       for _ in 0..<120 { add(recycled(&random), &random) }
