@@ -36,7 +36,10 @@ enum SimulateCommand {
     let ticks = invocation.option("ticks").flatMap { Int($0) }
     let threads = invocation.option("threads").flatMap { Int($0) } ?? Machine.processorCount
     let console = invocation.console
-    let change: @Sendable (inout ClusterScenario) -> Void = { if let ticks { $0.settings.faultSeconds = ticks } }
+    let change: @Sendable (inout ClusterScenario) -> Void = { scenario in
+      if let mood = bug?.mood { scenario = ClusterScenario(seed: scenario.seed, mood: mood) }
+      if let ticks { scenario.settings.faultSeconds = ticks }
+    }
     if invocation.flag("trace") { return try await trace(seeds.lowerBound, bug, change, console) }
     let outcome = try await ClusterPlayer.play(
       seeds, bug: bug, threads: threads, enough: invocation.option("failures").flatMap { Int($0) } ?? 1, change: change

@@ -53,3 +53,15 @@ package enum ClusterBug: String, CaseIterable, Sendable {
   /// A page of the change feed leaves out its last entry and says it was there.
   case skipsChanges
 }
+
+extension ClusterBug {
+  /// The mood of clusters in which the mistake matters most; nil where any will do.
+  package var mood: ClusterScenario.Mood? {
+    switch self {
+    case .deletesWithoutEpochTest, .forgetsLateDeletes: .recycling
+    case .ignoresMarks: .restless
+    case .comparesDespiteAsides, .trustsWhatIsThere: .rotten
+    default: nil
+    }
+  }
+}

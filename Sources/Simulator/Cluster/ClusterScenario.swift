@@ -88,7 +88,8 @@ package struct ClusterScenario: Sendable, Equatable {
   /// Sorted by time.
   package var steps: [Step] = []
 
-  package init(seed: UInt64) {
+  /// - Parameter mood: in place of the seed's.
+  package init(seed: UInt64, mood wanted: Mood? = nil) {
     self.seed = seed
     var random = SeededRandom(seed: seed)
     settings = ClusterScenario.settings(&random)
@@ -98,7 +99,8 @@ package struct ClusterScenario: Sendable, Equatable {
     for _ in 0..<operations { add(operation(&random), &random) }
     for _ in 0..<faults { add(fault(&random), &random) }
     for _ in 0..<changes { add(change(&random), &random) }
-    mood = [Mood.even, .even, .recycling, .recycling, .restless, .rotten][random.below(6)]
+    let own = [Mood.even, .even, .recycling, .recycling, .restless, .rotten][random.below(6)]
+    mood = wanted ?? own
     deepenMood(&random)
     steps.sort { $0.at < $1.at }
   }
@@ -109,8 +111,7 @@ package struct ClusterScenario: Sendable, Equatable {
     case .recycling:
       settings.collectSeconds = 3 + random.below(4)
       settings.urlSeconds = 6 + random.below(8)
-      settings.delayPerMille = max(settings.delayPerMille, 100)
-      settings.isNetworkSlow = random.below(2) == 0
+      settings.delayPerMille = max(settings.delayPerMille, 60)
       settings.blocks = 3 + random.below(4)
       steps.removeAll { $0.action.isOperation }
       for _ in 0..<120 { add(recycled(&random), &random) }
