@@ -120,13 +120,25 @@ postgres_primary() {
   return 1
 }
 
-# Waits until a primary writes to a synchronous standby: what is acknowledged before is on one disk only.
+# Whether a primary writes to a synchronous standby that may take its place. PostgreSQL calls the standby synchronous up to two seconds before Patroni
+# has written its name into etcd, and a primary that dies in between has no successor until it is back: the standby is asked whether it is named.
+postgres_pair_stands() {
+  local primary standby rest
+  primary=$(postgres_primary) || return 1
+  [ "$(postgres_sql "$primary" "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")" = 1 ] || return 1
+  standby=$((3 - primary))
+  rest=$(sed -n "s/^REST_$standby=//p" "$POSTGRES/ports")
+  curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$rest/synchronous"
+}
+
+# Waits for such a pair: what is acknowledged before is on one disk only.
 postgres_await() {
   local deadline=$((SECONDS + ${1:-90})) primary
-  until primary=$(postgres_primary) && [ "$(postgres_sql "$primary" "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")" = 1 ]; do
+  until postgres_pair_stands; do
     [ $SECONDS -lt $deadline ] || die "PostgreSQL has no primary with a synchronous standby after ${1:-90} s; its logs are in $POSTGRES"
     sleep 0.2
   done
+  primary=$(postgres_primary) || die "PostgreSQL lost its primary; its logs are in $POSTGRES"
   [ -n "$(postgres_sql "$primary" "SELECT 1 FROM pg_database WHERE datname = 'cairn'")" ] || {
     # shellcheck disable=SC1091
     source "$POSTGRES/ports"
