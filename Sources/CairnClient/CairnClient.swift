@@ -42,6 +42,10 @@ public final class CairnClient: Sendable {
     guard address.hasPrefix("http://") || address.hasPrefix("https://"), !address.contains(where: { $0.isWhitespace || $0 == "?" }) else {
       throw CairnError(.invalidArgument, "“\(address)” is not a gateway's address; use one such as http://127.0.0.1:8080.")
     }
+    guard PlainHTTP.mayReach(address) else {
+      throw CairnError(
+        .invalidArgument, "\(address) is plain HTTP to another machine, where anybody on the way could read the password; use https://.")
+    }
     gateway = GatewayConnection(
       transport: transport, base: address, token: configuration.token, patience: configuration.patience, time: time)
     resources = TransferResources(transport: transport, configuration: configuration, time: time)

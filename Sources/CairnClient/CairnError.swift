@@ -83,6 +83,8 @@ extension CairnError {
     case .cancelled: self.init(.cancelled, "The operation was cancelled; start it again to go on.")
     case .invalidURL:
       self.init(.invalidArgument, "The gateway's address is not a URL; set CAIRN_GATEWAY to one such as http://127.0.0.1:8080.")
+    case .plain:
+      self.init(.invalidArgument, "The cluster named an address off this machine without TLS, and nothing is sent there in the clear.")
     case .tls: self.init(.unavailable, "The secure connection failed (\(error.message)); check CAIRN_CA_FILE.")
     default: self.init(.unavailable, "The gateway cannot be reached (\(error.message)); check CAIRN_GATEWAY and try again.")
     }
@@ -91,11 +93,11 @@ extension CairnError {
   private static func kind(of problem: Problem) -> Kind {
     switch problem.kind {
     case .unauthenticated: .notLoggedIn
-    case .forbidden: .notAllowed
+    case .forbidden, .quarantined: .notAllowed
     case .notFound, .uploadNotFound: .notFound
     case .conflict, .alreadyExists, .notEmpty, .wrongKindOfEntry, .preconditionFailed, .keyReused, .staleLayout, .fenced: .conflict
     case .quota, .full: .quota
-    case .busy, .unavailable, .tooManyRequests: .unavailable
+    case .busy, .unavailable, .notScanned, .tooManyRequests: .unavailable
     case .malformed, .invalidName, .invalidCursor, .tooLarge, .rangeNotSatisfiable: .invalidArgument
     case .hashMismatch: .corrupted
     case .methodNotAllowed, .preconditionRequired, .missingBlocks, .invalidReceipt, .internalError: .unexpected

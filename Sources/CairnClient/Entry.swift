@@ -72,6 +72,8 @@ public struct Entry: Sendable, Equatable, Codable {
   public var owner: String
   /// The caller's: `read`, `write`, `admin` or `owner`.
   public var role: String
+  /// What a malware scanner found in this version, whose content is not served; nil where it found nothing.
+  public var quarantine: String?
 
   init(_ entry: FileEntry) {
     id = entry.id.hex
@@ -92,10 +94,11 @@ public struct Entry: Sendable, Equatable, Codable {
     target = entry.target
     owner = entry.owner
     role = entry.role.rawValue
+    quarantine = entry.quarantine
   }
 
   private enum CodingKeys: String, CodingKey {
-    case id, path, name, kind, size, version, executable, target, owner, role
+    case id, path, name, kind, size, version, executable, target, owner, role, quarantine
     case contentHash = "content_hash"
     case mimeType = "mime_type"
     case modifiedAt = "modified_at"
@@ -120,6 +123,8 @@ public struct Revision: Sendable, Equatable, Codable {
   public var author: String
   /// The device that it was committed from.
   public var device: String?
+  /// What a malware scanner found in it; it is not served then.
+  public var quarantine: String?
 
   init(_ version: VersionInfo) {
     self.version = version.version
@@ -130,10 +135,11 @@ public struct Revision: Sendable, Equatable, Codable {
     committedAt = Timestamp(version.committedAt)
     author = version.author
     device = version.device
+    quarantine = version.quarantine
   }
 
   private enum CodingKeys: String, CodingKey {
-    case version, size, author, device
+    case version, size, author, device, quarantine
     case contentHash = "content_hash"
     case chunking = "chunker"
     case modifiedAt = "modified_at"

@@ -167,7 +167,7 @@ public struct FeedPage: Sendable, Equatable, Codable {
 
 /// What somebody else did.
 public struct Notice: Sendable, Equatable, Codable {
-  /// `created`, `edited`, `moved`, `deleted`, `shared` or `unshared`.
+  /// `created`, `edited`, `moved`, `deleted`, `shared`, `unshared` or `quarantined`.
   public var kind: String
   /// When.
   public var at: Timestamp

@@ -76,6 +76,7 @@ package struct RemoteControlPlane: EncodedControlPlane {
   ) async throws(Failure) -> [UInt8] {
     var headers: HTTPHeaders = ["Content-Type": "application/json", "Authorization": "Bearer \(token.text.withLock { $0 })"]
     headers["X-Request-Id"] = context.requestID
+    headers[ControlHeader.protocolVersion] = String(ControlProtocol.current)
     headers[ControlHeader.userToken] = context.userToken
     headers[ControlHeader.idempotencyKey] = context.idempotencyKey
     if !context.remoteAddress.isEmpty { headers[ControlHeader.clientAddress] = context.remoteAddress }
@@ -88,7 +89,7 @@ package struct RemoteControlPlane: EncodedControlPlane {
     do { response = try await http.send(request) } catch {
       throw Failure(
         problem: Problem(.unavailable, "The coordinator cannot be reached: \(error.message)", retryAfter: 1),
-        wasSent: ![.cannotResolve, .cannotConnect, .tls, .invalidURL].contains(error.code))
+        wasSent: ![.cannotResolve, .cannotConnect, .tls, .invalidURL, .plain].contains(error.code))
     }
     guard response.status == 200 else { throw Failure(problem: RemoteControlPlane.problem(in: response), wasSent: true) }
     return response.bytes

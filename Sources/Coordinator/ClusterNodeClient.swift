@@ -43,7 +43,8 @@ struct ClusterNodeClient: Sendable {
     do throws(JSONError) { body = try JSONCoding.encode(command) } catch { throw NodeClientError(code: .malformed, message: error.message) }
     let hash = body.withUnsafeBytes { BlockID(words: SHA256Hasher.hash($0)) }
     let request = HTTPClientRequest(
-      method: .post, url: url(.control, block: hash, size: body.count, target), headers: ["Content-Type": "application/json"],
+      method: .post, url: url(.control, block: hash, size: body.count, target),
+      headers: ["Content-Type": "application/json", ControlHeader.protocolVersion: String(ControlProtocol.current)],
       body: .bytes(body), deadline: deadline, stallTimeout: nil)
     let response: HTTPClientResponse
     do throws(HTTPClientError) { response = try await http.send(request) } catch {

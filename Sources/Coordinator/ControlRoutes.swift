@@ -62,6 +62,7 @@ package struct ControlRoutes: Sendable {
       let principal = verifier.verify(String(header.dropFirst("bearer ".count)))
     else { throw Problem(.unauthenticated, "This needs the token of a service of this cluster.") }
     try check(head.peer, principal)
+    try ControlProtocol.check(head.headers[ControlHeader.protocolVersion], callee: "This coordinator")
     let name = head.parameters["name"] ?? ""
     guard let audience = dispatcher.audience(of: name) else { throw unknown }
     var context = ControlContext(

@@ -35,6 +35,7 @@ package enum ListingDocument {
       if let target = entry.target { writer.member("target") { $0.string(target) } }
       writer.member("owner") { $0.string(entry.owner) }
       writer.member("role") { $0.string(entry.role.rawValue) }
+      if let finding = entry.quarantine { writer.member("quarantine") { $0.string(finding) } }
       if let clash = entry.caseClash { writer.member("case_clash") { $0.boolean(clash) } }
     }
   }

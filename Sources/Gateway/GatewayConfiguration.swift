@@ -26,6 +26,8 @@ package struct GatewayConfiguration: Sendable {
   package var addressRate: RequestRate? = RequestRate(perSecond: 2000, burst: 20_000)
   /// How often one address may try a password or sign somebody up.
   package var attemptRate: RequestRate? = RequestRate(perSecond: 2, burst: 120)
+  /// Machines in front of this gateway that say for whom they ask.
+  package var trustedProxies = TrustedProxies()
   /// Questions to the coordinator that are under way at once; those that wait are taken from each token in turn.
   package var coordinatorCalls = 48
 

@@ -65,7 +65,9 @@ package final class GatewayService: Sendable {
   package func addRoutes(to router: inout HTTPRouter) {
     for route in routes {
       let limits = limits
+      let proxies = configuration.trustedProxies
       let gate: HTTPGate = { head in
+        head.remoteAddress = proxies.client(of: head)
         if let refusal = limits.admit(&head, route.rate) { return refusal }
         guard route.access == .user else { return nil }
         return GatewayService.refuseStranger(head).map { limits.stamp($0, head) }

@@ -9,7 +9,7 @@ extension GatewayService {
       RouteDescription(
         method: .get, pattern: "/v1/files/{id}/download", operation: "planDownload", summary: "A version's blocks, with URLs for each.",
         parameters: [.version, .limit, .cursor], answers: [.init(200, "The plan, or a page of it.", .downloadPlan)],
-        problems: [.notFound, .wrongKindOfEntry, .invalidCursor], handler: planDownload),
+        problems: [.notFound, .wrongKindOfEntry, .invalidCursor, .quarantined, .notScanned], handler: planDownload),
       RouteDescription(
         method: .post, pattern: "/v1/downloads/batch", operation: "planDownloads", summary: "Plans of many small files at once.",
         request: .downloadBatchRequest, bodyLimit: 2 << 20, answers: [.init(200, "A plan or a problem for each.", .downloadBatch)],
@@ -24,7 +24,8 @@ extension GatewayService {
         answers: [
           .init(200, "All bytes.", .other("application/octet-stream")), .init(206, "The range.", .other("application/octet-stream")),
           .init(304, "It is still the version that the caller knows."),
-        ], problems: [.notFound, .wrongKindOfEntry, .preconditionFailed, .rangeNotSatisfiable], handler: content),
+        ], problems: [.notFound, .wrongKindOfEntry, .preconditionFailed, .rangeNotSatisfiable, .quarantined, .notScanned],
+        handler: content),
     ]
   }
 

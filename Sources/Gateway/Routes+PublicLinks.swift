@@ -30,6 +30,7 @@ extension GatewayService {
         ],
         problems: [
           .notFound, .unauthenticated, .tooManyRequests, .invalidName, .wrongKindOfEntry, .preconditionFailed, .rangeNotSatisfiable,
+          .quarantined, .notScanned,
         ], handler: downloadByLink),
     ]
   }

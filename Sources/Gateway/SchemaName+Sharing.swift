@@ -71,7 +71,7 @@ extension SchemaName {
       ])
     case .notification:
       .object([
-        .must("kind", .choice(["created", "edited", "moved", "deleted", "shared", "unshared"])), .must("at", .time),
+        .must("kind", .choice(["created", "edited", "moved", "deleted", "shared", "unshared", "quarantined"])), .must("at", .time),
         .must("actor", .string, "Who did it."), .must("entry", .reference(.file)),
       ])
     default: .page(of: .notification)

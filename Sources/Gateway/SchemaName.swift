@@ -92,6 +92,7 @@ enum SchemaName: String, Sendable, CaseIterable {
         .must("version", .count), .must("size", .count), .must("content_hash", .hash),
         .must("chunker", .choice(["fixed", "cdc"]), "With cdc the content hash is what the client claimed."), .must("modified_at", .time),
         .must("committed_at", .time), .must("author", .string), .may("device", .string),
+        .may("quarantine", .string, "What a malware scanner found in it; it is not served then."),
       ])
     case .versionPage: .page(of: .version)
     case .change:
@@ -118,6 +119,7 @@ enum SchemaName: String, Sendable, CaseIterable {
       .may("mime_type", .string),
       .must("modified_at", .time), .must("executable", .boolean), .may("target", .string, "A symlink's."), .must("owner", .string),
       .must("role", .choice(["read", "write", "admin", "owner"])),
+      .may("quarantine", .string, "What a malware scanner found in this version, whose content is not served."),
       .may("case_clash", .boolean, "In listings: a neighbour has the same name but for upper and lower case."),
     ]
   }

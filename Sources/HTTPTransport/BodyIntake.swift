@@ -13,6 +13,8 @@ struct BodyIntake {
   fileprivate enum Mode {
     /// Nobody has asked for the body yet.
     case unclaimed
+    /// Somebody wants to see this many bytes before it decides where the body goes.
+    case beginning(count: Int)
     case buffer(IOBuffer, BodyPlacement, limit: Int)
     case gathering(limit: Int)
     case dropping
@@ -68,6 +70,11 @@ struct BodyIntake {
       return .consumed
     case .gathering(let limit):
       gather(bytes, limit: limit)
+      return .consumed
+    case .beginning(let wanted):
+      // One piece of the network's is taken whole; what comes behind it waits in the socket.
+      gather(bytes, limit: .max)
+      if gathered.count >= wanted { mode = .unclaimed }
       return .consumed
     case .buffer(let buffer, let placement, let limit):
       guard bytes.count <= limit - count else {
@@ -130,6 +137,24 @@ struct BodyIntake {
     guard case .unclaimed = mode, failure == nil else { return requireUnclaimed() }
     guard declared.map({ $0 <= limit }) ?? true, gathered.count <= limit else { return fail(.tooLarge) }
     mode = .gathering(limit: limit)
+  }
+
+  /// Takes the first `count` bytes in, or all when there are fewer, and leaves the body unclaimed.
+  mutating func startBeginning(count: Int) {
+    guard case .unclaimed = mode, failure == nil else { return requireUnclaimed() }
+    if !isComplete, gathered.count < count { mode = .beginning(count: count) }
+  }
+
+  /// Where the beginning stands.
+  func beginning(_ count: Int) -> Progress {
+    if let failure { return .failed(failure) }
+    return isComplete || gathered.count >= count ? .ready(count: min(count, gathered.count), ended: isComplete) : .wait(threshold: count)
+  }
+
+  /// A copy of the first bytes; they stay in front of the body.
+  mutating func copyBeginning(_ count: Int) -> [UInt8] {
+    if case .beginning = mode { mode = .unclaimed }
+    return Array(gathered.prefix(count))
   }
 
   private func requireUnclaimed() {

@@ -59,6 +59,8 @@ package struct HTTPClientResponse: Sendable {
 /// Why there is no response.
 package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
   package enum Code: Sendable, Equatable {
+    /// `plain`: it would have gone in the clear to another machine.
+    case plain
     case invalidURL, cannotResolve, cannotConnect, tls, timedOut, stalled, broken, responseTooLarge, cancelled, uploadAborted, shutDown
   }
   package var code: Code

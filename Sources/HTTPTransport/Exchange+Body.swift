@@ -21,6 +21,21 @@ extension Exchange: HTTPRequestBody {
     }
   }
 
+  func beginning(_ count: Int) async throws(HTTPBodyError) -> [UInt8] {
+    let handle = state.withLock { state in
+      state.body.startBeginning(count: count)
+      return state.takeSuspended(inBody: true)
+    }
+    handle?.resume()
+    while true {
+      switch state.withLock({ $0.body.beginning(count) }) {
+      case .ready(let count, _): return state.withLock { $0.body.copyBeginning(count) }
+      case .failed(let error): throw error
+      case .wait(let threshold): await wait(threshold)
+      }
+    }
+  }
+
   func collect(limit: Int) async throws(HTTPBodyError) -> [UInt8] {
     let handle = state.withLock { state in
       state.body.startGathering(limit: limit)

@@ -102,6 +102,10 @@ extension HTTPClientRequest {
     guard lower.hasPrefix("http://") || lower.hasPrefix("https://") else {
       return HTTPClientError(code: .invalidURL, message: "The URL does not begin with http:// or https://.")
     }
+    // Tokens, passwords and signed URLs travel in requests.
+    guard PlainHTTP.mayReach(url) else {
+      return HTTPClientError(code: .plain, message: "Plain HTTP is spoken with this machine alone; use https:// for others.")
+    }
     guard !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7f }) else {
       return HTTPClientError(code: .invalidURL, message: "The URL has a space or a control character in it.")
     }

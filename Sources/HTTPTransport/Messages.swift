@@ -119,8 +119,9 @@ package enum HTTPBodyError: Error, Sendable, Equatable {
   case cancelled
 }
 
-/// A request's body as it arrives. One consumer, one of the two ways below. Bytes that nobody takes are not read from the socket, apart
-/// from bodies of at most 32 KiB, which are there before the handler starts. Once the handler has answered, the rest is dropped.
+/// A request's body as it arrives. One consumer, one of the two ways below, after a look at its beginning if it likes. Bytes that nobody
+/// takes are not read from the socket, apart from bodies of at most 32 KiB, which are there before the handler starts. Once the handler has
+/// answered, the rest is dropped.
 package protocol HTTPRequestBody: AnyObject, Sendable {
   /// Starts copying the body into `buffer` as it arrives, on the network's own threads. A body of more than `limit` bytes fails with
   /// `tooLarge`, at once when that much was declared. The caller keeps off the ranges at or above what `received(beyond:)` last said;
@@ -129,6 +130,9 @@ package protocol HTTPRequestBody: AnyObject, Sendable {
   /// Waits until more than `count` body bytes are in the buffer, or the body has ended, and says how many are there and whether that
   /// is all. While it waits it is woken each 128 KiB and at the end, so that large bodies cost few wake-ups.
   func received(beyond count: Int) async throws(HTTPBodyError) -> (count: Int, ended: Bool)
+  /// The first `count` bytes, or the whole body when it is shorter, before anything is decided about the rest: that stays in the socket
+  /// until one of the other calls claims the body, these bytes included. For little: they are held in memory.
+  func beginning(_ count: Int) async throws(HTTPBodyError) -> [UInt8]
   /// The whole body in memory, for small documents.
   func collect(limit: Int) async throws(HTTPBodyError) -> [UInt8]
 }

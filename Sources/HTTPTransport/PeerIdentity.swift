@@ -41,10 +41,25 @@ package enum PeerIdentity: Sendable, Equatable {
 
 /// Where plain HTTP may be spoken: on this machine alone. Passwords, tokens and signed URLs travel in it.
 package enum PlainHTTP {
-  /// - Parameter url: a base URL.
+  /// - Parameter url: a URL or the beginning of one. Who can be named before the host (`user@`) and names that only begin like a loopback
+  ///   address do not count as this machine.
   package static func mayReach(_ url: String) -> Bool {
-    guard url.hasPrefix("http://") else { return true }
-    let host = url.dropFirst(7).prefix { $0 != "/" }
-    return host.hasPrefix("127.") || host.hasPrefix("[::1]") || host == "localhost" || host.hasPrefix("localhost:")
+    let (secure, plain) = ("https://", "http://")
+    if url.utf8.count >= secure.utf8.count, url.prefix(secure.utf8.count).lowercased() == secure { return true }
+    guard url.prefix(plain.utf8.count).lowercased() == plain else { return false }
+    let authority = url.dropFirst(plain.utf8.count).prefix { !"/?#\\".contains($0) }.lowercased()
+    var host = authority[...]
+    if let colon = authority.lastIndex(of: ":"), authority[authority.index(after: colon)...].utf8.allSatisfy({ (0x30...0x39).contains($0) })
+    {
+      host = authority[..<colon]
+    }
+    return host == "localhost" || host == "[::1]" || isLoopback(host)
+  }
+
+  /// An IPv4 address of 127.0.0.0/8, written as four decimal numbers.
+  private static func isLoopback(_ host: Substring) -> Bool {
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4 && parts[0] == "127"
+      && parts.allSatisfy { (1...3).contains($0.utf8.count) && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } && (Int($0) ?? 256) < 256 }
   }
 }

@@ -38,6 +38,7 @@ extension WriteTransaction {
         try editor.release(version.list)
         try db.send(
           "DELETE FROM versions WHERE ns = ? AND entry = ? AND version = ?", .integer(namespace), .id(id), .integer(version.version))
+        try editor.forgetScans(of: id, version: version.version)
       }
     }
     return old.count

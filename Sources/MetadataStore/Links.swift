@@ -157,13 +157,14 @@ extension ReadTransaction {
 
   /// - Parameter isCounted: the download is counted already, so the limit no longer counts.
   func linkPlan(
-    _ tokenHash: [UInt8], path: String, version: Int64?, cursor: String?, limit: Int, isCounted: Bool, at now: WallTime
+    _ tokenHash: [UInt8], path: String, version: Int64?, cursor: String?, limit: Int, isCounted: Bool, _ scanning: ContentScanning,
+    at now: WallTime
   ) throws -> DownloadPlan {
     guard let link = try link(tokenHash, at: now), isCounted || link.maxDownloads.map({ link.downloads < $0 }) ?? true else {
       throw Problem.noSuchLink
     }
     // A link shows what is there now; only the pages of one download go on with the version that they began with.
-    return try plan(of: open(link, path), version: cursor == nil ? nil : version, cursor: cursor, limit: limit)
+    return try plan(of: open(link, path), version: cursor == nil ? nil : version, cursor: cursor, limit: limit, scanning)
   }
 }
 

@@ -6,7 +6,7 @@ package import ServiceAPI
 /// What must hold, whatever the engine: what a mutation acknowledged is durable; operations on one namespace are linearizable; a refused
 /// operation changed nothing; the change feed of a namespace is gapless and in commit order. `Tests/MetadataStoreTests` states these over
 /// this protocol.
-package protocol MetadataStore: ClusterMetadata, GarbageMetadata {
+package protocol MetadataStore: ClusterMetadata, GarbageMetadata, ScanMetadata {
   // MARK: Accounts
 
   /// - Parameter once: a key of this name's own; with one that made this user before, the answer is that user.

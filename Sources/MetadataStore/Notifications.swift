@@ -17,6 +17,7 @@ extension ReadTransaction {
     let start = try cursor.map { try NumberCursor.decode("n", count: 2, $0) } ?? [.max, .max]
     let (time, namespace) = (start[0], start[1])
     var notes = try own(before: time, namespace, limit: limit + 1, principal)
+    notes += try quarantined(before: time, namespace, limit: limit + 1, principal)
     let shares = try db.all(
       "SELECT number, ns FROM shares WHERE member = ? ORDER BY number DESC LIMIT ?", .integer(principal.userNumber),
       .int(ReadTransaction.shareLimit)
@@ -42,6 +43,30 @@ extension ReadTransaction {
     ) { row in
       let change = try ownChange(from: row, principal)
       return Note(notification: note(of: change, owner: principal.userName), namespace: principal.namespaceNumber)
+    }
+  }
+
+  /// What the malware scanner found in the caller's own files, whoever committed it.
+  private func quarantined(before time: Int64, _ namespace: Int64, limit: Int, _ principal: Principal) throws -> [Note] {
+    let before = principal.namespaceNumber < namespace ? time.addingOne : time
+    let found = try db.all(
+      """
+      SELECT c.found_at, c.entry, c.version, c.finding, v.size, a.name FROM content_scans c
+      JOIN versions v ON v.ns = c.ns AND v.entry = c.entry AND v.version = c.version LEFT JOIN users a ON a.number = v.author
+      WHERE c.ns = ? AND c.found_at IS NOT NULL AND c.found_at < ? ORDER BY c.found_at DESC LIMIT ?
+      """, .integer(principal.namespaceNumber), .integer(before), .int(limit)
+    ) { (at: $0.time(0), entry: $0.id(1) as EntryID, version: $0.int64(2), finding: $0.text(3), size: $0.int64(4), by: $0.optionalText(5)) }
+    return try found.compactMap { item in
+      guard let row = try entry(principal.namespaceNumber, item.entry),
+        let path = try formerPath(of: row, principal.namespaceNumber)
+      else { return nil }
+      var document = principal.view.document(row, path: path, role: .owner)
+      document.version = item.version
+      document.size = item.size
+      document.quarantine = item.finding
+      return Note(
+        notification: Notification(kind: .quarantined, at: item.at, actor: item.by ?? principal.userName, entry: document),
+        namespace: principal.namespaceNumber)
     }
   }
 

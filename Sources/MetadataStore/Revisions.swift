@@ -24,6 +24,7 @@ extension NamespaceEditor {
     row.size = version.size
     row.contentHash = version.contentHash
     row.modifiedAt = version.modifiedAt
+    row.quarantine = try finding(namespace, row.id, version.version)
     try retain(version.list)
     try update(row)
     let at = try record(.modified, row, path: path, was: was)
@@ -33,6 +34,7 @@ extension NamespaceEditor {
     copy.author = principal.userNumber
     copy.device = principal.deviceName
     try insert(copy, of: row.id)
+    try inheritScan(by: copy.version, of: row.id, from: (namespace, row.id, version.version))
     try supersede(was, at: at)
     return row
   }

@@ -86,11 +86,16 @@ extension UploadStatus {
 
 /// A row of `entries`.
 struct EntryRow {
-  static let columns =
-    "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, removed_at IS NOT NULL"
+  static let columns = columns(of: "entries")
   /// The same of a table with another name.
-  static func columns(of table: String) -> String { columns.split(separator: ", ").map { "\(table).\($0)" }.joined(separator: ", ") }
-  static let columnCount: Int32 = 12
+  static func columns(of table: String) -> String {
+    let plain = "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, removed_at IS NOT NULL"
+    return plain.split(separator: ", ").map { "\(table).\($0)" }.joined(separator: ", ") + """
+      , (SELECT c.finding FROM content_scans c WHERE c.ns = \(table).ns AND c.entry = \(table).id AND c.version = \(table).version \
+      AND c.state = 1)
+      """
+  }
+  static let columnCount: Int32 = 13
 
   var id: EntryID
   /// Nil for the root.
@@ -106,6 +111,8 @@ struct EntryRow {
   var target: String?
   /// Itself in the trash, or deleted for good; those below a removed folder do not say so.
   var isRemoved: Bool
+  /// What a malware scanner found in the present version.
+  var quarantine: String?
 
   init(_ row: any SQLRow) {
     id = row.id(0)
@@ -120,6 +127,7 @@ struct EntryRow {
     executable = row.bool(9)
     target = row.optionalText(10)
     isRemoved = row.bool(11)
+    quarantine = row.optionalText(12)
   }
 
   init(
@@ -143,7 +151,8 @@ struct EntryRow {
   func document(path: String, owner: String) -> FileEntry {
     FileEntry(
       id: id, path: path, name: name, kind: kind, size: size, contentHash: contentHash.map { HexDigits.encode($0) }, version: version,
-      mimeType: mimeType, modifiedAt: modifiedAt, executable: executable, target: target, owner: owner, role: .owner)
+      mimeType: mimeType, modifiedAt: modifiedAt, executable: executable, target: target, owner: owner, role: .owner, quarantine: quarantine
+    )
   }
 }
 

@@ -106,8 +106,9 @@ extension SQLMetadataStore {
   ) async throws(MetadataError) -> DownloadPlan {
     let now = time.wall()
     let isCounted = cursor != nil
+    let scanning = options.scanning
     let plan = try await readers.read {
-      try $0.linkPlan(tokenHash, path: path, version: version, cursor: cursor, limit: limit, isCounted: isCounted, at: now)
+      try $0.linkPlan(tokenHash, path: path, version: version, cursor: cursor, limit: limit, isCounted: isCounted, scanning, at: now)
     }
     // Counted when all else is known to be in order, and before anything is answered.
     if counts, !isCounted { try await writer.write { try $0.countDownload(tokenHash) } }

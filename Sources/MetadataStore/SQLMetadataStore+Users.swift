@@ -174,18 +174,20 @@ extension SQLMetadataStore {
   package func downloadPlan(
     _ entry: EntryReference, version: Int64?, cursor: String?, limit: Int, for principal: Principal
   ) async throws(MetadataError) -> DownloadPlan {
-    try await readers.read { try $0.downloadPlan(entry, version: version, cursor: cursor, limit: limit, principal) }
+    let scanning = options.scanning
+    return try await readers.read { try $0.downloadPlan(entry, version: version, cursor: cursor, limit: limit, scanning, principal) }
   }
 
   package func downloadPlans(
     _ entries: [EntryReference], for principal: Principal
   ) async throws(MetadataError) -> [ItemResult<DownloadPlan>] {
-    try await readers.read { transaction in
+    let scanning = options.scanning
+    return try await readers.read { transaction in
       let transaction = ReadTransaction(db: transaction.db, memory: ReadMemory())
       return try entries.map { entry in
         do {
           return ItemResult(
-            value: try transaction.downloadPlan(entry, version: nil, cursor: nil, limit: ReadTransaction.planLimit, principal))
+            value: try transaction.downloadPlan(entry, version: nil, cursor: nil, limit: ReadTransaction.planLimit, scanning, principal))
         } catch let problem as Problem {
           return ItemResult(problem: problem)
         }

@@ -177,6 +177,8 @@ package struct MetadataOptions: Sendable {
   package var memory: Duration = .seconds(24 * 3600)
   /// Whether copies count that their nodes have not synced; for benchmarks against systems that do not sync either.
   package var countsRelaxedReceipts = false
+  /// Whether versions wait for a malware scanner, and what is served before they were scanned.
+  package var scanning = ContentScanning.off
   /// How long a version is kept after another took its place, and an entry in the trash.
   package var retention: Duration = .seconds(30 * 24 * 3600)
   /// How long lines of the audit log stay.

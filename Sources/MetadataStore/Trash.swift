@@ -12,7 +12,7 @@ extension ReadTransaction {
       SELECT \(EntryRow.columns), removed_at, removed_by FROM entries
       WHERE ns = ? AND removed_at IS NOT NULL AND purging = 0 AND removed_at < ? ORDER BY removed_at DESC LIMIT ?
       """, .integer(principal.namespaceNumber), .integer(before), .int(limit + 1)
-    ) { (row: EntryRow($0), at: $0.time(12), by: $0.optionalInt64(13)) }
+    ) { (row: EntryRow($0), at: $0.time(EntryRow.columnCount), by: $0.optionalInt64(EntryRow.columnCount + 1)) }
     let hasMore = rows.count > limit
     if hasMore { rows.removeLast() }
     let items = try rows.map { row, at, by in

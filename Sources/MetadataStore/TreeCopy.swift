@@ -103,11 +103,13 @@ extension NamespaceEditor {
     } else {
       version.list = try store(blocks(of: version.list, from))
     }
+    let origin = (namespace: from, entry: source.id, version: version.version)
     version.version = 1
     version.committedAt = at
     version.author = principal.userNumber
     version.device = principal.deviceName
     try insert(version, of: row.id)
+    try inheritScan(by: 1, of: row.id, from: origin)
     state.files += 1
     return row
   }

@@ -79,6 +79,7 @@ extension NamespaceEditor {
       ) { VersionRow($0) }
       for version in versions { try release(version.list) }
       try db.send("DELETE FROM versions WHERE ns = ? AND entry = ?", .integer(namespace), .id(row.id))
+      try forgetScans(of: row.id)
       state.files -= 1
     }
     try transaction.forgetSharing(of: row.id, self)

@@ -124,6 +124,7 @@ extension NamespaceEditor {
       let list = try storeWithinQuota(blocks, upload)
       let was = row
       row.version += 1
+      row.quarantine = nil
       row.size = content.size
       row.contentHash = content.hash
       row.mimeType = upload.mimeType ?? row.mimeType
@@ -132,6 +133,7 @@ extension NamespaceEditor {
       try update(row)
       let at = try record(.modified, row, path: path, was: was)
       try insert(versionRow(row, list, upload, at: at), of: row.id)
+      try queueScan(of: row.version, size: row.size, row.id)
       try supersede(was, at: at)
       return (row, path)
     case .new(let parent, let name, let path):
@@ -142,6 +144,7 @@ extension NamespaceEditor {
       try insert(row)
       let at = try record(.created, row, path: path)
       try insert(versionRow(row, list, upload, at: at), of: row.id)
+      try queueScan(of: row.version, size: row.size, row.id)
       state.files += 1
       return (row, path)
     }

@@ -36,12 +36,12 @@ extension ReadTransaction {
 
   /// One page of a version's blocks. The cursor holds the version, so that the pages of one plan are of one version.
   func downloadPlan(
-    _ reference: EntryReference, version number: Int64?, cursor: String?, limit: Int, _ principal: Principal
+    _ reference: EntryReference, version number: Int64?, cursor: String?, limit: Int, _ scanning: ContentScanning, _ principal: Principal
   ) throws -> DownloadPlan {
-    try plan(of: locate(reference, for: .download, principal), version: number, cursor: cursor, limit: limit)
+    try plan(of: locate(reference, for: .download, principal), version: number, cursor: cursor, limit: limit, scanning)
   }
 
-  func plan(of found: Located, version number: Int64?, cursor: String?, limit: Int) throws -> DownloadPlan {
+  func plan(of found: Located, version number: Int64?, cursor: String?, limit: Int, _ scanning: ContentScanning) throws -> DownloadPlan {
     guard found.row.kind == .file else { throw Problem(.wrongKindOfEntry, "\(found.callerPath) is not a file.") }
     let namespace = found.view.namespace
     var first = 0
@@ -57,6 +57,7 @@ extension ReadTransaction {
     guard let version = try version(namespace, found.row.id, wanted) else {
       throw Problem(.notFound, "\(found.callerPath) has no version \(wanted).")
     }
+    try checkScan(namespace, found.row.id, wanted, path: found.callerPath, scanning)
     let limit = min(max(1, limit), ReadTransaction.planLimit)
     var blocks: [DownloadPlan.Block] = []
     for block in try self.blocks(of: version.list, namespace, first: first, limit: limit) {
@@ -82,7 +83,11 @@ extension ReadTransaction {
     let hasMore = rows.count > limit
     if hasMore { rows.removeLast() }
     return Page(
-      items: try rows.map { try document(of: $0) }, next: hasMore ? rows.last.map { NumberCursor.encode("v", $0.version) } : nil)
+      items: try rows.map { row in
+        var document = try document(of: row)
+        document.quarantine = try finding(found.view.namespace, found.row.id, row.version)
+        return document
+      }, next: hasMore ? rows.last.map { NumberCursor.encode("v", $0.version) } : nil)
   }
 }
 

@@ -68,7 +68,32 @@ package struct Done: Sendable, Codable, Equatable {
 
 /// Header names between gateway and coordinator.
 package enum ControlHeader {
+  package static let protocolVersion = "Cairn-Protocol"
   package static let userToken = "X-Cairn-User-Token"
   package static let idempotencyKey = "Idempotency-Key"
   package static let clientAddress = "X-Cairn-Client-Address"
+}
+
+/// What daemons of different versions may expect of each other, said with each control operation and each command to a node.
+///
+/// What must hold: members are only ever added, and what does not know them ignores them; whatever else changes raises `current`, and the
+/// version after still takes the one before, so that a cluster is upgraded daemon by daemon: coordinators, then nodes, then gateways.
+package enum ControlProtocol {
+  /// What this version speaks.
+  package static let current = 1
+  /// The oldest that this version understands.
+  package static let oldest = 1
+
+  /// - Parameters:
+  ///   - header: what came in `ControlHeader.protocolVersion`; versions before it was sent spoke 1.
+  ///   - callee: who was asked, for the sentence.
+  /// - Throws: `.unavailable`: another coordinator may be of a version that fits.
+  package static func check(_ header: String?, callee: String) throws(Problem) {
+    let spoken = header.map { Int($0) ?? -1 } ?? 1
+    guard spoken < oldest || spoken > current else { return }
+    throw Problem(
+      .unavailable,
+      "\(callee) speaks the control protocols \(oldest) to \(current), and this came in \(header?.prefix(20) ?? "1"): upgrade "
+        + (spoken > current ? "what was asked first." : "who asks."), retryAfter: 5)
+  }
 }

@@ -43,10 +43,12 @@ package struct FileEntry: Sendable, Codable, Equatable {
   package var role: Role
   /// True when another entry of the same folder has the same name but for upper and lower case; only listings say so.
   package var caseClash: Bool?
+  /// What a malware scanner found in this version, which is not served; absent where it found nothing.
+  package var quarantine: String?
 
   package init(
     id: EntryID, path: String, name: String, kind: EntryType, size: Int64, contentHash: String?, version: Int64, mimeType: String?,
-    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role, caseClash: Bool? = nil
+    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role, caseClash: Bool? = nil, quarantine: String? = nil
   ) {
     self.id = id
     self.path = path
@@ -62,10 +64,11 @@ package struct FileEntry: Sendable, Codable, Equatable {
     self.owner = owner
     self.role = role
     self.caseClash = caseClash
+    self.quarantine = quarantine
   }
 
   private enum CodingKeys: String, CodingKey {
-    case id, path, name, kind, size, version, executable, target, owner, role
+    case id, path, name, kind, size, version, executable, target, owner, role, quarantine
     case caseClash = "case_clash"
     case contentHash = "content_hash"
     case mimeType = "mime_type"
@@ -85,6 +88,8 @@ package struct VersionInfo: Sendable, Codable, Equatable {
   /// The user and device that committed it.
   package var author: String
   package var device: String?
+  /// What a malware scanner found in it; it is not served then.
+  package var quarantine: String?
 
   package init(
     version: Int64, size: Int64, contentHash: String, chunker: Chunker, modifiedAt: FileTime, committedAt: WallTime, author: String,
@@ -101,7 +106,7 @@ package struct VersionInfo: Sendable, Codable, Equatable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case version, size, author, device, chunker
+    case version, size, author, device, chunker, quarantine
     case contentHash = "content_hash"
     case modifiedAt = "modified_at"
     case committedAt = "committed_at"

@@ -5,7 +5,7 @@ package struct Problem: Error, Sendable, Codable, Equatable, CustomStringConvert
   /// Stable and documented in `docs/protocol.md`; written as `urn:cairn:problem:` and the raw value.
   package enum Kind: String, Sendable, Codable, CaseIterable {
     case malformed, invalidName = "invalid-name", invalidCursor = "invalid-cursor"
-    case unauthenticated, forbidden
+    case unauthenticated, forbidden, quarantined
     case notFound = "not-found", uploadNotFound = "upload-not-found"
     case methodNotAllowed = "method-not-allowed"
     case conflict, alreadyExists = "already-exists", notEmpty = "not-empty", wrongKindOfEntry = "wrong-kind-of-entry"
@@ -16,7 +16,7 @@ package struct Problem: Error, Sendable, Codable, Equatable, CustomStringConvert
     case keyReused = "idempotency-key-reused"
     case tooManyRequests = "too-many-requests"
     case quota, full
-    case busy, unavailable
+    case busy, unavailable, notScanned = "not-scanned"
     case internalError = "internal"
   }
 
@@ -49,7 +49,7 @@ package struct Problem: Error, Sendable, Codable, Equatable, CustomStringConvert
     switch kind {
     case .malformed, .invalidName, .invalidCursor: 400
     case .unauthenticated: 401
-    case .forbidden: 403
+    case .forbidden, .quarantined: 403
     case .notFound, .uploadNotFound: 404
     case .methodNotAllowed: 405
     case .conflict, .alreadyExists, .notEmpty, .wrongKindOfEntry, .staleLayout, .fenced: 409
@@ -60,7 +60,7 @@ package struct Problem: Error, Sendable, Codable, Equatable, CustomStringConvert
     case .preconditionRequired: 428
     case .tooManyRequests: 429
     case .internalError: 500
-    case .busy, .unavailable: 503
+    case .busy, .unavailable, .notScanned: 503
     case .quota, .full: 507
     }
   }

@@ -109,10 +109,14 @@ package struct LinkContent: Sendable, Codable, Equatable {
 
 /// What somebody else did to the caller's files and to what is shared with them.
 package struct Notification: Sendable, Codable, Equatable {
-  package enum Kind: String, Sendable, Codable { case created, edited, moved, deleted, shared, unshared }
+  package enum Kind: String, Sendable, Codable {
+    case created, edited, moved, deleted, shared, unshared
+    /// A malware scanner found something in a version of the caller's own.
+    case quarantined
+  }
   package var kind: Kind
   package var at: WallTime
-  /// Who did it, by user name.
+  /// Who did it, by user name; with `quarantined` who committed the version.
   package var actor: String
   package var entry: FileEntry
   package init(kind: Kind, at: WallTime, actor: String, entry: FileEntry) {

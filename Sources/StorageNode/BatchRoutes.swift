@@ -42,25 +42,25 @@ struct BatchRoutes: Sendable {
     } catch { return HTTPResponse(error) }
   }
 
-  /// Reads a batch into a buffer. The first item's capability is checked as soon as it is here, so that a stranger's batch is not read.
+  /// Reads a batch into a buffer. The first item's capability is checked before there is a buffer and before more than the beginning is
+  /// read, so that a stranger's batch costs neither.
   private func receive(
     _ head: HTTPRequestHead, _ body: any HTTPRequestBody, _ operation: CapabilityOperation, _ pool: BufferPool, _ patience: Duration
   ) async throws(Problem) -> (IOBuffer, [BlockBatch.Item]) {
     let length = head.contentLength ?? 0
     guard length <= BlockBatch.bodyBytes else { throw Problem(.tooLarge, "A batch has at most \(BlockBatch.bodyBytes) bytes.") }
+    let beginning: [UInt8]
+    let longest = BlockBatch.magic.count + BlockBatch.itemHeaderBytes + Limits.capabilityCharacters
+    do throws(HTTPBodyError) { beginning = try await body.beginning(min(length, longest)) } catch { throw Problem(error) }
+    try checkFirst(beginning, operation)
     let buffer: IOBuffer
     do { buffer = try await pool.acquire(patience: patience) } catch { throw .noBuffer }
     body.receive(into: buffer, placement: .contiguous, limit: length)
     var taken = 0
-    var isKnown = false
     while true {
       let progress: (count: Int, ended: Bool)
       do throws(HTTPBodyError) { progress = try await body.received(beyond: taken) } catch { throw Problem(error) }
       taken = progress.count
-      if !isKnown, taken >= min(length, BlockBatch.magic.count + BlockBatch.itemHeaderBytes + Limits.capabilityCharacters) {
-        try checkFirst(buffer.bytes(0..<taken), operation)
-        isKnown = true
-      }
       if progress.ended { break }
     }
     do throws(BlockBatch.Malformed) { return (buffer, try BlockBatch.parse(buffer.bytes(0..<taken))) } catch {
@@ -68,12 +68,13 @@ struct BatchRoutes: Sendable {
     }
   }
 
-  private func checkFirst(_ beginning: UnsafeRawBufferPointer, _ operation: CapabilityOperation) throws(Problem) {
-    let text: String?
-    do throws(BlockBatch.Malformed) { text = try BlockBatch.firstText(of: beginning) } catch {
-      throw Problem(.malformed, "The batch is malformed: \(error).")
+  private func checkFirst(_ beginning: [UInt8], _ operation: CapabilityOperation) throws(Problem) {
+    let text: Result<String?, Problem> = beginning.withUnsafeBytes { bytes in
+      do throws(BlockBatch.Malformed) { return .success(try BlockBatch.firstText(of: bytes)) } catch {
+        return .failure(Problem(.malformed, "The batch is malformed: \(error)."))
+      }
     }
-    if let text { _ = try capability(text, operation) }
+    if let text = try text.get() { _ = try capability(text, operation) }
   }
 
   /// The capability of an item's text, which is path and query of a signed URL.

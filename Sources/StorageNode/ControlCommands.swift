@@ -27,6 +27,7 @@ struct ControlCommands: Sendable {
   func handle(_ head: HTTPRequestHead, _ body: any HTTPRequestBody) async -> HTTPResponse {
     do throws(Problem) {
       let capability = try admission.capability(block: head.parameters["hash"] ?? "", query: head.query, operations: [.control])
+      try ControlProtocol.check(head.headers[ControlHeader.protocolVersion], callee: "This node")
       let bytes: [UInt8]
       do throws(HTTPBodyError) { bytes = try await body.collect(limit: min(capability.size, ControlCommands.bodyLimit)) } catch {
         throw Problem(error)

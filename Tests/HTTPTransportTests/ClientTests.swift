@@ -129,9 +129,19 @@ struct ClientTests {
         _ = try await client.send(HTTPClientRequest(method: .get, url: "http://127.0.0.1:\(silent.number)/"))
       }
       #expect(refused == .cannotConnect)
-      let unknown = await Self.code { _ = try await client.send(HTTPClientRequest(method: .get, url: "http://no-such-host.invalid/")) }
+      let unknown = await Self.code { _ = try await client.send(HTTPClientRequest(method: .get, url: "https://no-such-host.invalid/")) }
       #expect(unknown == .cannotResolve)
       withExtendedLifetime(silent) {}
+    }
+  }
+
+  @Test(
+    "nothing is sent in the clear to another machine",
+    arguments: ["http://192.0.2.1/", "HTTP://example.org/", "http://127.0.0.1@192.0.2.1/"])
+  func plainHTTP(url: String) async throws {
+    try await withClient { client in
+      let refused = await Self.code { _ = try await client.send(HTTPClientRequest(method: .get, url: url)) }
+      #expect(refused == .plain)
     }
   }
 

@@ -36,6 +36,54 @@ struct ExchangeTests {
     }
   }
 
+  @Test(
+    "a handler that looked at a body's beginning gets all of it afterwards, in order",
+    arguments: [0, 1, 999, 1000, 1001, 40_000, 3_000_000])
+  func beginning(length: Int) async throws {
+    let sent = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+    try await withServer { _ in
+    } routes: { router in
+      router.add(.post, "/", maxBodyBytes: 4 << 20) { head, body in
+        do {
+          let beginning = try await body.beginning(min(length, 1000))
+          let buffer = IOBuffer(capacity: max(1, length))
+          body.receive(into: buffer, placement: .contiguous, limit: length)
+          var progress = (count: 0, ended: false)
+          while !progress.ended { progress = try await body.received(beyond: progress.count) }
+          return HTTPResponse(status: 200, body: .bytes(beginning + Array(buffer.bytes(0..<progress.count))))
+        } catch { return HTTPResponse(status: 500) }
+      }
+    } body: { server in
+      try await withClient { client in
+        let answer = try await client.send(HTTPClientRequest(method: .post, url: server.base + "/", body: .bytes(sent)))
+        #expect(answer.status == 200 && answer.bytes == Array(sent.prefix(1000)) + sent)
+      }
+    }
+  }
+
+  @Test("a body's beginning is there before the rest is sent, and a handler that dislikes it answers at once")
+  func beginningAlone() async throws {
+    let seen = Shared(0)
+    try await withServer { _ in
+    } routes: { router in
+      router.add(.post, "/", maxBodyBytes: 4 << 20) { _, body in
+        let count = (try? await body.beginning(1000).count) ?? -1
+        seen.change { $0 = count }
+        return HTTPResponse(status: 403)
+      }
+    } body: { server in
+      try await withClient { client in
+        let source = UploadSource(buffer: IOBuffer(capacity: 1 << 20), length: 1 << 20, ready: 1500)
+        let request = HTTPClientRequest(method: .post, url: server.base + "/", body: .buffer(source))
+        async let answer = client.send(request)
+        while seen.now == 0 { try await Task.sleep(for: .milliseconds(2)) }
+        #expect(seen.now == 1000)
+        source.advance(to: 1 << 20)
+        #expect(try await answer.status == 403)
+      }
+    }
+  }
+
   @Test("a GET is answered on the network thread and by a handler alike", arguments: ["/inline", "/handler"])
   func get(path: String) async throws {
     try await withServer { _ in

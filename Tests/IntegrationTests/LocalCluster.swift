@@ -16,9 +16,13 @@ final class LocalCluster: Sendable {
   }
 
   /// Brings one up, hands it to `body`, and ends every process of it whatever happens.
-  static func with(_ options: [String] = [], _ body: (LocalCluster) async throws -> Void) async throws {
+  /// - Parameter prepare: fills the folder before, with a cluster in `cluster` that is there already for instance.
+  static func with(
+    _ options: [String] = [], prepare: (TemporaryFolder) async throws -> Void = { _ in }, _ body: (LocalCluster) async throws -> Void
+  ) async throws {
     let folder = try TemporaryFolder()
     do {
+      try await prepare(folder)
       let cluster = try await up(options, in: folder)
       try await body(cluster)
     } catch {
@@ -98,6 +102,11 @@ final class LocalCluster: Sendable {
   func user(_ name: String = "ada") async throws -> User {
     let signUp = try await attempt("cairn", ["signup", name, "--password-stdin"], as: nil, input: "correct horse\n")
     guard signUp.succeeded else { throw CommandFailed(command: "cairn signup", outcome: signUp) }
+    return try await logIn(name)
+  }
+
+  /// Logs somebody in who is signed up.
+  func logIn(_ name: String) async throws -> User {
     let logIn = try await attempt(
       "cairn", ["login", name, "--password-stdin", "--device", "test", "--print-token"], as: nil, input: "correct horse\n")
     guard logIn.succeeded else { throw CommandFailed(command: "cairn login", outcome: logIn) }

@@ -80,6 +80,37 @@ import Testing
     }
   }
 
+  @Test("a batch of which only a beginning comes holds no buffer before its first capability is known to be genuine")
+  func strangersHoldNothing() async throws {
+    var random = Seeds.random()
+    let block = random.bytes(5000)
+    var limits = NodeLimits.forTests
+    limits.clientBuffers = 1
+    limits.clientPatience = .milliseconds(200)
+    try await withCluster(.init(limits: limits)) { cluster in
+      let forged = path(cluster.putURL(block)).replacing("size=5000", with: "size=5001")
+      var batch = BlockBatch.begin()
+      BlockBatch.append(to: &batch, text: forged, data: random.bytes(200_000))
+      let buffer = IOBuffer(capacity: batch.count)
+      buffer.mutableBytes(0..<batch.count).copyBytes(from: batch)
+      let sources = [0, 5, 40, 8000, 150_000].map { UploadSource(buffer: buffer, length: batch.count, ready: $0) }
+      let url = cluster.nodes[0].address + "/v1/blocks/batch"
+      let strangers = sources.map { source in
+        Task { try? await cluster.client.send(HTTPClientRequest(method: .post, url: url, body: .buffer(source))) }
+      }
+      for _ in 0..<20 {
+        let response = try await post(cluster, "/v1/blocks/batch", body(cluster, [block]))
+        #expect(response.status == 200)
+        try await Task.sleep(for: .milliseconds(20))
+      }
+      for source in sources { source.advance(to: batch.count) }
+      for stranger in strangers {
+        let status = await stranger.value?.status
+        #expect(status == 401)
+      }
+    }
+  }
+
   @Test("a replica that is down costs a batch a spare, not an error")
   func spare() async throws {
     var random = Seeds.random()

@@ -16,6 +16,7 @@ private let audiences: [ControlAudience: [String]] = [
     "admit-node", "apply-layout", "assign-role", "control-rebalance", "control-scrub", "drain-node", "explain-block", "get-audit",
     "get-audit-log",
     "get-data-keys", "get-drain", "get-garbage", "get-layout", "get-layout-history", "get-rebalance", "get-repair", "get-status",
+    "get-quarantine-status", "list-quarantine", "change-quarantine",
     "list-users", "plan-layout", "release-garbage", "remove-role", "reset-user-password", "revert-layout", "rotate-data-keys",
     "get-durability", "get-tuning", "set-tuning", "set-user-disabled", "set-user-quota", "simulate-loss", "start-audit", "start-garbage",
     "start-repair", "undo-garbage",
@@ -44,6 +45,7 @@ struct ControlDoorTests {
       metadata: store, signer: CapabilitySigner(secret: secret), http: client, time: SystemTime(), configuration: .dev(initialNodes: 3),
       logger: .none, metrics: Metrics(), garbage: store
     ).register(on: dispatcher)
+    QuarantineService(store: store, scanner: nil).register(on: dispatcher)
     var router = HTTPRouter()
     ControlRoutes(dispatcher: dispatcher, verifier: ServiceTokenVerifier(root: secret.controlRoot), logger: .none).add(to: &router)
     let server = HTTPServer(configuration: HTTPServer.Configuration(), router: router)
@@ -73,6 +75,15 @@ struct ControlDoorTests {
           #expect(status == expected, "\(name) for \(bearer.name): \(status)")
         }
       }
+    }
+    // What speaks another protocol is told so, before anything of it is read.
+    for (version, expected) in [("1", 400), ("0", 503), ("2", 503), ("x", 503)] {
+      var request = HTTPClientRequest(
+        method: .post, url: "http://127.0.0.1:\(server.port)/v1/control/get-status", headers: ["Cairn-Protocol": version],
+        body: .bytes(Array("{".utf8)))
+      request.headers["Authorization"] = "Bearer \(root.token(.op("ada")))"
+      let status = try await client.send(request).status
+      #expect(status == expected, "protocol \(version): \(status)")
     }
     await server.shutdown(grace: .seconds(1))
     client.shutdown()

@@ -192,6 +192,11 @@ struct TLSTests {
     arguments: [
       ("http://127.0.0.1:1", true), ("http://localhost:1", true), ("http://[::1]:1", true), ("https://10.0.0.1", true),
       ("http://10.0.0.1", false), ("http://localhost.example", false), ("http://example.org/127.", false),
+      ("http://127.example.org", false), ("http://127.0.0.1.example.org", false), ("http://localhost:x@example.org/", false),
+      ("http://127.0.0.1:80@example.org/", false), ("HTTP://10.0.0.1", false), ("HTTP://LOCALHOST:8", true), ("http://127.0.0.1?x", true),
+      ("http://example.org#@127.0.0.1", false), ("http://example.org\\@127.0.0.1", false), ("127.0.0.1:80", false),
+      ("ftp://127.0.0.1", false),
+      ("http://127.1", false), ("http://0127.0.0.1", false), ("http://[::1]", true), ("http://[::2]:1", false), ("", false),
     ])
   func plain(url: String, mayReach: Bool) {
     #expect(PlainHTTP.mayReach(url) == mayReach)

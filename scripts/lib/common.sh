@@ -36,19 +36,28 @@ need_swift() {
     die "Swift 6.2 or newer is needed and ${version:-an unknown one} is here; see https://www.swift.org/install/linux/"
 }
 
-# The PostgreSQL server's programs and others named, without the cluster and the services that Debian would make and start beside them.
-need_postgresql() {
+# As need_packages, without the services that Debian would start beside them.
+need_packages_idle() {
   local name missing=no sudo=() policy=/usr/sbin/policy-rc.d made=no
-  for name in postgresql-15 "$@"; do
+  for name in "$@"; do
     dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing=yes
   done
   [ $missing = yes ] || return 0
   [ "$(id -u)" -eq 0 ] || sudo=(sudo)
   [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null && "${sudo[@]}" chmod 755 "$policy" && made=yes; }
-  need_packages postgresql-common
-  "${sudo[@]}" sed -i -E 's/^#? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
-  need_packages postgresql-15 "$@"
+  need_packages "$@"
   [ $made = no ] || "${sudo[@]}" rm -f "$policy"
+}
+
+# The PostgreSQL server's programs and others named, without the cluster that Debian would make.
+need_postgresql() {
+  local sudo=()
+  dpkg-query -W -f '${Status}' postgresql-15 2>/dev/null | grep -q 'ok installed' || {
+    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+    need_packages_idle postgresql-common
+    "${sudo[@]}" sed -i -E 's/^#? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  }
+  need_packages_idle postgresql-15 "$@"
 }
 
 need_build() {

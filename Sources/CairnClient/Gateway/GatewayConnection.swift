@@ -96,7 +96,7 @@ final class GatewayConnection: Sendable {
   /// A request that never reached the other side may always be sent again.
   private static func mayRepeat(after error: HTTPClientError, _ repeatable: Repeatable) -> Bool {
     switch error.code {
-    case .invalidURL, .tls, .responseTooLarge, .cancelled, .uploadAborted, .shutDown: false
+    case .invalidURL, .plain, .tls, .responseTooLarge, .cancelled, .uploadAborted, .shutDown: false
     case .cannotResolve, .cannotConnect: true
     case .timedOut, .stalled, .broken: repeatable != .no
     }

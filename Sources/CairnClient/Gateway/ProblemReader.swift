@@ -34,7 +34,7 @@ enum ProblemReader {
   /// Whether the same request may succeed a moment later.
   static func isTransient(_ problem: Problem) -> Bool {
     switch problem.kind {
-    case .busy, .unavailable, .tooManyRequests, .fenced: true
+    case .busy, .unavailable, .notScanned, .tooManyRequests, .fenced: true
     default: false
     }
   }

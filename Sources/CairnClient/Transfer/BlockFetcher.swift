@@ -41,7 +41,7 @@ struct BlockFetcher: Sendable {
     let buffers = resources.buffers
     // An attempt that lost is written to until its connection has ended, so each running attempt has a buffer of its own.
     let free = FreeBuffers(buffer)
-    return try await Race.run(
+    let (winner, fetched) = try await Race.run(
       count: targets.count, hedgeAfter: health.hedgeDelay(.get),
       mayHedge: {
         guard let extra = buffers.tryAcquire(), health.takeHedge() else { return false }
@@ -50,11 +50,13 @@ struct BlockFetcher: Sendable {
       }, isFinal: NodeRefusal.isFinal
     ) { index in
       guard let buffer = free.take() else { throw NodeRefusal.failed(status: 503, detail: "no memory is free") }
-      do { return try await get(block, targets[index], into: buffer) } catch {
+      do { return (index, try await get(block, targets[index], into: buffer)) } catch {
         free.give(buffer)
         throw error
       }
     }
+    for slower in targets[..<winner] { health.outrun(slower.node) }
+    return fetched
   }
 
   private func get(_ block: DownloadPlan.Block, _ target: SignedTarget, into buffer: IOBuffer) async throws -> FetchedBlock {

@@ -54,11 +54,13 @@ struct BlockSender: Sendable {
 
   private func race(_ block: PreparedBlock, _ targets: [SignedTarget]) async throws -> [String] {
     let health = resources.health
-    return try await Race.run(
+    let (winner, receipts) = try await Race.run(
       count: targets.count, hedgeAfter: health.hedgeDelay(.put), mayHedge: { health.takeHedge() }, isFinal: NodeRefusal.isFinal
     ) { index in
-      try await put(block, targets[index])
+      (index, try await put(block, targets[index]))
     }
+    for slower in targets[..<winner] { health.outrun(slower.node) }
+    return receipts
   }
 
   private func put(_ block: PreparedBlock, _ target: SignedTarget) async throws -> [String] {

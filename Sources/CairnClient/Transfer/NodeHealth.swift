@@ -16,8 +16,8 @@ final class NodeHealth: Sendable {
 
   private struct State {
     var troubles: [NodeID: Trouble] = [:]
-    /// Smoothed seconds of a block, by kind of work; nil before the first.
-    var typical: [Double?] = [nil, nil]
+    /// Smoothed seconds of a block and how far blocks are from that, by kind of work; nil before the first.
+    var typical: [(mean: Double, deviation: Double)?] = [nil, nil]
     var requests = 0.0
     var hedges = 0.0
   }
@@ -39,7 +39,11 @@ final class NodeHealth: Sendable {
     state.withLock { state in
       state.troubles[node] = nil
       let seconds = duration.inSeconds
-      state.typical[work.rawValue] = state.typical[work.rawValue].map { $0 * 0.9 + seconds * 0.1 } ?? seconds
+      // As TCP estimates round trips (Jacobson and Karels, RFC 6298).
+      state.typical[work.rawValue] =
+        state.typical[work.rawValue].map { old in
+          (mean: old.mean * 0.9 + seconds * 0.1, deviation: old.deviation * 0.8 + abs(seconds - old.mean) * 0.2)
+        } ?? (mean: seconds, deviation: seconds / 2)
       // Old counts fade, so that a long quiet time does not save up a storm of hedges.
       state.requests = state.requests * 0.999 + 1
       state.hedges *= 0.999
@@ -56,6 +60,14 @@ final class NodeHealth: Sendable {
     }
   }
 
+  /// Another node that was asked later answered before this one: it is asked last for a while, longer each time.
+  func outrun(_ node: NodeID) {
+    let now = time.monotonic()
+    // What failed besides is counted already.
+    guard !state.withLock({ ($0.troubles[node]?.avoidUntil ?? .zero) > now }) else { return }
+    failed(node)
+  }
+
   /// The same targets, those in trouble last; otherwise in the order of the plan, which knows the zones.
   func order(_ targets: [SignedTarget]) -> [SignedTarget] {
     let now = time.monotonic()
@@ -64,11 +76,14 @@ final class NodeHealth: Sendable {
     return pairs.filter { !$0.1 }.map(\.0) + pairs.filter { $0.1 }.map(\.0)
   }
 
-  /// How long to wait for one node before a second is asked as well.
+  /// How long to wait for one node before a second is asked as well: longer than nearly every block takes, so that a quiet cluster is
+  /// asked hardly more. Reads are cheap to repeat; a second PUT sends the bytes to all replicas once more.
   func hedgeDelay(_ work: Work) -> Duration {
     let typical = state.withLock { $0.typical[work.rawValue] }
-    let shortest = work == .put ? 1.2 : 0.5
-    return .seconds(min(max((typical ?? 0) * 4, shortest), 10))
+    switch work {
+    case .put: return .seconds(min(max((typical?.mean ?? 0) * 4, 1.2), 10))
+    case .get: return .seconds(typical.map { min(max($0.mean + 4 * $0.deviation, 0.02), 10) } ?? 0.5)
+    }
   }
 
   /// How long a request with many small blocks may take before they are done singly, with hedges.

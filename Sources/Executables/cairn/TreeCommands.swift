@@ -65,8 +65,10 @@ enum TreeCommands {
     for entry in entries {
       let size = entry.kind == .file ? HumanFormat.size(entry.size) : "-"
       let target = entry.target.map { " -> \($0)" } ?? ""
+      let mark = entry.quarantine.map { "  [quarantined: \(TextWidth.sanitised($0))]" } ?? ""
       table.add([
-        size, String(entry.modifiedAt.rfc3339.prefix(19)), String(entry.version), name(entry) + (entry.executable ? "*" : "") + target,
+        size, String(entry.modifiedAt.rfc3339.prefix(19)), String(entry.version),
+        name(entry) + (entry.executable ? "*" : "") + target + mark,
       ])
     }
     return table.render(style: console.style)
@@ -93,6 +95,7 @@ enum TreeCommands {
       ]
     }
     if let target = entry.target { lines.append(("target", target)) }
+    if let finding = entry.quarantine { lines.append(("quarantined", finding)) }
     lines += [("modified", entry.modifiedAt.rfc3339), ("owner", entry.owner), ("your role", entry.role), ("id", entry.id)]
     return lines.map { name, value in name + String(repeating: " ", count: 14 - name.count) + TextWidth.sanitised(value) }.joined(
       separator: "\n")

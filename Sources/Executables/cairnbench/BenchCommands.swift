@@ -21,7 +21,7 @@ enum BenchCommands {
       subcommands: [
         node, blocks, urls, stall, FeedBench.command, FairnessBench.command, MetadataBench.command, StoreCommands.store,
         StoreCommands.files, StoreCommands.limits, StoreIndexBench.command, PlacementBench.command, ScaleBench.command,
-        LatencyBench.command, ChunkingBench.command,
+        LatencyBench.command, ChunkingBench.command, AvailabilityBench.command,
       ]),
     version: CairnVersion.text)
 

@@ -15,7 +15,7 @@ enum OperatorTool {
       flags: [.json, .quiet],
       subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
         + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [AuditLogCommand.command, CertificateCommands.command] + [
-          ScrubCommands.command, DiskCommands.command, RotationCommands.command, GarbageCommands.command,
+          ScrubCommands.command, DiskCommands.command, RotationCommands.command, GarbageCommands.command, QuarantineCommands.command,
           BackupCommand.command, RestoreCommand.command,
         ]
         + ForesightCommands.commands + KeyCommands.commands,

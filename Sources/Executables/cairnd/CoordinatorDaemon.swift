@@ -15,7 +15,8 @@ enum CoordinatorDaemon {
       "data", "keys", "initial-nodes", "partition-bits", "replication-factor", "write-quorum", "suspect-after-seconds", "out-after-seconds",
       "durability", "encryption", "sign-up", "default-quota", "repair-bytes-per-second", "version-retention-days", "feed-retention-days",
       "backup-window-hours", "gc-interval-hours", "gc-grace-seconds", "gc-blocks-per-second", "upload-lease-seconds",
-      "url-lifetime-seconds", "metadata", "metadata-connection-file", "lease-seconds", "metadata-journal",
+      "url-lifetime-seconds", "metadata", "metadata-connection-file", "lease-seconds", "metadata-journal", "malware-scanner",
+      "malware-unscanned", "malware-scan-bytes", "malware-scans-at-once",
     ]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -53,6 +54,17 @@ enum CoordinatorDaemon {
       metadata: store, signer: signer, http: client, time: SystemTime(),
       configuration: clusterConfiguration, logger: settings.logger, metrics: settings.metrics, garbage: store)
     service.register(on: dispatcher)
+    let scanner = try scanner(file).map { configuration in
+      ContentScanner(store: store, configuration: configuration, logger: settings.logger, metrics: settings.metrics) { block in
+        await service.read(block)
+      }
+    }
+    QuarantineService(store: store, scanner: scanner).register(on: dispatcher)
+    let tidy: @Sendable () async -> Void = {
+      async let scanning: Void? = scanner?.run()
+      await users.keepTidy()
+      _ = await scanning
+    }
     // A file has one coordinator, which keeps the cluster from the start; of several over one database the holder of the lease does.
     let term = JobsTerm(
       store: store, time: SystemTime(), length: .seconds(try file.int("lease-seconds", in: 1...600) ?? 10), logger: settings.logger)
@@ -81,11 +93,11 @@ enum CoordinatorDaemon {
       journal?.replace(secret: secret)
       try settings.reloadTLS(http, client)
     } keeping: {
-      if isShared { return await keep(service, users, term) }
-      guard let journal else { return await users.keepTidy() }
+      if isShared { return await keep(service, term, tidy) }
+      guard let journal else { return await tidy() }
       try await begin(journal, store, service)
       try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { await users.keepTidy() }
+        group.addTask { await tidy() }
         group.addTask { try await journal.untilFenced() }
         _ = try await group.next()
         group.cancelAll()
@@ -125,11 +137,11 @@ enum CoordinatorDaemon {
   }
 
   /// Keeps the cluster and tidies up while this coordinator holds the lease of the jobs. Users are served all the time.
-  private static func keep(_ service: ClusterService, _ users: UserService, _ term: JobsTerm) async {
+  private static func keep(_ service: ClusterService, _ term: JobsTerm, _ tidy: @escaping @Sendable () async -> Void) async {
     let tidying = Tidying()
     await term.run {
       try await service.start()
-      tidying.begin(users)
+      tidying.begin(tidy)
     } end: {
       tidying.end()
       await service.standDown()
@@ -223,10 +235,24 @@ enum CoordinatorDaemon {
     var options = MetadataOptions()
     options.countsRelaxedReceipts = try file.choice("durability", ["strict", "relaxed"]) == "relaxed"
     if let lease = try file.int("upload-lease-seconds", in: 1...2_592_000) { options.uploadLease = .seconds(lease) }
+    if try scanner(file) != nil {
+      options.scanning = try file.choice("malware-unscanned", ["serve", "refuse"]) == "refuse" ? .refusesUnscanned : .servesUnscanned
+    } else if file.string("malware-unscanned") != nil {
+      throw ConfigurationError(message: "“malware-unscanned” is for coordinators with a “malware-scanner”, and none is named.")
+    }
     let day: Int64 = 24 * 3600
     if let days = try file.int("version-retention-days", in: 1...36_500) { options.retention = .seconds(Int64(days) * day) }
     if let days = try file.int("feed-retention-days", in: 1...36_500) { options.feedRetention = .seconds(Int64(days) * day) }
     return options
+  }
+
+  /// Nil when nothing is scanned.
+  private static func scanner(_ file: ConfigurationFile) throws -> ContentScanner.Configuration? {
+    guard let socket = file.string("malware-scanner") else { return nil }
+    var configuration = ContentScanner.Configuration(socket: socket)
+    if let limit = try file.size("malware-scan-bytes") { configuration.sizeLimit = Int64(limit) }
+    configuration.concurrency = try file.int("malware-scans-at-once", in: 1...64) ?? configuration.concurrency
+    return configuration
   }
 
   private static func userOptions(_ file: ConfigurationFile) throws -> UserService.Options {
@@ -241,7 +267,7 @@ enum CoordinatorDaemon {
 private final class Tidying: Sendable {
   private let task = Mutex<Task<Void, Never>?>(nil)
 
-  func begin(_ users: UserService) { task.withLock { $0 = Task { await users.keepTidy() } } }
+  func begin(_ tidy: @escaping @Sendable () async -> Void) { task.withLock { $0 = Task { await tidy() } } }
   func end() { task.withLock { $0 }?.cancel() }
 }
 

@@ -9,7 +9,8 @@ import Platform
 /// `cairnd gateway`: follows the coordinator and serves clients. It keeps no state.
 enum GatewayDaemon {
   private static let keys =
-    DaemonSettings.keys + ["keys", "coordinators", "url-lifetime-seconds", "zone", "cors-origins", "raw-buffers"] + rateKeys
+    DaemonSettings.keys + ["keys", "coordinators", "url-lifetime-seconds", "zone", "cors-origins", "raw-buffers", "trusted-proxy"]
+    + rateKeys
   private static let rateKeys = ["requests-per-second", "requests-per-second-of-address", "attempts-per-minute-of-address"]
   private static let shutdownGrace: Duration = .seconds(10)
   private static let connectionMemoryBytes = 64 << 10
@@ -70,6 +71,11 @@ enum GatewayDaemon {
     configuration.tokenRate = try rate("requests-per-second", seconds: 1, configuration.tokenRate)
     configuration.addressRate = try rate("requests-per-second-of-address", seconds: 1, configuration.addressRate)
     configuration.attemptRate = try rate("attempts-per-minute-of-address", seconds: 60, configuration.attemptRate)
+    guard let proxies = TrustedProxies(try file.list("trusted-proxy") ?? []) else {
+      throw ConfigurationError(
+        message: "“trusted-proxy” has to be networks such as 10.0.0.0/8 or single addresses, with commas between them.")
+    }
+    configuration.trustedProxies = proxies
     configuration.zone = try file.typed("zone", expected: "a zone's name") { ZoneID($0) }
     return configuration
   }
