@@ -59,7 +59,9 @@ struct Pass: Sendable {
   /// The source's, from when it listed the page.
   var mark: UInt64 = 0
   var layoutVersion: UInt64 = 0
-  /// The collection epoch when the walk began: whoever answered in it refuses deletes of older ones.
+  var isFill: Bool { if case .fill = kind { true } else { false } }
+  /// The collection epoch when what is settled together was begun, a whole walk or a page: whoever answered since refuses deletes of older
+  /// ones.
   var gcEpoch: UInt64 = 0
   var outstanding = 0
   /// Copies ready to be sent: indices into `entries` by target.

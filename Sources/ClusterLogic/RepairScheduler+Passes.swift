@@ -84,7 +84,8 @@ extension RepairScheduler {
   mutating func list(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
     active[index].stage = .listing
     active[index].layoutVersion = view.layout.version
-    if active[index].after == nil { active[index].gcEpoch = view.gcEpoch }
+    // A fill is settled as a whole, the others page by page.
+    if active[index].after == nil || !active[index].isFill { active[index].gcEpoch = view.gcEpoch }
     if let block = active[index].only {
       active[index].isLastPage = true
       check(index, blocks: [block], now, &effects)

@@ -97,6 +97,9 @@ final class CommitWriter: MetadataWriter {
     feed.withLock { $0 = FeedBox(feed: JournalFeed(sink: sink, position: position, schema: Migrations.all.count)) }
   }
 
+  /// Of the database file.
+  var path: String { connection.path }
+
   /// Runs `body` on the writer's thread and connection, between mutations. Blocks.
   func alone<T: Sendable>(_ body: @escaping @Sendable (SQLiteConnection) throws -> T) async throws -> T {
     try await thread.run {
@@ -165,7 +168,7 @@ final class CommitWriter: MetadataWriter {
       while let job = group.first {
         answers.append(Answer(tell: try perform(job, feed), isHereOnly: job.isHereOnly))
         group.removeFirst()
-        if let feed, feed.recorder.log.approximateBytes > CommitWriter.recordBytes { putBack(&group) }
+        if context.isSealed || (feed.map { $0.recorder.log.approximateBytes > CommitWriter.recordBytes } ?? false) { putBack(&group) }
       }
       let transaction = transaction(feed)
       try transaction.writePartitionCounts()
@@ -180,6 +183,7 @@ final class CommitWriter: MetadataWriter {
       if let record { feed?.sink.retract(record) }
       context.forget()
       context.partitionCounts = [:]
+      context.unseal()
       let mapped = MetadataError(mapping: error)
       if (error as? SQLiteError)?.code == .inputOutput { stopWriting(error) }
       for answer in answers { answer.tell(mapped) }
@@ -188,6 +192,7 @@ final class CommitWriter: MetadataWriter {
       return
     }
     if let record { feed?.committed(record) }
+    if context.isSealed { failAll(MetadataError(.unavailable, "The metadata has moved to PostgreSQL; the coordinator starts anew with it.")) }
     tell(answers, changed: context.takeChanged(), feed)
   }
 

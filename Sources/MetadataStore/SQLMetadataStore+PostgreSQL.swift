@@ -8,24 +8,26 @@ internal import ServiceAPI
 extension SQLMetadataStore {
   /// Connects to the primary, and brings the schema up to date; an empty database becomes this cluster's.
   ///
-  /// - Parameter identity: recorded when the database is new. Later its cluster has to be the recorded one; the rest stays as recorded.
+  /// - Parameters:
+  ///   - identity: recorded when the database is new. Later its cluster has to be the recorded one; the rest stays as recorded.
+  ///   - moved: what `moved(path:)` says of this coordinator's SQLite database.
   /// - Throws: `.unusable` for a database of a newer schema or of another cluster and for a server that is set up to lose what it
   ///   acknowledged; `.unavailable` when no primary was found within the options' patience; `.full`.
   package static func open(
     postgreSQL connection: PostgreSQLOptions, identity: ClusterIdentity, options: MetadataOptions = MetadataOptions(),
-    time: any TimeSource = SystemTime()
+    time: any TimeSource = SystemTime(), moved: Int64? = nil
   ) async throws(MetadataError) -> SQLMetadataStore {
     do {
-      return try await slow.run { try SQLMetadataStore(connection, identity, options, time) }
+      return try await slow.run { try SQLMetadataStore(connection, identity, options, time, moved) }
     } catch {
       throw MetadataError(mapping: error)
     }
   }
 
   private convenience init(
-    _ database: PostgreSQLOptions, _ identity: ClusterIdentity, _ options: MetadataOptions, _ time: any TimeSource
+    _ database: PostgreSQLOptions, _ identity: ClusterIdentity, _ options: MetadataOptions, _ time: any TimeSource, _ moved: Int64?
   ) throws {
-    let (settings, feedEpoch) = try SQLMetadataStore.prepare(database, identity)
+    let (settings, feedEpoch) = try SQLMetadataStore.prepare(database, identity, moved)
     guard settings.cluster == identity.cluster else {
       throw MetadataError(.unusable, "The database belongs to cluster \(settings.cluster) and this is cluster \(identity.cluster).")
     }
@@ -47,7 +49,7 @@ extension SQLMetadataStore {
 
   /// Schema and settings, with as much patience as any operation has.
   private static func prepare(
-    _ database: PostgreSQLOptions, _ identity: ClusterIdentity
+    _ database: PostgreSQLOptions, _ identity: ClusterIdentity, _ moved: Int64?
   ) throws -> (ClusterIdentity, feedEpoch: UInt64) {
     var attempts = PostgreSQLAttempts(from: SystemTime().monotonic(), patience: database.patience)
     while true {
@@ -55,6 +57,7 @@ extension SQLMetadataStore {
         let connection = try PostgreSQLConnection(database)
         try connection.migrate(PostgreSQLSchema.migrations)
         try connection.begin()
+        try acceptMove(connection, moved)
         let established = try Settings.establish(connection, identity)
         try connection.commit()
         return established

@@ -40,6 +40,9 @@ extension SQLMetadataStore {
     let connection = try SQLiteConnection(path, writing)
     try connection.migrate(Migrations.all)
     try PlannerStatistics.install(on: connection)
+    guard try Settings.found(SQLiteSession(connection), Settings.moved) == nil else {
+      throw MetadataError(.unusable, "The metadata of \(path) has moved to PostgreSQL: set “metadata = postgres”.")
+    }
     try JournalTables.establish(connection, schema: Migrations.all.count)
     let (settings, feedEpoch) = try connection.write { try Settings.establish(SQLiteSession(connection), identity) }
     guard settings.cluster == identity.cluster else {

@@ -22,6 +22,9 @@ enum Settings {
   static let rebalanceSteps = "rebalance-steps"
   /// What operators set of the running cluster.
   static func tuning(_ key: ClusterTuning.Key) -> String { "tuning-" + key.rawValue }
+  /// In SQLite: the move by which the metadata left it for PostgreSQL. In PostgreSQL: the move that is filling it.
+  static let moved = "moved"
+  static let moving = "moving"
   /// When a backup was made, in its copy of the database alone.
   static let backedUpAt = "backed-up-at"
   static let undoDue = "gc-undo-due"

@@ -91,6 +91,8 @@ final class WriterContext: @unchecked Sendable {
   private var revision: Int64 = 0
   /// How many more blocks of each partition versions refer to than the table says. Whoever undoes a part of a transaction sets it back.
   var partitionCounts: [Int: Int] = [:]
+  /// The transaction that runs is the last one of this database.
+  private(set) var isSealed = false
   /// Namespaces with changes that are not committed yet.
   private var changed: Set<Int64> = []
 
@@ -101,6 +103,10 @@ final class WriterContext: @unchecked Sendable {
     self.trimming = trimming ?? FeedRound()
     isAlone = trimming == nil
   }
+
+  /// When the transaction has been committed nothing is written any more.
+  func seal() { isSealed = true }
+  func unseal() { isSealed = false }
 
   /// A transaction begins that holds these namespaces.
   func begin(holding namespaces: Set<Int64>, holdsCluster: Bool) {

@@ -206,6 +206,22 @@ import Testing
     #expect(effects.contains { if case .markFilled(_, 0, node(2), _, 5) = $0 { true } else { false } }, "\(effects)")
   }
 
+  @Test("a former replica lets its blocks go however many collections end while it does", arguments: UInt64(1)...10)
+  func collectionsWhileRetiring(seed: UInt64) {
+    var configuration = RepairScheduler.Configuration()
+    configuration.retireBlocks = 4
+    var cluster = RepairSimulation(seed: seed, nodes: 6, zones: 3, blocks: 300, bits: 2, configuration: configuration)
+    let leaving = node(Int(seed % 6))
+    cluster.relayout(to: cluster.layout.nodes.filter { $0.id != leaving })
+    for _ in 0..<40 {
+      cluster.collect(cluster.live.filter { _ in Int.random(in: 0..<3, using: &cluster.random) == 0 }.map(\.id))
+      _ = cluster.run(seconds: 1) { $0.filling.isEmpty }
+    }
+    #expect(cluster.run(seconds: 900) { $0.filling.isEmpty })
+    #expect(cluster.nodes[leaving]!.blocks.isEmpty && cluster.lacking.isEmpty && cluster.violations.isEmpty)
+    #expect(cluster.refusedVoids > 0, "no collection was in the way")
+  }
+
   @Test("a rate that an operator sets counts at once")
   func limit() {
     var cluster = RepairSimulation(seed: 11, nodes: 6, zones: 3, blocks: 400)

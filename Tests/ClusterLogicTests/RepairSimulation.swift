@@ -42,6 +42,10 @@ struct RepairSimulation {
   /// Chance in 1,000 that a command or its answer is lost.
   var lossPerMille = 0
   var isBraked = false
+  var gcEpoch: UInt64 = 1
+  /// Epochs in which blocks were told to go that are referred to again.
+  var deletes: [BlockID: UInt64] = [:]
+  var refusedVoids = 0
   var violations: [String] = []
   var copyCommands = 0
   var lists = 0
@@ -75,7 +79,14 @@ struct RepairSimulation {
       members: nodes.keys.sorted().map { id in
         let zone = (layout.node(id) ?? former?.node(id))?.zone ?? ZoneID("elsewhere")!
         return PlanMember(node: id, zone: zone, liveness: liveness[id]!, isWritable: true)
-      }, isBraked: isBraked)
+      }, isBraked: isBraked, gcEpoch: gcEpoch)
+  }
+
+  /// A collection deletes blocks that are written anew, and ends.
+  mutating func collect(_ blocks: [BlockID]) {
+    for block in blocks { deletes[block] = gcEpoch }
+    gcEpoch += 1
+    tellView()
   }
 
   mutating func tellView() { deliver(.view(view)) }
@@ -229,8 +240,10 @@ struct RepairSimulation {
       }
       let page = HeldPage(blocks: sizes, mark: nodes[id]!.marks[partition] ?? 0)
       answer(.heldListed(request, page), .heldListed(request, nil), isUp: nodes[id]!.isUp)
-    case .voidReceipts(let request, let source, let blocks, let version, _):
-      let isCurrent = version == layout.version
+    case .voidReceipts(let request, let source, let blocks, let version, let epoch):
+      let mayBeDeleted = blocks.contains { (deletes[$0] ?? 0) >= epoch }
+      if mayBeDeleted { refusedVoids += 1 }
+      let isCurrent = version == layout.version && !mayBeDeleted
       if isCurrent { nodes[source]!.voided.formUnion(blocks) }
       answer(.settled(request, isCurrent), .settled(request, false), isUp: true)
     case .retire(let request, let source, let partition, let blocks, let mark, let version):

@@ -248,10 +248,3 @@ struct PostgreSQLEngineTests {
     try await fixture.expectSound()
   }
 }
-
-/// A value that several tasks share.
-private final class Guarded<Value: Sendable>: Sendable {
-  private let value: Mutex<Value>
-  init(_ value: Value) { self.value = Mutex(value) }
-  func withLock<R: Sendable>(_ body: (inout sending Value) -> sending R) -> R { value.withLock { body(&$0) } }
-}

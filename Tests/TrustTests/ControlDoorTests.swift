@@ -16,7 +16,7 @@ private let audiences: [ControlAudience: [String]] = [
     "admit-node", "apply-layout", "assign-role", "control-rebalance", "control-scrub", "drain-node", "explain-block", "get-audit",
     "get-audit-log",
     "get-data-keys", "get-drain", "get-garbage", "get-layout", "get-layout-history", "get-rebalance", "get-repair", "get-status",
-    "get-quarantine-status", "list-quarantine", "change-quarantine",
+    "get-metadata", "migrate-metadata", "get-quarantine-status", "list-quarantine", "change-quarantine",
     "list-users", "plan-layout", "release-garbage", "remove-role", "reset-user-password", "revert-layout", "rotate-data-keys",
     "get-durability", "get-tuning", "set-tuning", "set-user-disabled", "set-user-quota", "simulate-loss", "start-audit", "start-garbage",
     "start-repair", "undo-garbage",
@@ -46,6 +46,7 @@ struct ControlDoorTests {
       logger: .none, metrics: Metrics(), garbage: store
     ).register(on: dispatcher)
     QuarantineService(store: store, scanner: nil).register(on: dispatcher)
+    MigrationService(isShared: true, logger: .none) { _ in }.register(on: dispatcher)
     var router = HTTPRouter()
     ControlRoutes(dispatcher: dispatcher, verifier: ServiceTokenVerifier(root: secret.controlRoot), logger: .none).add(to: &router)
     let server = HTTPServer(configuration: HTTPServer.Configuration(), router: router)

@@ -16,7 +16,7 @@ enum OperatorTool {
       subcommands: StatusCommands.commands + [LayoutCommands.command] + RebalanceCommands.commands + RepairCommands.commands
         + [AdmitCommand.command, WaitCommand.command, UserCommands.command] + [AuditLogCommand.command, CertificateCommands.command] + [
           ScrubCommands.command, DiskCommands.command, RotationCommands.command, GarbageCommands.command, QuarantineCommands.command,
-          BackupCommand.command, RestoreCommand.command,
+          BackupCommand.command, RestoreCommand.command, MetadataCommands.command,
         ]
         + ForesightCommands.commands + KeyCommands.commands,
       examples: ["cairnctl status", "cairnctl repair --wait", "cairnctl audit"]),

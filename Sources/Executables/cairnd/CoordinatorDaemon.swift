@@ -2,6 +2,7 @@ import BlockModel
 import ClusterLogic
 import Coordinator
 import Credentials
+import Glibc
 import HTTPTransport
 import MetadataStore
 import Platform
@@ -34,8 +35,13 @@ enum CoordinatorDaemon {
     let signals = try ProcessSignals.stream()
     try Directory.create(folder)
     let lock = try FolderLock(folder)
-    let isShared = try file.choice("metadata", ["sqlite", "postgres"]) == "postgres"
-    let store = try await open(file, isShared: isShared, folder, identity, options)
+    let moved = try SQLMetadataStore.moved(path: databasePath(folder))
+    let wantsShared = try file.choice("metadata", ["sqlite", "postgres"]) == "postgres"
+    if moved != nil, !wantsShared {
+      settings.logger.warning("the metadata has moved to PostgreSQL: set “metadata = postgres” in the configuration")
+    }
+    let isShared = wantsShared || moved != nil
+    let store = try await open(file, isShared: isShared, folder, identity, options, moved)
 
     let client = settings.client(connectionsPerHost: 16)
     let logger = settings.logger
@@ -59,6 +65,11 @@ enum CoordinatorDaemon {
         await service.read(block)
       }
     }
+    let migration = MigrationService(isShared: isShared, logger: settings.logger) { report in
+      // Read anew: what a cluster on SQLite does not need may have been written since it was started.
+      _ = try await store.move(to: connection(ConfigurationFile.load(path, knownKeys: keys)), report: report)
+    }
+    migration.register(on: dispatcher)
     QuarantineService(store: store, scanner: scanner).register(on: dispatcher)
     let tidy: @Sendable () async -> Void = {
       async let scanning: Void? = scanner?.run()
@@ -94,11 +105,11 @@ enum CoordinatorDaemon {
       try settings.reloadTLS(http, client)
     } keeping: {
       if isShared { return await keep(service, term, tidy) }
-      guard let journal else { return await tidy() }
-      try await begin(journal, store, service)
+      if let journal { try await begin(journal, store, service) }
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { await tidy() }
-        group.addTask { try await journal.untilFenced() }
+        group.addTask { await migration.untilMoved() }
+        if let journal { group.addTask { try await journal.untilFenced() } }
         _ = try await group.next()
         group.cancelAll()
       }
@@ -111,7 +122,17 @@ enum CoordinatorDaemon {
     await store.close()
     client.shutdown()
     lock.release()
+    if migration.hasMoved { throw startAnew() }
   }
+
+  /// Becomes the same program with the same words, which opens what the metadata is in by now.
+  /// - Returns: why that failed.
+  private static func startAnew() -> any Error {
+    execv("/proc/self/exe", CommandLine.unsafeArgv)
+    return FileError(operation: "start anew", path: "/proc/self/exe", errno: errno)
+  }
+
+  private static func databasePath(_ folder: String) -> String { folder + "/metadata.db" }
 
   /// Runs `keeping` until a signal ends it, or it fails.
   private static func untilTold(
@@ -151,17 +172,20 @@ enum CoordinatorDaemon {
   /// The metadata where the configuration says that it is: a file in the data folder, or a PostgreSQL database, whose connection string
   /// has a file of its own because it may hold a password.
   private static func open(
-    _ file: ConfigurationFile, isShared: Bool, _ folder: String, _ identity: ClusterIdentity, _ options: MetadataOptions
+    _ file: ConfigurationFile, isShared: Bool, _ folder: String, _ identity: ClusterIdentity, _ options: MetadataOptions, _ moved: Int64?
   ) async throws -> SQLMetadataStore {
     guard isShared else {
-      return try await SQLMetadataStore.open(path: folder + "/metadata.db", identity: identity, options: options)
+      return try await SQLMetadataStore.open(path: databasePath(folder), identity: identity, options: options)
     }
+    return try await SQLMetadataStore.open(postgreSQL: connection(file), identity: identity, options: options, moved: moved)
+  }
+
+  private static func connection(_ file: ConfigurationFile) throws -> PostgreSQLOptions {
     let path = try file.requiredString("metadata-connection-file")
     guard let bytes = try AtomicFile.read(path, limit: 64 << 10) else {
       throw ConfigurationError(message: "“metadata-connection-file” names \(path), and there is no such file.")
     }
-    let connection = String(decoding: bytes, as: UTF8.self).split(separator: "\n").joined(separator: " ")
-    return try await SQLMetadataStore.open(postgreSQL: PostgreSQLOptions(connection: connection), identity: identity, options: options)
+    return PostgreSQLOptions(connection: String(decoding: bytes, as: UTF8.self).split(separator: "\n").joined(separator: " "))
   }
 
   private static func serve(

@@ -176,13 +176,15 @@ extension ClusterSimulation {
     guard let authorized = metadata.deletes[block], copy.gcEpoch < authorized else {
       return fail(.authorizedDeletes, "\(node.id) deleted block \(name(block)) of epoch \(copy.gcEpoch) without a logged decision")
     }
-    // A copy that is older than the delete may go even when newer ones are referenced by now: those that the commit stood on.
-    if metadata.isReferenced(block), zones(block, excusing: truth.nodesThatLost(block), from: authorized) < metadata.layout.zonesForCommit {
+    // A copy that is older than the delete may go even when newer ones are referenced by now: those that the commit stood on, and that
+    // uploads since were told of.
+    let lacksNewer = zones(block, excusing: truth.nodesThatLost(block), from: authorized) < metadata.layout.zonesForCommit
+    if metadata.isReferenced(block), lacksNewer {
       fail(.authorizedDeletes, "\(node.id) deleted block \(name(block)), which a version refers to, and too few newer copies are left")
     }
     for id in metadata.uploadOrder {
       guard let upload = metadata.uploads[id], upload.status == .open, upload.blocks.contains(block) else { continue }
-      if upload.had.contains(block), upload.receipts[block] == nil {
+      if upload.had.contains(block), upload.receipts[block] == nil, lacksNewer {
         fail(.pinnedWhileOpen, "\(node.id) deleted block \(name(block)), which upload \(id) was told that it has")
       } else if upload.receipts[block]?.contains(where: { $0.node == node.id && $0.gcEpoch >= epoch }) ?? false {
         fail(.authorizedDeletes, "\(node.id) deleted block \(name(block)), for which upload \(id) has its receipt")
