@@ -332,6 +332,9 @@ package struct RepairScheduler: Sendable {
     return nextNumber
   }
 
+  /// The pass that awaits the answer, so that a simulation can tell on whose word it copies.
+  package func pass(awaiting request: RepairRequest) -> UInt64? { requests[request]?.pass }
+
   func all(_ matches: (Pass) -> Bool) -> Int {
     pending.count(where: matches) + waiting.count(where: matches) + active.count(where: matches)
   }

@@ -70,8 +70,8 @@ package final class ChangeHub: Sendable {
     for waiter in waiters.values { waiter.resume() }
   }
 
-  /// Lets all who wait go.
-  func close() {
+  /// Lets all who wait go, and nobody wait any more.
+  package func close() {
     let waiters = state.withLock { state in
       state.isClosed = true
       defer { state.waiters = [:] }

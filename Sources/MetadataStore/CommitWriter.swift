@@ -192,7 +192,9 @@ final class CommitWriter: MetadataWriter {
       return
     }
     if let record { feed?.committed(record) }
-    if context.isSealed { failAll(MetadataError(.unavailable, "The metadata has moved to PostgreSQL; the coordinator starts anew with it.")) }
+    if context.isSealed {
+      failAll(MetadataError(.unavailable, "The metadata has moved to PostgreSQL; the coordinator starts anew with it."))
+    }
     tell(answers, changed: context.takeChanged(), feed)
   }
 

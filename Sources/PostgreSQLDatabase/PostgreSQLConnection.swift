@@ -36,6 +36,8 @@ package final class PostgreSQLConnection: @unchecked Sendable {
   package init(_ options: PostgreSQLOptions) throws(PostgreSQLError) {
     self.options = options
     handle = try PostgreSQLConnection.connect(options)
+    // Notices are for people at a terminal; libpq would write them beside the log.
+    PQsetNoticeProcessor(handle, { _, _ in }, nil)
     // All is in place, so what is thrown from here on ends the connection by `deinit`.
     try check()
     guard PQsetnonblocking(handle, 1) == 0, PQenterPipelineMode(handle) == 1 else { throw connectionError("enter pipeline mode") }

@@ -5,7 +5,9 @@ import TestSupport
 import Testing
 
 /// A cluster that began on SQLite and goes over to PostgreSQL while it works.
-@Suite("Moving the metadata, on real processes", .serialized, .enabled(if: getuid() == 0, "PostgreSQL is started as user postgres, which takes root"))
+@Suite(
+  "Moving the metadata, on real processes", .serialized,
+  .enabled(if: getuid() == 0, "PostgreSQL is started as user postgres, which takes root"))
 struct MigrationTests {
   @Test("users upload while the metadata moves to PostgreSQL; nothing acknowledged is missing, and the cluster goes on there")
   func underLoad() async throws {

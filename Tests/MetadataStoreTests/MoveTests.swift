@@ -67,7 +67,9 @@ struct MoveTests {
       let (one, other, content) = (path(), path(), UInt64.random(in: 1...60, using: &random))
       do {
         switch Int.random(in: 0..<8, using: &random) {
-        case 0: try await fixture.store.deleteEntry(.init(entry: .path(one), forever: Bool.random(using: &random), recursive: true, ifVersion: nil), for: user)
+        case 0:
+          let forever = Bool.random(using: &random)
+          try await fixture.store.deleteEntry(.init(entry: .path(one), forever: forever, recursive: true, ifVersion: nil), for: user)
         case 1, 2:
           _ = try await fixture.store.updateEntry(
             .init(entry: .path(one), newPath: other, modifiedAt: nil, executable: nil, ifVersion: nil), for: user)
@@ -138,7 +140,9 @@ struct MoveTests {
     await next.close()
   }
 
-  @Test("a move that the loss of its connection cuts short leaves SQLite as it is, is refused by coordinators, and can be made anew", arguments: 0..<3)
+  @Test(
+    "a move that the loss of its connection cuts short leaves SQLite as it is, is refused by coordinators, and can be made anew",
+    arguments: 0..<3)
   func cutShort(moment: Int) async throws {
     let fixture = try await Fixture(.sqlite)
     let store = try store(fixture)

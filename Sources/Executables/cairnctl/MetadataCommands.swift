@@ -29,7 +29,9 @@ enum MetadataCommands {
     options: [CommandOption("to", value: "ENGINE", help: "postgres")],
     examples: ["cairnctl metadata migrate --to postgres"]
   ) { invocation in
-    guard invocation.option("to") == "postgres" else { throw CommandFailure(.usage, "--to has to be “postgres”; nothing else can be moved to.") }
+    guard invocation.option("to") == "postgres" else {
+      throw CommandFailure(.usage, "--to has to be “postgres”; nothing else can be moved to.")
+    }
     let coordinator = try CoordinatorConnection()
     let console = invocation.console
     let line = StatusLine(console)

@@ -118,6 +118,8 @@ enum CoordinatorDaemon {
     settings.logger.info("stopping")
     await service.stop()
     await journal?.stop()
+    // Who waits for changes would hold the end up for the whole grace.
+    store.hub.close()
     await http.shutdown(grace: shutdownGrace)
     await store.close()
     client.shutdown()

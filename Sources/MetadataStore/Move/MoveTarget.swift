@@ -134,6 +134,6 @@ final class MoveTarget {
   /// no harm.
   func settle() throws {
     for constraint in try references() { try connection.execute("ALTER TABLE \(constraint) NOT DEFERRABLE") }
-    try connection.execute("ANALYZE")
+    try connection.execute("ANALYZE \(tables.map(\.name).joined(separator: ", "))")
   }
 }

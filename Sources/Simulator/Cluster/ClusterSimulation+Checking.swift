@@ -112,10 +112,11 @@ extension ClusterSimulation {
     fail(.fenced, "\(node.id) took a write of layout \(capability.layoutVersion) after it had sealed the partition under \(seal)")
   }
 
-  func checkCopies(_ items: [RepairCopy], to target: NodeID) {
+  /// - Parameter lacking: who answered that it has no whole copy, to the pass that copies, by block. However long ago: a copy waits for
+  ///   those before it, and meanwhile the block may come from elsewhere.
+  func checkCopies(_ items: [RepairCopy], to target: NodeID, lacking: [BlockID: [NodeID]]) {
     guard let node = node(target) else { return }
-    // Between the answer and the copy the block may come from elsewhere; another node's answer is waited for up to a minute.
-    for item in items where node.isSafe(item.block) && node.saidMissing[item.block].map({ now - $0 > .seconds(100) }) ?? true {
+    for item in items where node.isSafe(item.block) && !(lacking[item.block] ?? []).contains(target) {
       fail(.unreachableIsNotMissing, "block \(name(item.block)) is copied to \(target), which has it and did not say otherwise")
     }
   }

@@ -54,6 +54,11 @@ extension SimulatedCoordinator {
 
   private func begin(_ effect: RepairScheduler.Effect) {
     switch effect {
+    case .list(let request, _, _, _), .listRepairs(let request, _, _), .listHeld(let request, _, _, _, _):
+      if let pass = scheduler.pass(awaiting: request) { lacks[pass] = nil }
+    default: break
+    }
+    switch effect {
     case .list(let request, let partition, let after, let limit):
       soon { [unowned self] in
         feed(.listed(request, metadata.liveBlocks(inPartition: partition, after: after, limit: limit)))
@@ -107,16 +112,20 @@ extension SimulatedCoordinator {
     if bug == .retiresBeforeVerifying && reading || bug == .marksFilledUnseen {
       return soon { [unowned self] in feed(.checked(request, blocks.map { _ in .present })) }
     }
+    let pass = scheduler.pass(awaiting: request) ?? 0
+    // Only the answer to this question counts.
+    for block in blocks { lacks[pass]?[block]?.removeAll { $0 == node } }
     ask(node, reading ? .verify(blocks) : .exist(blocks), within: reading ? .seconds(60) : .seconds(10)) { [unowned self] reply in
       guard case .checks(let checks)? = reply else {
         return feed(.checked(request, bug == .takesSilenceForMissing ? blocks.map { _ in .missing } : nil))
       }
+      for (block, check) in zip(blocks, checks) where check != .present { lacks[pass, default: [:]][block, default: []].append(node) }
       feed(.checked(request, checks))
     }
   }
 
   private func copy(_ request: RepairRequest, _ target: NodeID, _ items: [RepairCopy]) {
-    simulation.checkCopies(items, to: target)
+    simulation.checkCopies(items, to: target, lacking: scheduler.pass(awaiting: request).flatMap { lacks[$0] } ?? [:])
     ask(target, .copy(items), within: .seconds(90)) { [unowned self] reply in
       guard case .copies(let outcomes)? = reply else { return feed(.copied(request, nil)) }
       simulation.totals.copies += outcomes.count { $0 == .copied }

@@ -37,6 +37,8 @@ final class SimulatedCoordinator {
   /// Questions to nodes under way, by number, so that those to a silent node can be given up.
   var questions: [(number: Int, node: NodeID, giveUp: () -> Void)] = []
   var nextQuestion = 0
+  /// Who answered “missing” or “damaged” to a pass of repair since its page began, by pass and block.
+  var lacks: [UInt64: [BlockID: [NodeID]]] = [:]
   /// Disks that nodes lost, as far as repair was told.
   var losses: [NodeID: Int] = [:]
   var collection = SimulatedCollection()
@@ -75,6 +77,7 @@ final class SimulatedCoordinator {
     for member in members { _ = detector.step(.known(member.record.id, member.record.zone, isOut: member.record.isOut), now: now) }
     (refills, unrestored, admitted, questions, losses) = ([], [], [], [], [:])
     (isSweeping, rowsAskedAt) = (false, now)
+    lacks = [:]
     collection = SimulatedCollection()
     revision = generation << 32
     toldRevision = revision

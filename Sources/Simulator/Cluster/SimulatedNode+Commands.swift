@@ -60,7 +60,7 @@ extension SimulatedNode {
       }
     }
     switch command {
-    case .exist(let blocks): answer(.checks(blocks.map { say(holds($0) ? .present : .missing, of: $0) }))
+    case .exist(let blocks): answer(.checks(blocks.map { holds($0) ? .present : .missing }))
     case .verify(let blocks): answer(.checks(blocks.map(verify)))
     case .digest(let partitions):
       let asides = partitions.map { partition in stores.flatMap(\.setAside).count { $0.partition(bits: bits) == partition } }
@@ -81,16 +81,11 @@ extension SimulatedNode {
     }
   }
 
-  private func say(_ check: RepairCheck, of block: BlockID) -> RepairCheck {
-    if check != .present { saidMissing[block] = simulation.now }
-    return check
-  }
-
   private func verify(_ block: BlockID) -> RepairCheck {
-    guard holds(block) else { return say(.missing, of: block) }
-    guard stores.contains(where: { $0.copies[block]?.isRotten == true }) else { return say(.present, of: block) }
+    guard holds(block) else { return .missing }
+    guard stores.contains(where: { $0.copies[block]?.isRotten == true }) else { return .present }
     setAside(block)
-    return say(.damaged, of: block)
+    return .damaged
   }
 
   // MARK: Copies

@@ -67,8 +67,6 @@ final class SimulatedNode {
   var rumouredLayout: UInt64 = 0
   var rumouredEpoch: UInt64 = 0
   var rot: [BlockID] = []
-  /// When it last said “missing” or “damaged” of a block.
-  var saidMissing: [BlockID: MonotonicTime] = [:]
 
   init(_ simulation: ClusterSimulation, id: NodeID, zone: ZoneID, address: Int, disks: [DiskID], skew: Duration) {
     self.simulation = simulation
