@@ -82,6 +82,20 @@ extension CairnClient {
     }
   }
 
+  /// The blocks that a file consists of, in their order, and where their copies are. A block that comes again is listed again.
+  ///
+  /// - Parameter version: of the file; nil is the newest.
+  public func blocks(of path: String, version: Int64? = nil) async throws(CairnError) -> [BlockPlacement] {
+    try await answering {
+      let entry = try await gateway.entry(at: RemotePath(path))
+      guard entry.kind == .file else { throw CairnError(.invalidArgument, "\(entry.path) is not a file, and only files have blocks.") }
+      var walk = PlanWalk(gateway: gateway, plan: try await gateway.downloadPlan(entry.id, version: version))
+      var blocks: [BlockPlacement] = []
+      while let step = try await walk.next() { blocks.append(BlockPlacement(step.block)) }
+      return blocks
+    }
+  }
+
   /// A file's revisions, newest first.
   public func revisions(of path: String, limit: Int = 100) async throws(CairnError) -> [Revision] {
     try await answering {

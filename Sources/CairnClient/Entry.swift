@@ -105,6 +105,33 @@ public struct Entry: Sendable, Equatable, Codable {
   }
 }
 
+/// One block of a file, and where its copies are.
+public struct BlockPlacement: Sendable, Equatable, Codable {
+  /// A copy, by the storage node that has it and the node's zone.
+  public struct Copy: Sendable, Equatable, Codable {
+    /// The storage node's name.
+    public var node: String
+    /// The zone that the node is in.
+    public var zone: String
+  }
+
+  /// SHA-256 of the block's bytes, 64 hexadecimal digits.
+  public var id: String
+  /// Of its first byte in the file.
+  public var offset: Int64
+  /// Bytes.
+  public var size: Int64
+  /// Where it is read from, in the order in which nodes are asked.
+  public var copies: [Copy]
+
+  init(_ block: DownloadPlan.Block) {
+    id = block.id.hex
+    offset = block.offset
+    size = Int64(block.size)
+    copies = block.get.map { Copy(node: $0.node.text, zone: $0.zone.text) }
+  }
+}
+
 /// One earlier or current content of a file.
 public struct Revision: Sendable, Equatable, Codable {
   /// Names the revision; a later one has a higher number.

@@ -12,6 +12,18 @@ extension ClientTests {
   /// The program `cairn` itself, as a process of its own, against the cluster in memory.
   @Suite("The command line")
   struct CommandTests {
+    private struct Measured: Decodable {
+      var mode: String
+      var operations: Int
+      var rate: Double
+      var longest: Double
+      private enum CodingKeys: String, CodingKey {
+        case mode, operations
+        case rate = "bytes_per_second"
+        case longest = "p99_ms"
+      }
+    }
+
     /// Beside this test program.
     private static let program: String? = {
       let buffer = UnsafeMutableBufferPointer<CChar>.allocate(capacity: 4096)
@@ -60,6 +72,17 @@ extension ClientTests {
         #expect(part == Array("He".utf8))
         #expect(try await run(cluster, ["rm", "/docs/notes.txt"]).succeeded)
         #expect(try await run(cluster, ["cat", "/docs/notes.txt"]).ending == .exited(status: 4))
+      }
+    }
+
+    @Test("bench measures each of its modes, and leaves nothing behind", arguments: ["put", "get", "mixed"])
+    func bench(mode: String) async throws {
+      try await withCluster { cluster in
+        let outcome = try await run(cluster, ["bench", "--mode", mode, "--size", "100KiB", "--objects", "6", "--json"])
+        let measured = try JSONCoding.decode(Measured.self, from: Array(outcome.output.utf8))
+        #expect(measured.mode == mode && measured.operations == 6, "\(outcome)")
+        #expect(measured.rate > 0 && measured.longest > 0)
+        #expect(try await run(cluster, ["ls", "/"]).output == "")
       }
     }
 
