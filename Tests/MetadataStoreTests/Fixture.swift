@@ -79,6 +79,9 @@ final class Fixture: Sendable {
     } catch { Issue.record("the journal cannot be replayed: \(error)") }
   }
 
+  /// With SQLite: the journal.
+  var sink: RecordingSink? { replay?.sink }
+
   private let isReplayed = Mutex(true)
   /// For tests that change the database past the store that the fixture has.
   func doNotReplay() { isReplayed.withLock { $0 = false } }

@@ -5,6 +5,7 @@ import PostgreSQLDatabase
 import SQLSession
 import SQLiteDatabase
 import ServiceAPI
+import Synchronization
 import TestSupport
 import Testing
 
@@ -166,6 +167,25 @@ struct MoveTests {
       _ = try await SQLMetadataStore.open(postgreSQL: database, identity: Fixture.identity(), moved: 5)
     }
     _ = try await store.move(to: database) { _ in }
+    await store.close()
+    try await expectEqual(fixture, database)
+  }
+
+  @Test("a move whose last record the journal's nodes take too late has happened all the same")
+  func lateJournal() async throws {
+    let fixture = try await Fixture(.sqlite)
+    let (store, sink) = (try store(fixture), try #require(fixture.sink))
+    let ada = try await fixture.user()
+    try await fixture.put("/a", as: ada)
+    let database = try await PostgreSQLServer.common().database()
+    let late = Task {
+      try await eventually("The last record") { sink.state.withLock { !$0.waiting.isEmpty } }
+      sink.release(MetadataError(.unavailable, "The nodes were silent for too long."))
+    }
+    let moved = try await store.move(to: database) { step in if case .catchingUp = step { sink.hold() } }
+    try await late.value
+    #expect(try SQLMetadataStore.moved(path: fixture.folder.path("metadata.db")) == moved)
+    await #expect(throws: MetadataError.self) { try await fixture.put("/late", as: ada) }
     await store.close()
     try await expectEqual(fixture, database)
   }

@@ -26,8 +26,8 @@ extension SQLMetadataStore {
   private static let roundLimit = 20
   private static let smallRound = 1000
 
+  // Proof: made on the move's one thread, and used there; the last round uses it on the writer's while the move waits for that.
   private final class Copying: @unchecked Sendable {
-    // Proof: made on the move's one thread, and used there; the last round uses it on the writer's while the move waits for that.
     let target: MoveTarget
     let capture: ChangeCapture
     init(_ target: MoveTarget) {
@@ -68,7 +68,12 @@ extension SQLMetadataStore {
           state.rollBack()
         }
         try await catchUp(copying, writer, path, pool, report)
-        try await seal(copying, writer, id)
+        do { try await seal(copying, writer, id) } catch {
+          // The nodes' journal may be late where SQLite has committed: what the file says counts.
+          guard try await pool.run({ try Settings.found(SQLiteSession(SQLMetadataStore.reading(path)), Settings.moved) }) == id else {
+            throw error
+          }
+        }
       } catch {
         // A capture that cannot be removed ends with the process, and costs a little until then.
         try? await writer.alone { try copying.capture.remove(from: $0) }
