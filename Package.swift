@@ -154,7 +154,9 @@ let package = Package(
     tests("ChartsTests", ["Charts"]),
     tests("SyncAgentTests", ["SyncAgent", "ClusterLogic", "Platform", "BlockModel", "TestSupport"]),
     tests("CommandLineKitTests", ["CommandLineKit", "Platform", "TestSupport"]),
-    tests("IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"]),
+    tests(
+      "IntegrationTests", ["CairnClient", "ServiceAPI", "Credentials", "HTTPTransport", "Platform", "BlockModel", "TestSupport"],
+      exclude: ["Fixtures"]),
   ]
 )
 

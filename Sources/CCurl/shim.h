@@ -46,6 +46,18 @@ static inline CURLMcode cairn_curl_multi_set_long(CURLM *multi, CURLMoption opti
   return curl_multi_setopt(multi, option, value);
 }
 
+typedef int (*cairn_curl_on_socket)(CURL *easy, curl_socket_t socket, int what, void *context, void *of_socket);
+typedef int (*cairn_curl_on_timer)(CURLM *multi, long milliseconds, void *context);
+
+/// Whom libcurl tells which sockets it waits for and when it wants to be called at the latest.
+static inline void cairn_curl_multi_observe(
+    CURLM *multi, cairn_curl_on_socket on_socket, cairn_curl_on_timer on_timer, void *context) {
+  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, context);
+  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, context);
+}
+
 static inline long cairn_curl_response_code(CURL *easy) {
   long code = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
@@ -75,5 +87,7 @@ static inline CURL *cairn_curl_done(const CURLMsg *message, CURLcode *result) {
 static const size_t cairn_curl_read_pause = CURL_READFUNC_PAUSE;
 static const size_t cairn_curl_read_abort = CURL_READFUNC_ABORT;
 static const int cairn_curl_pause_none = CURLPAUSE_CONT;
+
+static const curl_socket_t cairn_curl_timeout = CURL_SOCKET_TIMEOUT;
 
 #endif

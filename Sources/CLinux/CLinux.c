@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -171,6 +173,33 @@ int cairn_signals_to_pipe(const int *signals, int count) {
 }
 
 int cairn_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
+
+int cairn_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int cairn_epoll_watch(int epoll, int descriptor, int events) {
+  struct epoll_event event = {0};
+  event.data.fd = descriptor;
+  if (events & cairn_epoll_readable) event.events |= EPOLLIN;
+  if (events & cairn_epoll_writable) event.events |= EPOLLOUT;
+  if (events == 0) return epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, &event);
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0) return 0;
+  return errno == EEXIST ? epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &event) : -1;
+}
+
+int cairn_epoll_wait(int epoll, struct cairn_epoll_ready *ready, int capacity, int milliseconds) {
+  struct epoll_event events[64];
+  int count = epoll_wait(epoll, events, capacity < 64 ? capacity : 64, milliseconds);
+  for (int index = 0; index < count; index++) {
+    uint32_t told = events[index].events;
+    ready[index].descriptor = events[index].data.fd;
+    ready[index].events = (told & (EPOLLIN | EPOLLHUP | EPOLLRDHUP) ? cairn_epoll_readable : 0) |
+                          (told & EPOLLOUT ? cairn_epoll_writable : 0) |
+                          (told & (EPOLLERR | EPOLLHUP) ? cairn_epoll_broken : 0);
+  }
+  return count;
+}
+
+int cairn_event_create(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
 int cairn_spawn_in_folder(void *file_actions, const char *path) {
   return posix_spawn_file_actions_addchdir_np(file_actions, path);

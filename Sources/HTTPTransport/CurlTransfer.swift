@@ -23,6 +23,9 @@ final class CurlTransfer: @unchecked Sendable {
   private let continuation = Mutex<CheckedContinuation<Outcome, Never>?>(nil)
   /// Asks the worker to let a paused upload go on.
   var unpause: (@Sendable () -> Void) = {}
+  /// Called on the worker's thread when a paused upload is to go on although nothing new is ready: a refusal came, and libcurl waits for
+  /// the pause's end.
+  var onRefusalWhilePaused: (() -> Void) = {}
 
   private var lines: UnsafeMutablePointer<curl_slist>?
   /// Body bytes that were read for sending.
@@ -186,6 +189,7 @@ final class CurlTransfer: @unchecked Sendable {
         return cairn_curl_read_abort
       case .wait:
         isUploadPaused = true
+        noteRefusal()
         return cairn_curl_read_pause
       }
     }
@@ -203,6 +207,7 @@ final class CurlTransfer: @unchecked Sendable {
     }
     if text.isEmpty {
       headIsComplete = status >= 200
+      noteRefusal()
       if headIsComplete, case .stream(let onHead, _) = sink, !headWasReported {
         headWasReported = true
         onHead(HTTPClientResponse(status: status, headers: headers, bytes: [], count: 0))
@@ -244,8 +249,9 @@ final class CurlTransfer: @unchecked Sendable {
 
   // MARK: On the way
 
-  /// Whether a paused upload is to be woken although nothing new is ready: a refusal came, and libcurl waits for the pause's end.
-  var isRefusedWhilePaused: Bool { isUploadPaused && headIsComplete && status >= 300 }
+  private func noteRefusal() {
+    if isUploadPaused, headIsComplete, status >= 300 { onRefusalWhilePaused() }
+  }
 
   func uploadGoesOn() { isUploadPaused = false }
 

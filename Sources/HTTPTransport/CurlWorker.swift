@@ -3,10 +3,11 @@ internal import Glibc
 internal import Platform
 internal import Synchronization
 
-/// A thread that drives transfers with libcurl's multi interface.
+/// A thread that drives transfers with libcurl's multi interface, told by epoll which of them can go on: what a step costs does not grow
+/// with the transfers under way.
 ///
-/// What must hold: only the thread touches the multi handle and the easy handles (`curl_multi_wakeup` apart, which may be called from
-/// anywhere); every transfer that was submitted is completed exactly once, also when the worker stops.
+/// What must hold: only the thread touches the multi handle and the easy handles; every transfer that was submitted is completed exactly
+/// once, also when the worker stops.
 final class CurlWorker: Sendable {
   private struct Inbox {
     var arrived: [CurlTransfer] = []
@@ -17,16 +18,13 @@ final class CurlWorker: Sendable {
     var load = 0
     /// Whether the thread will look here before it sleeps.
     var isAwake = false
-    var multi: MultiHandle?
-  }
-
-  /// `@unchecked`: see the class; the wake-up is made under the inbox's lock, and the thread takes the handle out of it before freeing.
-  private struct MultiHandle: @unchecked Sendable {
-    let pointer: UnsafeMutableRawPointer
+    /// The thread will look no more.
+    var hasEnded = false
   }
 
   private let configuration: HTTPClient.Configuration
   private let inbox = Mutex(Inbox())
+  private let readiness = ReadinessQueue()
 
   /// libcurl's global state, once a process, before any thread uses it.
   static func prepareLibrary() { _ = libraryIsReady }
@@ -38,16 +36,7 @@ final class CurlWorker: Sendable {
 
   init(configuration: HTTPClient.Configuration, name: String) {
     self.configuration = configuration
-    guard let multi = curl_multi_init() else { preconditionFailure("no memory for libcurl") }
-    inbox.withLock { $0.multi = MultiHandle(pointer: multi) }
-    cairn_curl_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.connectionsPerHost)
-    cairn_curl_multi_set_long(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.maxConnections)
-    cairn_curl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, configuration.maxConnections)
-    let handle = MultiHandle(pointer: multi)
-    _ = NativeThread(name: name) { [self] in
-      var loop = Loop(worker: self, multi: handle.pointer)
-      loop.run()
-    }
+    _ = NativeThread(name: name) { [self] in Loop(worker: self).run() }
   }
 
   /// Transfers under way.
@@ -65,7 +54,7 @@ final class CurlWorker: Sendable {
       }
       inbox.load += 1
       inbox.arrived.append(transfer)
-      CurlWorker.wake(&inbox)
+      wake(&inbox)
       return nil
     }
     if let refusal { transfer.complete(.failure(refusal)) }
@@ -80,16 +69,16 @@ final class CurlWorker: Sendable {
 
   private func post(_ change: (inout Inbox) -> Void) {
     inbox.withLock { inbox in
-      guard inbox.multi != nil else { return }
+      guard !inbox.hasEnded else { return }
       change(&inbox)
-      CurlWorker.wake(&inbox)
+      wake(&inbox)
     }
   }
 
-  private static func wake(_ inbox: inout Inbox) {
-    guard !inbox.isAwake, let multi = inbox.multi else { return }
+  private func wake(_ inbox: inout Inbox) {
+    guard !inbox.isAwake else { return }
     inbox.isAwake = true
-    curl_multi_wakeup(multi.pointer)
+    readiness.wake()
   }
 
   private static let cancelled = HTTPClientError(code: .cancelled, message: "The request was cancelled.")
@@ -97,28 +86,77 @@ final class CurlWorker: Sendable {
 
   // MARK: The thread
 
-  private struct Loop {
+  private final class Loop {
     let worker: CurlWorker
     let multi: UnsafeMutableRawPointer
     var running: [ObjectIdentifier: (transfer: CurlTransfer, easy: UnsafeMutableRawPointer)] = [:]
     /// Easy handles for reuse: making one costs more than resetting it.
     var spare: [UnsafeMutableRawPointer] = []
+    /// Paused uploads whose answer is a refusal, noted while libcurl was at work.
+    var refused: [CurlTransfer] = []
     var nextStallCheck = monotonicNow()
+    /// When libcurl wants to be called; nil when it waits for sockets alone.
+    var due: Int64?
 
-    mutating func run() {
+    init(worker: CurlWorker) {
+      guard let multi = curl_multi_init() else { preconditionFailure("no memory for libcurl") }
+      self.worker = worker
+      self.multi = multi
+      cairn_curl_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, worker.configuration.connectionsPerHost)
+      cairn_curl_multi_set_long(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, worker.configuration.maxConnections)
+      cairn_curl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, worker.configuration.maxConnections)
+      cairn_curl_multi_observe(multi, Loop.onSocket, Loop.onTimer, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    func run() {
       while takeInbox() {
-        var active: Int32 = 0
-        curl_multi_perform(multi, &active)
+        callIfDue()
+        wait()
         takeMessages()
         wakeRefused()
         checkStalls()
-        sleep()
       }
       finish()
     }
 
+    private static let onSocket: cairn_curl_on_socket = { _, socket, what, context, _ in
+      guard let context else { return 0 }
+      let loop = Unmanaged<Loop>.fromOpaque(context).takeUnretainedValue()
+      let events: ReadinessQueue.Events =
+        switch what {
+        case CURL_POLL_IN: .readable
+        case CURL_POLL_OUT: .writable
+        case CURL_POLL_INOUT: [.readable, .writable]
+        default: []
+        }
+      loop.worker.readiness.watch(socket, for: events)
+      return 0
+    }
+
+    private static let onTimer: cairn_curl_on_timer = { _, milliseconds, context in
+      guard let context else { return 0 }
+      let loop = Unmanaged<Loop>.fromOpaque(context).takeUnretainedValue()
+      loop.due = milliseconds < 0 ? nil : monotonicNow() + Int64(milliseconds) * 1_000_000
+      return 0
+    }
+
+    private func act(_ socket: curl_socket_t, _ events: ReadinessQueue.Events) {
+      var mask: Int32 = 0
+      if events.contains(.readable) { mask |= CURL_CSELECT_IN }
+      if events.contains(.writable) { mask |= CURL_CSELECT_OUT }
+      if events.contains(.broken) { mask |= CURL_CSELECT_ERR }
+      var active: Int32 = 0
+      curl_multi_socket_action(multi, socket, mask, &active)
+    }
+
+    private func callIfDue() {
+      guard let time = due, monotonicNow() >= time else { return }
+      due = nil
+      act(cairn_curl_timeout, [])
+    }
+
     /// False when the worker stops.
-    private mutating func takeInbox() -> Bool {
+    private func takeInbox() -> Bool {
       let (arrived, cancelled, unpaused, isStopping) = worker.inbox.withLock { inbox in
         defer {
           inbox.arrived = []
@@ -136,12 +174,13 @@ final class CurlWorker: Sendable {
       return !isStopping
     }
 
-    private mutating func start(_ transfer: CurlTransfer) {
+    private func start(_ transfer: CurlTransfer) {
       if transfer.isCancelled.load(ordering: .acquiring) { return complete(transfer, .failure(CurlWorker.cancelled)) }
       guard let easy = spare.popLast() ?? curl_easy_init() else {
         complete(transfer, .failure(HTTPClientError(code: .broken, message: "No memory for another transfer.")))
         return
       }
+      transfer.onRefusalWhilePaused = { [unowned self, unowned transfer] in refused.append(transfer) }
       transfer.prepare(easy)
       running[ObjectIdentifier(transfer)] = (transfer, easy)
       let code = curl_multi_add_handle(multi, easy)
@@ -156,7 +195,7 @@ final class CurlWorker: Sendable {
       curl_easy_pause(easy, cairn_curl_pause_none)
     }
 
-    private mutating func takeMessages() {
+    private func takeMessages() {
       var left: Int32 = 0
       while let message = curl_multi_info_read(multi, &left) {
         var code = CURLE_OK
@@ -166,7 +205,7 @@ final class CurlWorker: Sendable {
       }
     }
 
-    private mutating func end(_ transfer: CurlTransfer, _ outcome: CurlTransfer.Outcome) {
+    private func end(_ transfer: CurlTransfer, _ outcome: CurlTransfer.Outcome) {
       guard let easy = running.removeValue(forKey: ObjectIdentifier(transfer))?.easy else { return }
       curl_multi_remove_handle(multi, easy)
       curl_easy_reset(easy)
@@ -180,10 +219,12 @@ final class CurlWorker: Sendable {
     }
 
     private func wakeRefused() {
-      for (transfer, _) in running.values where transfer.isRefusedWhilePaused { goOn(transfer) }
+      let waiting = refused
+      refused = []
+      for transfer in waiting { goOn(transfer) }
     }
 
-    private mutating func checkStalls() {
+    private func checkStalls() {
       let now = monotonicNow()
       guard now >= nextStallCheck else { return }
       nextStallCheck = now + 250_000_000
@@ -192,19 +233,23 @@ final class CurlWorker: Sendable {
       }
     }
 
-    private func sleep() {
+    /// Waits for sockets, libcurl's timer or the inbox, and lets libcurl go on with what is ready.
+    private func wait() {
       let goesToSleep = worker.inbox.withLock { inbox in
         let isEmpty = inbox.arrived.isEmpty && inbox.cancelled.isEmpty && inbox.unpaused.isEmpty && !inbox.isStopping
         if isEmpty { inbox.isAwake = false }
         return isEmpty
       }
-      if goesToSleep { curl_multi_poll(multi, nil, 0, running.isEmpty ? 60_000 : 250, nil) }
+      var pause: Int64 = goesToSleep ? (running.isEmpty ? 60_000 : 250) : 0
+      // Rounded up: libcurl that is called early does nothing, and would be called again at once.
+      if let due { pause = min(pause, max(0, (due - monotonicNow() + 999_999) / 1_000_000)) }
+      worker.readiness.wait(milliseconds: Int32(pause)) { act($0, $1) }
     }
 
-    private mutating func finish() {
+    private func finish() {
       for (transfer, _) in Array(running.values) { end(transfer, .failure(CurlWorker.shutDown)) }
       let late = worker.inbox.withLock { inbox in
-        inbox.multi = nil
+        inbox.hasEnded = true
         inbox.isStopping = true
         defer { inbox.arrived = [] }
         return inbox.arrived

@@ -45,6 +45,27 @@ void cairn_set_niceness(int niceness);
 /// and a thread that was started earlier cannot miss it. Called once in a process.
 int cairn_signals_to_pipe(const int *signals, int count);
 
+/// What `cairn_epoll_wait` says of a descriptor, and what `cairn_epoll_watch` asks for: bits.
+static const int cairn_epoll_readable = 1;
+static const int cairn_epoll_writable = 2;
+/// Never asked for, always told.
+static const int cairn_epoll_broken = 4;
+
+/// A descriptor and what it is ready for.
+struct cairn_epoll_ready {
+  int descriptor;
+  int events;
+};
+
+/// `epoll_create1(EPOLL_CLOEXEC)`.
+int cairn_epoll_create(void);
+/// Watches a descriptor, level-triggered, for what `events` says, whether it was watched before or not; 0 ends it.
+int cairn_epoll_watch(int epoll, int descriptor, int events);
+/// `epoll_wait(2)`, -1 with `errno` when it failed.
+int cairn_epoll_wait(int epoll, struct cairn_epoll_ready *ready, int capacity, int milliseconds);
+/// `eventfd(2)` that does not block.
+int cairn_event_create(void);
+
 /// Adds "change to this folder" to a `posix_spawn_file_actions_t`.
 int cairn_spawn_in_folder(void *file_actions, const char *path);
 /// Ignores SIGPIPE.

@@ -3,6 +3,7 @@ import CommandLineKit
 import HTTPTransport
 import Platform
 import ServiceAPI
+import Synchronization
 
 /// What metadata operations take through gateway and coordinator, over a tree that `scripts/bench meta` has filled in bulk.
 enum MetadataBench {
@@ -63,18 +64,71 @@ private struct Bench: Sendable {
 
   // MARK: - Parts
 
-  /// New files of one block each. Prints the rate alone: the script knows what it is held against.
+  /// New files of one block each. Prints rates alone, a second: commits of sessions that are open, whole files one by one (a session and a
+  /// commit each), and whole files in batches as the client sends small ones. The script knows what they are held against.
   private func commits() async throws -> [String] {
-    var rates: [Double] = []
+    var (commits, files, batched): ([Double], [Double], [Double]) = ([], [], [])
+    // The first round warms up.
     for round in 0...rounds {
-      let name = "/commits-\(UInt32.random(in: 0...(.max)))"
-      let result = try await run { index in
-        try await commit(UploadRequest(path: "\(name)/\(index % 8)/\(index)", parents: true), [StandInNodes.newBlock(sizeBytes: 16_384)])
+      let opened = try await sessions(in: folder())
+      let commit = try await run { index in try await complete(opened[index]) }
+      let name = folder()
+      let whole = try await run { index in
+        try await complete(try await open(request(name, index), [StandInNodes.newBlock(sizeBytes: 16_384)]))
       }
-      // The first round warms up.
-      if round > 0 { rates.append(result.operationsPerSecond) }
+      let together = folder()
+      let begin = ContinuousClock.now
+      let batches = count / MetadataBench.filesTogether
+      try await LoadGenerator.run(count: batches, concurrency: 4) { batch in
+        try await commitTogether((0..<MetadataBench.filesTogether).map { request(together, batch * MetadataBench.filesTogether + $0) })
+        return 0
+      }.check()
+      let seconds = (ContinuousClock.now - begin).inSeconds
+      guard round > 0 else { continue }
+      commits.append(commit.operationsPerSecond)
+      files.append(whole.operationsPerSecond)
+      batched.append(Double(batches * MetadataBench.filesTogether) / seconds)
     }
-    return [rounded(Comparison.median(rates))]
+    return [[commits, files, batched].map { rounded(Comparison.median($0)) }.joined(separator: " ")]
+  }
+
+  private func folder() -> String { "/commits-\(UInt32.random(in: 0...(.max)))" }
+
+  private func request(_ folder: String, _ index: Int) -> UploadRequest {
+    UploadRequest(path: "\(folder)/\(index % 8)/\(index)", parents: true)
+  }
+
+  /// Open sessions, with their receipts.
+  private func sessions(in folder: String) async throws -> [(id: UploadID, receipts: [String])] {
+    let opened = Mutex<[Int: (id: UploadID, receipts: [String])]>([:])
+    _ = try await run { index in
+      let one = try await open(request(folder, index), [StandInNodes.newBlock(sizeBytes: 16_384)])
+      opened.withLock { $0[index] = one }
+    }
+    return opened.withLock { found in (0..<count).compactMap { found[$0] } }
+  }
+
+  /// One request that opens all and one that commits them.
+  private func commitTogether(_ requests: [UploadRequest]) async throws {
+    let announced = requests.map { request in
+      var request = request
+      request.blocks = [StandInNodes.newBlock(sizeBytes: 16_384)]
+      return request
+    }
+    let opened = try await owner.call(.post, "/v1/uploads/batch", BatchOpenRequest(uploads: announced), as: BatchOpenResponse.self)
+    let items = try opened.results.map { result in
+      let state = try Bench.value(of: result)
+      let receipts = state.missing.flatMap { nodes.receipts(BlockRef(id: $0.id, size: $0.size), state.uploadID) }
+      return BatchCompleteRequest.Item(uploadID: state.uploadID, complete: CompleteRequest(receipts: receipts))
+    }
+    let done = try await owner.call(
+      .post, "/v1/uploads/batch/complete", BatchCompleteRequest(uploads: items), as: BatchCompleteResponse.self)
+    for result in done.results { _ = try Bench.value(of: result) }
+  }
+
+  private static func value<Value>(of result: ItemResult<Value>) throws -> Value {
+    guard let value = result.value else { throw BenchFailed(reason: result.problem?.detail ?? "neither a value nor a problem came") }
+    return value
   }
 
   private func listing() async throws -> [String] {
@@ -107,7 +161,7 @@ private struct Bench: Sendable {
     var (commits, sessions): ([Double], [Double]) = ([], [])
     for round in 0...rounds {
       let begin = ContinuousClock.now
-      let upload = try await open(UploadRequest(path: path, size: Int64(blocks.count * Limits.blockBytes)), blocks)
+      let upload = try await open(UploadRequest(path: path, size: Int64(blocks.count * Limits.blockBytes), onConflict: .overwrite), blocks)
       let opened = ContinuousClock.now
       _ = try await owner.call(
         .post, "/v1/uploads/\(upload.id.hex)/complete", CompleteRequest(receipts: upload.receipts), as: FileEntry.self)
@@ -174,12 +228,11 @@ private struct Bench: Sendable {
       try await operation(index)
       return 0
     }
-    if let failure = result.failures.first { throw BenchFailed(reason: "\(result.failures.count) failed, the first: \(failure)") }
+    try result.check()
     return result
   }
 
-  private func commit(_ request: UploadRequest, _ blocks: [BlockRef]) async throws {
-    let upload = try await open(request, blocks)
+  private func complete(_ upload: (id: UploadID, receipts: [String])) async throws {
     _ = try await owner.call(
       .post, "/v1/uploads/\(upload.id.hex)/complete", CompleteRequest(receipts: upload.receipts), as: FileEntry.self)
   }
@@ -228,7 +281,16 @@ private struct Bench: Sendable {
   private func row(_ what: String, _ value: String, _ goal: String) -> String { "| \(label)\(what) | \(value) | \(goal) |" }
 }
 
+extension RoundResult {
+  fileprivate func check() throws {
+    if let failure = failures.first { throw BenchFailed(reason: "\(failures.count) failed, the first: \(failure)") }
+  }
+}
+
 extension MetadataBench {
+  /// Small files in a batch.
+  fileprivate static let filesTogether = 64
+
   fileprivate static func cursor(_ cursor: String?) -> String { cursor.map { "&cursor=\($0)" } ?? "" }
 
   /// The cursor in a page, without reading the rest of it: the reader is not what is measured. No name has an unescaped quote in it.
