@@ -42,6 +42,15 @@ static inline CURLcode cairn_curl_set_seek(CURL *easy, cairn_curl_seek function)
   return curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, function);
 }
 
+typedef int (*cairn_curl_on_request)(
+    void *context, char *remote_address, char *local_address, int remote_port, int local_port);
+
+/// Who is asked before a request is sent over a connection, each time that it is.
+static inline CURLcode cairn_curl_set_on_request(CURL *easy, cairn_curl_on_request function, void *context) {
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, context);
+  return curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, function);
+}
+
 static inline CURLMcode cairn_curl_multi_set_long(CURLM *multi, CURLMoption option, long value) {
   return curl_multi_setopt(multi, option, value);
 }
@@ -86,6 +95,8 @@ static inline CURL *cairn_curl_done(const CURLMsg *message, CURLcode *result) {
 
 static const size_t cairn_curl_read_pause = CURL_READFUNC_PAUSE;
 static const size_t cairn_curl_read_abort = CURL_READFUNC_ABORT;
+static const int cairn_curl_request_ok = CURL_PREREQFUNC_OK;
+static const int cairn_curl_request_abort = CURL_PREREQFUNC_ABORT;
 static const int cairn_curl_pause_none = CURLPAUSE_CONT;
 
 static const curl_socket_t cairn_curl_timeout = CURL_SOCKET_TIMEOUT;

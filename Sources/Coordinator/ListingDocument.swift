@@ -2,18 +2,39 @@ internal import BlockModel
 internal import Platform
 package import ServiceAPI
 
-/// Writes a page of a folder; equal to what its `Codable` form says, at a fraction of its cost: a page has up to a thousand entries.
+/// Writes pages of a folder and of shares; equal to what their `Codable` form says, at a fraction of its cost: a page has up to a thousand
+/// entries.
 package enum ListingDocument {
   /// Bytes of an entry beside its path, roughly.
   private static let entryBytes = 320
 
   @Sendable package static func bytes(_ page: Page<FileEntry>) -> [UInt8] {
-    var writer = JSONWriter(capacity: page.items.reduce(128) { $0 + entryBytes + $1.path.utf8.count + $1.name.utf8.count })
+    bytes(page, itemBytes: { entryBytes(of: $0) }, write)
+  }
+
+  @Sendable package static func bytes(_ page: Page<ShareInfo>) -> [UInt8] {
+    bytes(page, itemBytes: { entryBytes(of: $0.entry) + 128 }) { share, writer in
+      writer.object { writer in
+        writer.member("user") { $0.string(share.user) }
+        writer.member("role") { $0.string(share.role.rawValue) }
+        writer.member("granted_by") { $0.string(share.grantedBy) }
+        writer.member("granted_at") { $0.string(share.grantedAt.rfc3339) }
+        writer.member("entry") { write(share.entry, to: &$0) }
+      }
+    }
+  }
+
+  private static func entryBytes(of entry: FileEntry) -> Int { entryBytes + entry.path.utf8.count + entry.name.utf8.count }
+
+  private static func bytes<Item>(
+    _ page: Page<Item>, itemBytes: (Item) -> Int, _ write: (Item, inout JSONWriter) -> Void
+  ) -> [UInt8] {
+    var writer = JSONWriter(capacity: page.items.reduce(128) { $0 + itemBytes($1) })
     writer.object { writer in
       if let next = page.next { writer.member("next") { $0.string(next) } }
       writer.member("items") { writer in
         writer.array { writer in
-          for entry in page.items { writer.element { write(entry, to: &$0) } }
+          for item in page.items { writer.element { write(item, &$0) } }
         }
       }
     }

@@ -43,10 +43,10 @@ extension UserService {
       try await self.store.unshare(operation, for: principal)
       return Done()
     }
-    user(UserOperations.ListShares.self, on: dispatcher) { operation, principal, _ in
+    user(UserOperations.ListShares.self, on: dispatcher, encode: ListingDocument.bytes) { operation, principal, _ in
       try await self.store.shares(of: operation.entry, limit: operation.limit, cursor: operation.cursor, for: principal)
     }
-    user(UserOperations.ListShared.self, on: dispatcher) { operation, principal, _ in
+    user(UserOperations.ListShared.self, on: dispatcher, encode: ListingDocument.bytes) { operation, principal, _ in
       try await self.store.shared(limit: operation.limit, cursor: operation.cursor, for: principal)
     }
     user(UserOperations.ListNotifications.self, on: dispatcher) { operation, principal, _ in

@@ -34,7 +34,7 @@ extension GatewayService {
 
   private func listShares(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     let operation = UserOperations.ListShares(entry: try call.entry(), limit: try call.limit(), cursor: try call.cursor())
-    return try .json(try await perform(operation, call))
+    return .json(try await performEncoded(operation, call))
   }
 
   private func unshare(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
@@ -43,7 +43,8 @@ extension GatewayService {
   }
 
   private func listShared(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
-    try .json(try await perform(UserOperations.ListShared(limit: try call.limit(default: 100), cursor: try call.cursor()), call))
+    let operation = UserOperations.ListShared(limit: try call.limit(default: 100), cursor: try call.cursor())
+    return .json(try await performEncoded(operation, call))
   }
 
   // MARK: - Links

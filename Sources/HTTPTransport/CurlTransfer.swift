@@ -5,6 +5,9 @@ internal import Synchronization
 
 /// One request on its way through libcurl.
 ///
+/// What must hold: a request that may change something goes out once. libcurl sends a request again by itself when a connection that it had
+/// kept ends without an answer, though the peer may have read it; such a transfer fails as `broken` instead.
+///
 /// `@unchecked Sendable`: after `submit` every field but the synchronised ones is touched by the worker's thread alone, which is also
 /// where libcurl makes its callbacks.
 final class CurlTransfer: @unchecked Sendable {
@@ -30,6 +33,8 @@ final class CurlTransfer: @unchecked Sendable {
   private var lines: UnsafeMutablePointer<curl_slist>?
   /// Body bytes that were read for sending.
   private var sent = 0
+  /// Connections over which the request was sent, or begun to be.
+  private var attempts = 0
   private var isUploadPaused = false
   private var headers = HTTPHeaders()
   private var status = 0
@@ -68,6 +73,7 @@ final class CurlTransfer: @unchecked Sendable {
     set(easy, CURLOPT_USERAGENT, configuration.userAgent)
     set(easy, CURLOPT_TCP_NODELAY, 1)
     set(easy, CURLOPT_TCP_KEEPALIVE, 1)
+    set(easy, CURLOPT_MAXAGE_CONN, CurlTransfer.idleSeconds)
     set(easy, CURLOPT_BUFFERSIZE, CurlTransfer.bufferBytes(request.responseLimit, atMost: configuration.receiveBufferBytes))
     set(easy, CURLOPT_TIMEOUT_MS, max(1, request.deadline.milliseconds))
     set(easy, CURLOPT_CONNECTTIMEOUT_MS, max(1, request.connectTimeout.milliseconds))
@@ -82,12 +88,17 @@ final class CurlTransfer: @unchecked Sendable {
     prepareHeaders(easy)
     let context = Unmanaged.passUnretained(self).toOpaque()
     cairn_curl_set_pointer(easy, CURLOPT_PRIVATE, context)
+    cairn_curl_set_on_request(easy, CurlTransfer.onRequest, context)
     cairn_curl_set_transfer(easy, CURLOPT_WRITEFUNCTION, CurlTransfer.onBytes)
     cairn_curl_set_pointer(easy, CURLOPT_WRITEDATA, context)
     cairn_curl_set_transfer(easy, CURLOPT_HEADERFUNCTION, CurlTransfer.onHeader)
     cairn_curl_set_pointer(easy, CURLOPT_HEADERDATA, context)
     stallSince = monotonicNow()
   }
+
+  /// A connection that was idle for longer is not used again. Half of what servers of ours wait, so that a request hardly ever meets one
+  /// that is just being closed.
+  private static let idleSeconds = 30
 
   /// The library allocates its buffers anew for each transfer, so a small one gets small buffers: room for a body of `bytes` and a head.
   private static func bufferBytes(_ bytes: Int, atMost limit: Int) -> Int { min(limit, max(16 << 10, bytes + (4 << 10))) }
@@ -148,6 +159,11 @@ final class CurlTransfer: @unchecked Sendable {
     context.map { Unmanaged<CurlTransfer>.fromOpaque($0).takeUnretainedValue() }
   }
 
+  private static let onRequest: cairn_curl_on_request = { context, _, _, _, _ in
+    guard let transfer = from(context) else { return cairn_curl_request_abort }
+    return transfer.begin() ? cairn_curl_request_ok : cairn_curl_request_abort
+  }
+
   private static let onRead: cairn_curl_transfer = { bytes, size, count, context in
     guard let transfer = from(context), let bytes else { return cairn_curl_read_abort }
     return transfer.read(into: UnsafeMutableRawBufferPointer(start: bytes, count: size * count))
@@ -170,6 +186,15 @@ final class CurlTransfer: @unchecked Sendable {
     let piece = UnsafeRawBufferPointer(start: bytes, count: size * count)
     return transfer.takeBytes(piece) ? piece.count : 0
   }
+
+  private func begin() -> Bool {
+    attempts += 1
+    guard attempts > 1, ![.get, .head].contains(request.method) else { return true }
+    failure = CurlTransfer.endedUnanswered
+    return false
+  }
+
+  private static let endedUnanswered = HTTPClientError(code: .broken, message: "The connection ended before an answer came.")
 
   private func read(into target: UnsafeMutableRawBufferPointer) -> Int {
     switch request.body {
@@ -279,7 +304,10 @@ final class CurlTransfer: @unchecked Sendable {
     if let failure { return .failure(failure) }
     // The server answered and closed while we were still sending: the answer counts when it is all there.
     if code == CURLE_SEND_ERROR, headIsComplete, status >= 300, headers["Content-Length"] == "\(received)" { return .success(response) }
-    return .failure(HTTPClientError(code: CurlTransfer.meaning(code), message: String(cString: curl_easy_strerror(code))))
+    let meaning = CurlTransfer.meaning(code)
+    // What another connection failed of says nothing of the one before, over which the request went out.
+    if attempts > 0, [.cannotResolve, .cannotConnect, .tls].contains(meaning) { return .failure(CurlTransfer.endedUnanswered) }
+    return .failure(HTTPClientError(code: meaning, message: String(cString: curl_easy_strerror(code))))
   }
 
   private static func meaning(_ code: CURLcode) -> HTTPClientError.Code {

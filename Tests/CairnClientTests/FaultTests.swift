@@ -180,6 +180,30 @@ extension ClientTests {
       }
     }
 
+    @Test("a deletion whose answer got lost is done when the second attempt finds nothing; one that finds nothing at once is not")
+    func repeatedDeletion() async throws {
+      try await withCluster { cluster in
+        let client = try cluster.client()
+        try await client.makeFolder("/a")
+        let attempts = Mutex(0)
+        cluster.gateway.fault.withLock {
+          $0 = { method, _ in
+            guard method == "DELETE" else { return nil }
+            let attempt = attempts.withLock { attempts in
+              attempts += 1
+              return attempts
+            }
+            return attempt == 1
+              ? .refusal(Problem(.unavailable, "Whether it happened is unknown.", retryAfter: 0)) : .refusal(Problem(.notFound, "Gone."))
+          }
+        }
+        try await client.remove("/a")
+        #expect(attempts.withLock { $0 } == 2)
+        let error = await #expect(throws: CairnError.self) { try await client.remove("/a") }
+        #expect(error?.kind == .notFound)
+      }
+    }
+
     @Test("when nobody answers for longer than the patience, the error says unavailable")
     func nobody() async throws {
       try await withCluster { cluster in

@@ -122,8 +122,11 @@ extension ClientTests {
           try await transfer()
           #expect(try partFiles() == 1, "somebody has it")
         }
-        try await transfer()
-        #expect(try partFiles() == 0)
+        // The interrupted download lets its journal go a moment after it has ended.
+        try await eventually("The old part file's going") {
+          try await transfer()
+          return try partFiles() == 0
+        }
         #expect(try Directory.attributes(journal) == nil)
       }
     }
@@ -189,8 +192,9 @@ extension ClientTests {
         }
         try await cluster.client(parallel: 2).download("/large", to: copy)
         #expect(try cluster.read(copy) == bytes)
-        let again = cluster.nodes.reduce(0) { $0 + $1.state.withLock { $0.gets.values.reduce(0, +) } }
-        #expect(again == Self.blocks + 1 - done)
+        // Different blocks: of a slow node's, another node may have been asked as well.
+        let again = cluster.nodes.reduce(into: Set<BlockID>()) { asked, node in asked.formUnion(node.state.withLock { $0.gets.keys }) }
+        #expect(again.count == Self.blocks + 1 - done)
         #expect(try Directory.list(cluster.folder.path).sorted() == ["copy", "source", "state"])
         #expect(try Directory.list(cluster.folder.path("state/downloads")).isEmpty)
       }

@@ -4,7 +4,7 @@ import Platform
 import ServiceAPI
 import Testing
 
-@Suite("The document of a folder's page")
+@Suite("The documents of pages")
 struct ListingDocumentTests {
   @Test("what the fast writer writes reads as the same page, whatever the names are")
   func equalsItsCodableForm() throws {
@@ -26,5 +26,14 @@ struct ListingDocumentTests {
       let usual = try JSONCoding.decode(Page<FileEntry>.self, from: JSONCoding.encode(page))
       #expect(read.items == usual.items && read.items == page.items && read.next == page.next)
     }
+    let shares = items.enumerated().map { index, entry in
+      ShareInfo(
+        user: "u\"\(index)", role: index % 2 == 0 ? .read : .admin, grantedBy: "ada",
+        grantedAt: WallTime(microseconds: 1_700_000_000_123_456 + Int64(index)), entry: entry)
+    }
+    let page = Page(items: shares, next: "c")
+    let read = try JSONCoding.decode(Page<ShareInfo>.self, from: ListingDocument.bytes(page))
+    let usual = try JSONCoding.decode(Page<ShareInfo>.self, from: JSONCoding.encode(page))
+    #expect(read.items == usual.items && read.items == page.items && read.next == page.next)
   }
 }

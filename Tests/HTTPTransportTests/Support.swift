@@ -104,6 +104,42 @@ final class SilentPort: Sendable {
   deinit { close(descriptor) }
 }
 
+/// A plain listening socket, for a server that does what no server of ours would.
+final class RawListener: Sendable {
+  let port: Int
+  private let descriptor: Int32
+
+  init() {
+    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let descriptor = descriptor
+    withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        _ = bind(descriptor, address, length)
+        _ = listen(descriptor, 16)
+        _ = getsockname(descriptor, address, &length)
+      }
+    }
+    port = Int(in_port_t(bigEndian: address.sin_port))
+  }
+
+  deinit { close(descriptor) }
+
+  /// The next connection; nil when none comes in time.
+  func accept(seconds: Int = 60) -> RawSocket? {
+    var timeout = timeval(tv_sec: seconds, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+    let connection = Glibc.accept(descriptor, nil, nil)
+    return connection < 0 ? nil : RawSocket(descriptor: connection)
+  }
+
+  /// Refuses what comes from now on.
+  func stop() { _ = shutdown(descriptor, Int32(SHUT_RDWR)) }
+}
+
 /// A plain blocking socket, for sending what no HTTP client would.
 final class RawSocket: Sendable {
   private let descriptor: Int32
@@ -129,6 +165,9 @@ final class RawSocket: Sendable {
     }
     self.descriptor = descriptor
   }
+
+  /// A connection that was accepted.
+  init(descriptor: Int32) { self.descriptor = descriptor }
 
   deinit { close(descriptor) }
 

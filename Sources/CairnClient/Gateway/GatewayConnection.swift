@@ -73,6 +73,8 @@ final class GatewayConnection: Sendable {
 
   private func send(_ request: HTTPClientRequest, repeatable: Repeatable) async throws -> [UInt8] {
     var backoff = Backoff(patience: patience, time: time)
+    // Whether an attempt before this one may have taken effect.
+    var mayBeDone = false
     while true {
       try Task.checkCancellation()
       let failure: any Error
@@ -81,11 +83,15 @@ final class GatewayConnection: Sendable {
         let response = try await transport.send(request)
         if (200..<300).contains(response.status) { return response.bytes }
         let problem = ProblemReader.read(response)
+        // It was there at the first attempt, or what is asked for has come about without us.
+        if problem.kind == .notFound, request.method == .delete, mayBeDone { return [] }
+        mayBeDone = mayBeDone || problem.kind == .unavailable
         guard ProblemReader.isTransient(problem) else { throw problem }
         retryAfter = problem.retryAfter.map { .seconds($0) }
         failure = problem
       } catch let error as HTTPClientError {
         guard Self.mayRepeat(after: error, repeatable) else { throw error }
+        mayBeDone = mayBeDone || (error.code != .cannotResolve && error.code != .cannotConnect)
         failure = error
       }
       guard let wait = backoff.next(retryAfter: retryAfter) else { throw failure }
