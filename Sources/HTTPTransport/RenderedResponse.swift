@@ -11,6 +11,8 @@ struct RenderedResponse {
 
   /// Bytes that the library asks a stream for at once, and holds in memory for it.
   private static let streamBlock = 64 << 10
+  /// Events are short, and their streams many: the library zeroes a block for each.
+  private static let eventBlock = 1 << 10
 
   init(_ source: HTTPResponse, head: HTTPRequestHead, exchange: Exchange) {
     status = source.status
@@ -36,7 +38,8 @@ struct RenderedResponse {
       let made = ResponseStream(length: length, isEvents: events, next: next, exchange: exchange)
       stream = made
       response = cairn_mhd_response_streaming(
-        length.map { UInt64($0) } ?? UInt64.max, RenderedResponse.streamBlock, RenderedResponse.read,
+        length.map { UInt64($0) } ?? UInt64.max, events ? RenderedResponse.eventBlock : RenderedResponse.streamBlock,
+        RenderedResponse.read,
         Unmanaged.passRetained(made).toOpaque(), RenderedResponse.release)
     }
     self.stream = hasNoBody ? nil : stream

@@ -13,7 +13,8 @@ enum GatewayDaemon {
     + rateKeys
   private static let rateKeys = ["requests-per-second", "requests-per-second-of-address", "attempts-per-minute-of-address"]
   private static let shutdownGrace: Duration = .seconds(10)
-  private static let connectionMemoryBytes = 64 << 10
+  /// For heads, whose paths and cursors may be long; the library touches half of it, and there are thousands of connections.
+  private static let connectionMemoryBytes = 48 << 10
 
   static func run(_ path: String) async throws {
     let file = try ConfigurationFile.load(path, knownKeys: keys)
