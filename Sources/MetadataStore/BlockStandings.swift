@@ -6,11 +6,14 @@ internal import SQLSession
 /// know: what counts for them is what their own files have and what the file that they revise has. That is less than all they may read,
 /// never more.
 extension BlockStanding {
-  /// What `init(_:isReadable:)` reads from column 1 on, of a block named `p.block`; to be joined with `joins`.
-  static let columns = "b.size, b.namespaces, n.refs IS NOT NULL, r.number IS NOT NULL, r.zones"
-  /// `?1` is the number of the caller's own namespace.
-  static let joins = """
-    LEFT JOIN blocks b ON b.id = p.block LEFT JOIN namespace_blocks n ON n.ns = ?1 AND n.block = b.id LEFT JOIN repairs r ON r.block = b.id
+  /// What `init(_:isReadable:)` reads from column 1 on, of a block named `p.block`. `?1` is the number of the caller's own namespace.
+  ///
+  /// Each by itself and not by joins: PostgreSQL plans a statement once, and when the tables were empty at that time, as after an upgrade
+  /// or a quiet night, it takes walking all of an index for as good as a look-up in it. In a subquery there is only the look-up.
+  static let columns = """
+    (SELECT b.size FROM blocks b WHERE b.id = p.block), (SELECT b.namespaces FROM blocks b WHERE b.id = p.block),
+    (SELECT n.refs FROM namespace_blocks n WHERE n.ns = ?1 AND n.block = p.block) IS NOT NULL,
+    (SELECT r.number FROM repairs r WHERE r.block = p.block) IS NOT NULL, (SELECT r.zones FROM repairs r WHERE r.block = p.block)
     """
 
   /// Nil for a block that nobody knows.

@@ -102,7 +102,7 @@ extension NamespaceEditor {
       """
       SELECT p.block, \(BlockStanding.columns), p.position, p.size, (SELECT value FROM settings WHERE key = 'gc-epoch'),
         EXISTS (SELECT 1 FROM voided_receipts v WHERE v.upload = ?2), EXISTS (SELECT 1 FROM upload_receipts r WHERE r.upload = ?2)
-      FROM upload_positions p \(BlockStanding.joins) WHERE p.upload = ?2 ORDER BY p.position
+      FROM upload_positions p WHERE p.upload = ?2 ORDER BY p.position
       """, .integer(principal.namespaceNumber), .integer(upload.number)
     ) { row in
       guard row.int(6) == announced.blocks.count else {

@@ -14,8 +14,9 @@ extension ReadTransaction {
     let limit = Limits.blocksPerRequest
     var missing = try db.all(
       """
-      SELECT p.position, p.block, p.size FROM upload_positions p JOIN upload_blocks b ON b.upload = p.upload AND b.block = p.block
-      WHERE p.upload = ? AND p.position > ? AND b.first_position = p.position AND b.is_had = 0 ORDER BY p.position LIMIT ?
+      SELECT p.position, p.block, p.size FROM upload_positions p WHERE p.upload = ? AND p.position > ?
+        AND (SELECT b.is_had FROM upload_blocks b WHERE b.upload = p.upload AND b.block = p.block AND b.first_position = p.position) = 0
+      ORDER BY p.position LIMIT ?
       """, .integer(upload.number), .integer(after), .int(limit + 1)
     ) { MissingBlock(index: $0.int(0), id: $0.block(1), size: $0.int(2)) }
     let hasMore = missing.count > limit

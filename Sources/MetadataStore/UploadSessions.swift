@@ -141,9 +141,11 @@ extension NamespaceEditor {
     needs.reserveCapacity(count)
     try db.rows(
       """
-      SELECT p.block, \(BlockStanding.columns), u.first_position, u.is_had, u.size FROM upload_positions p
-      LEFT JOIN upload_blocks u ON u.upload = p.upload AND u.block = p.block \(BlockStanding.joins)
-      WHERE p.upload = ?2 AND p.position >= ?3 AND p.position < ?4
+      SELECT p.block, \(BlockStanding.columns),
+        (SELECT u.first_position FROM upload_blocks u WHERE u.upload = p.upload AND u.block = p.block),
+        (SELECT u.is_had FROM upload_blocks u WHERE u.upload = p.upload AND u.block = p.block),
+        (SELECT u.size FROM upload_blocks u WHERE u.upload = p.upload AND u.block = p.block)
+      FROM upload_positions p WHERE p.upload = ?2 AND p.position >= ?3 AND p.position < ?4
       """, [.integer(principal.namespaceNumber), .integer(upload.number), .int(start), .int(start + count)]
     ) { row in
       let block = row.block(0)

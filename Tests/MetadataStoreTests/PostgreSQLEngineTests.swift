@@ -3,6 +3,7 @@ import ClusterLogic
 import MetadataStore
 import Platform
 import PostgreSQLDatabase
+import SQLSession
 import ServiceAPI
 import Synchronization
 import TestSupport
@@ -75,6 +76,31 @@ struct PostgreSQLEngineTests {
     }
     #expect(try await fixture.paths(of: users[0]).count { $0.contains("-") } == 8 * 12 + 8 * 4)
     try await fixture.expectSound()
+  }
+
+  @Test("look-ups stay look-ups in tables that were empty when their statements were planned")
+  func plansOfEmptyTables() async throws {
+    let fixture = try await Fixture(.postgresql)
+    let database = try #require(fixture.database)
+    let ada = try await fixture.user("ada")
+    // From now on the planner believes what it saw.
+    try await PostgreSQLServer.with(database) { try $0.runScript("VACUUM ANALYZE") }
+    let files = 300
+    for number in 0..<files { _ = try await fixture.put("/\(number)", [Fixture.block(UInt64(number))], as: ada) }
+    let tables = "('blocks', 'namespace_blocks', 'upload_blocks', 'upload_positions', 'repairs')"
+    // Sessions say what they did within a second or so.
+    try await eventually("The look-ups' being counted") {
+      let scans = try await PostgreSQLServer.with(database) { connection in
+        try connection.first("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'namespace_blocks_pkey'") { $0.int(0) }
+      }
+      return scans ?? 0 >= files
+    }
+    let walks = try await PostgreSQLServer.with(database) { connection in
+      try connection.all(
+        "SELECT indexrelname, idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE relname IN \(tables) AND idx_tup_read > 4 * idx_scan"
+      ) { "\($0.text(0)): \($0.int(1)) scans read \($0.int(2)) rows" }
+    }
+    #expect(walks == [])
   }
 
   @Test("the same idempotency key at two coordinators at once takes effect once, and both hear the same")
