@@ -57,16 +57,3 @@ extension WriteTransaction {
     if state.sequence != saved.sequence { context.noteChanged(namespace) }
   }
 }
-
-extension NamespaceEditor {
-  /// The folder that a path lies in; nil when one of its names is missing or no folder.
-  func folderID(above path: RemotePath) throws -> EntryID? {
-    let names = path.components.dropLast()
-    guard context.batch != nil else { return try folderID(names, view) }
-    let key = BatchMemory.Folder(namespace: namespace, path: Array(names))
-    if let known = context.batch?.folders[key] { return known }
-    let found = try folderID(names, view)
-    context.batch?.folders[key] = found
-    return found
-  }
-}

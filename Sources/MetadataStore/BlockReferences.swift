@@ -88,14 +88,21 @@ extension NamespaceEditor {
     return list.sorted { $0.block.id < $1.block.id }
   }
 
+  private static let addReference = """
+    INSERT INTO namespace_blocks (ns, block, refs) VALUES (?, ?, ?)
+    ON CONFLICT (ns, block) DO UPDATE SET refs = namespace_blocks.refs + excluded.refs RETURNING refs
+    """
+  private static let whereKnown = """
+    ON CONFLICT (id) DO UPDATE SET namespaces = blocks.namespaces + 1, unreferenced_epoch = NULL,
+      size = CASE WHEN blocks.namespaces = 0 THEN excluded.size ELSE blocks.size END RETURNING namespaces
+    """
+
   private func addReferences(_ blocks: [BlockRef]) throws {
+    if blocks.count == 1 { return try addReference(blocks[0]) }
     let counted = counted(blocks)
     var added: [BlockRef] = []
     try db.rows(
-      """
-      INSERT INTO namespace_blocks (ns, block, refs) VALUES (?, ?, ?)
-      ON CONFLICT (ns, block) DO UPDATE SET refs = namespace_blocks.refs + excluded.refs RETURNING refs
-      """, each: counted.map { [.integer(namespace), .block($0.block.id), .int($0.places)] }
+      NamespaceEditor.addReference, each: counted.map { [.integer(namespace), .block($0.block.id), .int($0.places)] }
     ) { index, row in
       if row.int(0) == counted[index].places { added.append(counted[index].block) }
     }
@@ -105,14 +112,31 @@ extension NamespaceEditor {
 
   private func addNamespace(_ blocks: [BlockRef]) throws {
     try db.rows(
-      """
-      INSERT INTO blocks (id, size, namespaces) VALUES (?, ?, 1)
-      ON CONFLICT (id) DO UPDATE SET namespaces = blocks.namespaces + 1, unreferenced_epoch = NULL,
-        size = CASE WHEN blocks.namespaces = 0 THEN excluded.size ELSE blocks.size END RETURNING namespaces
-      """, each: blocks.map { [.block($0.id), .int($0.size)] }
+      "INSERT INTO blocks (id, size, namespaces) VALUES (?, ?, 1) \(NamespaceEditor.whereKnown)",
+      each: blocks.map { [.block($0.id), .int($0.size)] }
     ) { index, row in
       if row.int64(0) == 1 { transaction.countReferenced(blocks[index].id, by: 1) }
     }
+  }
+
+  /// Of a file with one block, as most are: whether the namespace had it is asked by the statement that counts the namespace, so that both
+  /// travel together.
+  private func addReference(_ block: BlockRef) throws {
+    try db.ask([
+      SQLQuestion(NamespaceEditor.addReference, [.integer(namespace), .block(block.id), .int(1)]) { [self] row in
+        if row.int(0) == 1 { state.used += Int64(block.size) }
+        return false
+      },
+      SQLQuestion(
+        """
+        INSERT INTO blocks (id, size, namespaces) SELECT ?2, ?3, 1 WHERE (SELECT refs FROM namespace_blocks WHERE ns = ?1 AND block = ?2) = 1
+        \(NamespaceEditor.whereKnown)
+        """, [.integer(namespace), .block(block.id), .int(block.size)]
+      ) { [self] row in
+        if row.int64(0) == 1 { transaction.countReferenced(block.id, by: 1) }
+        return false
+      },
+    ])
   }
 
   private func dropReferences(_ blocks: [BlockRef]) throws {

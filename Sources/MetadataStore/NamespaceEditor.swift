@@ -13,6 +13,23 @@ struct NamespaceState: Equatable {
   var shares: Int64
 }
 
+/// What a mutation has to know of a namespace before it begins.
+struct NamespaceCounters {
+  /// Of `namespaces n` and its owner, `users o`.
+  static let columns = "n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, o.quota"
+
+  var state: NamespaceState
+  var quota: Int64?
+
+  /// - Parameter start: the column of the sequence.
+  init(_ row: any SQLRow, from start: Int32 = 0) {
+    state = NamespaceState(
+      sequence: row.int64(start), lastTime: row.time(start + 1), used: row.int64(start + 2), reserved: row.int64(start + 3),
+      files: row.int64(start + 4), shares: row.int64(start + 5))
+    quota = row.optionalInt64(start + 6)
+  }
+}
+
 /// One mutation of one namespace: reads its row at the start, gives out sequence numbers and times, and writes the row at the end.
 ///
 /// What must hold: a change's time is above that of the change before; `state` is what the row says whenever no mutation runs.
@@ -44,7 +61,10 @@ final class NamespaceEditor: MetadataReading {
   var context: WriterContext { transaction.context }
   var now: WallTime { transaction.now }
 
-  init(_ transaction: WriteTransaction, _ view: TreeView, _ principal: Principal) throws {
+  /// - Parameter counters: what the namespace's row says, where it was read already in this transaction and nothing was edited since.
+  init(
+    _ transaction: WriteTransaction, _ view: TreeView, _ principal: Principal, counters: NamespaceCounters? = nil
+  ) throws {
     self.transaction = transaction
     self.view = view
     author = view.mount == nil ? nil : principal.userNumber
@@ -56,20 +76,14 @@ final class NamespaceEditor: MetadataReading {
       (state, saved, quota) = (known.now, known.saved, known.quota)
       return
     }
-    let row = try transaction.db.first(
-      """
-      SELECT n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, u.quota
-      FROM namespaces n JOIN users u ON u.number = n.owner WHERE n.number = ?
-      """, .integer(view.namespace)
-    ) {
-      (
-        NamespaceState(
-          sequence: $0.int64(0), lastTime: $0.time(1), used: $0.int64(2), reserved: $0.int64(3), files: $0.int64(4),
-          shares: $0.int64(5)), $0.optionalInt64(6)
-      )
-    }
+    let row =
+      try counters
+      ?? transaction.db.first(
+        "SELECT \(NamespaceCounters.columns) FROM namespaces n JOIN users o ON o.number = n.owner WHERE n.number = ?",
+        .integer(view.namespace)
+      ) { NamespaceCounters($0) }
     guard let row else { throw Problem(.notFound, "This user's files are no longer here.") }
-    (state, quota) = row
+    (state, quota) = (row.state, row.quota)
     saved = state
   }
 
@@ -194,8 +208,10 @@ extension WriteTransaction {
   func edit<T>(_ principal: Principal, _ body: (NamespaceEditor) throws -> T) throws -> T { try edit(principal.view, principal, body) }
 
   /// Runs one mutation of a namespace that the principal sees.
-  func edit<T>(_ view: TreeView, _ principal: Principal, _ body: (NamespaceEditor) throws -> T) throws -> T {
-    let editor = try NamespaceEditor(self, view, principal)
+  func edit<T>(
+    _ view: TreeView, _ principal: Principal, counters: NamespaceCounters? = nil, _ body: (NamespaceEditor) throws -> T
+  ) throws -> T {
+    let editor = try NamespaceEditor(self, view, principal, counters: counters)
     let value = try body(editor)
     try editor.save()
     return value

@@ -235,9 +235,9 @@ extension ReadTransaction {
     }
     let hasMore = rows.count > limit
     if hasMore { rows.removeLast() }
-    let living = try livingShares(condition, values)
+    let ancestry = try ancestry(condition, values)
     let items = rows.compactMap { share, entry, grantedBy -> ShareInfo? in
-      guard living.contains(share.number) else { return nil }
+      guard ancestry.reachesRoot(share.entry, in: share.namespace) else { return nil }
       var document = entry.document(path: SharedFolder.path(of: share.mount), owner: share.owner)
       document.name = share.mount
       document.role = share.role
@@ -246,21 +246,50 @@ extension ReadTransaction {
     return Page(items: items, next: hasMore ? rows.last.map { ListCursor.encode([$0.share.mount]) } : nil)
   }
 
-  /// The shares of a page whose entries are living, and all folders above them: all at once, because a page has many and trees are deep.
-  private func livingShares(_ condition: String, _ values: [SQLValue]) throws -> Set<Int64> {
-    var living: Set<Int64> = []
+  /// Where the entries of a page of shares and all folders above them lie, those that are in the trash left out: all at once, because a
+  /// page has many and trees are deep, and each folder once, however many of the page lie below it.
+  private func ancestry(_ condition: String, _ values: [SQLValue]) throws -> SharedAncestry {
+    var ancestry = SharedAncestry()
     try db.rows(
       """
-      WITH RECURSIVE page (share, ns, entry) AS (SELECT s.number, s.ns, s.entry FROM shares s \(condition)),
-      above (share, ns, parent) AS (
-        SELECT p.share, p.ns, e.parent FROM page p JOIN entries e ON e.ns = p.ns AND e.id = p.entry WHERE e.removed_at IS NULL UNION ALL
-        SELECT a.share, a.ns, e.parent FROM above a JOIN entries e ON e.ns = a.ns AND e.id = a.parent WHERE e.removed_at IS NULL)
-      SELECT share FROM above WHERE parent = x''
+      WITH RECURSIVE page (ns, entry) AS (SELECT s.ns, s.entry FROM shares s \(condition)),
+      above (ns, id, parent) AS (
+        SELECT e.ns, e.id, e.parent FROM page p JOIN entries e ON e.ns = p.ns AND e.id = p.entry WHERE e.removed_at IS NULL UNION
+        SELECT e.ns, e.id, e.parent FROM above a JOIN entries e ON e.ns = a.ns AND e.id = a.parent WHERE e.removed_at IS NULL)
+      SELECT ns, id, parent FROM above
       """, values
     ) { row in
-      living.insert(row.int64(0))
+      let isRoot = row.withBlob(2) { $0.isEmpty }
+      ancestry.add(row.id(1), in: row.int64(0), below: isRoot ? nil : row.id(2))
       return true
     }
-    return living
+    return ancestry
+  }
+}
+
+/// Which living entries lie in which folders.
+private struct SharedAncestry {
+  private struct Place: Hashable {
+    var namespace: Int64
+    var entry: EntryID
+  }
+
+  private var folders: [Place: EntryID?] = [:]
+
+  /// - Parameter folder: nil for a root.
+  mutating func add(_ entry: EntryID, in namespace: Int64, below folder: EntryID?) {
+    folders.updateValue(folder, forKey: Place(namespace: namespace, entry: entry))
+  }
+
+  /// Whether the entry and all folders above it are known.
+  func reachesRoot(_ entry: EntryID, in namespace: Int64) -> Bool {
+    var place = Place(namespace: namespace, entry: entry)
+    // The tree has no circles; if a damaged database had one, this would end all the same.
+    for _ in 0...folders.count {
+      guard let folder = folders[place] else { return false }
+      guard let folder else { return true }
+      place.entry = folder
+    }
+    return false
   }
 }

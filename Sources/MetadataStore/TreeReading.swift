@@ -34,23 +34,40 @@ extension MetadataReading {
 
   /// Nil when nothing is there; walks the unique index from the root.
   func lookUp(_ path: RemotePath, _ view: TreeView) throws -> EntryRow? {
-    guard let last = path.components.last else { return try entry(view.namespace, view.root) }
-    guard let folder = try folderID(path.components.dropLast(), view) else { return nil }
-    return try child(view.namespace, folder, last.text)
+    guard !path.components.isEmpty else { return try entry(view.namespace, view.root) }
+    guard let (folder, names) = try nearing(path.components, view) else { return nil }
+    var found: EntryRow?
+    try db.rows(PathWalk.toEntry(names.count), PathWalk.values(view.namespace, folder, names)) {
+      found = EntryRow($0)
+      return false
+    }
+    return found
+  }
+
+  /// Walks until so few names are left that one statement goes the rest of the way: the folder there, and the names that are left, of which
+  /// there is at least one; nil when a folder on the way is missing.
+  func nearing(_ names: [EntryName], _ view: TreeView) throws -> (folder: EntryID, names: ArraySlice<EntryName>)? {
+    var (folder, left) = (view.root, names[...])
+    while left.count > PathWalk.longest {
+      guard let next = try folderID(left.prefix(PathWalk.longest), view.namespace, below: folder) else { return nil }
+      (folder, left) = (next, left.dropFirst(PathWalk.longest))
+    }
+    return (folder, left)
   }
 
   /// The id of the folder at the end of these names; nil when one is missing or no folder.
-  func folderID(_ names: some Sequence<EntryName>, _ view: TreeView) throws -> EntryID? {
-    var folder = view.root
-    for name in names {
-      let next: EntryID?? = try db.first(
-        "SELECT id, kind FROM entries WHERE ns = ? AND parent = ? AND name = ? AND removed_at IS NULL",
-        .integer(view.namespace), .id(folder), .text(name.text)
-      ) { $0.int(1) == EntryType.folder.number ? $0.id(0) : nil }
-      guard let found = next, let found else { return nil }
-      folder = found
+  func folderID(_ names: some Collection<EntryName>, _ view: TreeView) throws -> EntryID? {
+    guard let (folder, left) = try nearing(Array(names), view) else { return nil }
+    return left.isEmpty ? folder : try folderID(left, view.namespace, below: folder)
+  }
+
+  private func folderID(_ names: ArraySlice<EntryName>, _ namespace: Int64, below folder: EntryID) throws -> EntryID? {
+    var found: EntryID?
+    try db.rows(PathWalk.toFolder(names.count), PathWalk.values(namespace, folder, names)) {
+      found = $0.isNull(0) ? nil : $0.id(0)
+      return false
     }
-    return folder
+    return found
   }
 
   /// The folder that something shall be put into.

@@ -31,7 +31,9 @@ extension NamespaceEditor {
       upload.baseVersion = version
       upload.policy = .fail
     }
-    let announced = try announced(of: upload)
+    guard path.name != nil else { throw Problem.rootIsNoFile }
+    let (there, questions) = try pathEnd(path)
+    let announced = try announced(of: upload, asking: questions)
     let blocks = announced.blocks
     let content = try content(blocks, upload, completion)
     let (arrivals, missing) = try weigh(announced, upload, completion.receipts)
@@ -44,7 +46,7 @@ extension NamespaceEditor {
           missing: Array(missing.prefix(Limits.blocksPerRequest))))
     }
     for arrival in arrivals { try settle(arrival) }
-    let (row, place) = try apply(place(content, upload, at: path), content, blocks, upload)
+    let (row, place) = try apply(place(content, upload, at: path, there), content, blocks, upload)
     try end(upload, as: .uploaded, entry: row.id, version: row.version, hasReceipts: announced.hasReceipts)
     return ItemResult(value: try document(row, RemotePath.checked(place)))
   }
@@ -80,7 +82,7 @@ extension NamespaceEditor {
     var hash: [UInt8]
   }
 
-  func announcedBlocks(of upload: UploadRow) throws -> [BlockRef] { try announced(of: upload).blocks }
+  func announcedBlocks(of upload: UploadRow) throws -> [BlockRef] { try announced(of: upload, asking: []).blocks }
 
   /// What a commit has to know of an upload's blocks.
   private struct Announced {
@@ -93,18 +95,18 @@ extension NamespaceEditor {
   }
 
   /// One statement, because most files have one block and a large one has thousands, and the commit of either has to be quick.
-  private func announced(of upload: UploadRow) throws -> Announced {
+  /// - Parameter others: asked besides.
+  private func announced(of upload: UploadRow, asking others: [SQLQuestion]) throws -> Announced {
     var announced = Announced()
     announced.blocks.reserveCapacity(upload.positionCount)
     var voids = false
-    try eachRow(
-      of: upload,
+    let question = SQLQuestion(
       """
       SELECT p.block, \(BlockStanding.columns), p.position, p.size, (SELECT value FROM settings WHERE key = 'gc-epoch'),
         EXISTS (SELECT 1 FROM voided_receipts v WHERE v.upload = ?2), EXISTS (SELECT 1 FROM upload_receipts r WHERE r.upload = ?2)
       FROM upload_positions p WHERE p.upload = ?2 ORDER BY p.position
-      """, .integer(principal.namespaceNumber), .integer(upload.number)
-    ) { row in
+      """, [.integer(principal.namespaceNumber), .integer(upload.number)]
+    ) { [self] row in
       guard row.int(6) == announced.blocks.count else {
         throw Problem(.missingBlocks, "The upload's block list lacks block \(announced.blocks.count).")
       }
@@ -118,15 +120,16 @@ extension NamespaceEditor {
       }
       return true
     }
+    // All rows at once where they are few, as nearly always, which spares PostgreSQL a cursor.
+    if upload.positionCount <= Limits.blocksPerRequest {
+      try db.ask([question] + others)
+    } else {
+      try db.ask(others)
+      try db.stream(question.sql, question.values, question.read)
+    }
     // Without blocks nobody asks.
     if !announced.blocks.isEmpty { self.voids = (upload.number, voids) }
     return announced
-  }
-
-  /// Rows of which there are at most as many as the upload has positions: all at once where they are few, as nearly always, which spares
-  /// PostgreSQL a cursor.
-  private func eachRow(of upload: UploadRow, _ sql: String, _ values: SQLValue..., body: (any SQLRow) throws -> Bool) throws {
-    if upload.positionCount <= Limits.blocksPerRequest { try db.rows(sql, values, body) } else { try db.stream(sql, values, body) }
   }
 
   /// Checks the block list against what the client said of the file.

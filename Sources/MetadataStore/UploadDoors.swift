@@ -21,8 +21,8 @@ extension WriteTransaction {
   }
 
   func complete(_ completion: Completion, _ principal: Principal) throws -> ItemResult<FileEntry> {
-    guard let upload = try upload(completion.upload, principal) else { throw Problem.noSuchUpload }
-    return try edit(upload, principal) { try $0.complete(upload, completion) }
+    guard let (upload, counters) = try uploadWithCounters(completion.upload, principal) else { throw Problem.noSuchUpload }
+    return try edit(upload, principal, counters) { try $0.complete(upload, completion) }
   }
 
   func abortUpload(_ id: UploadID, _ principal: Principal) throws {
@@ -36,13 +36,15 @@ extension WriteTransaction {
 
   /// Runs one mutation of the tree that the session uploads into.
   /// - Throws: `.notFound` when the share that the path goes through is not there any more.
-  private func edit<T>(_ upload: UploadRow, _ principal: Principal, _ body: (NamespaceEditor) throws -> T) throws -> T {
-    if upload.namespace == principal.namespaceNumber { return try edit(principal, body) }
+  private func edit<T>(
+    _ upload: UploadRow, _ principal: Principal, _ counters: NamespaceCounters? = nil, _ body: (NamespaceEditor) throws -> T
+  ) throws -> T {
+    if upload.namespace == principal.namespaceNumber { return try edit(principal.view, principal, counters: counters, body) }
     let view = try view(of: RemotePath.checked(upload.path), principal).view
     guard view.namespace == upload.namespace else {
       throw Problem(.conflict, "\(upload.path) is in another tree now than when the upload began: open a new one.")
     }
-    return try edit(view, principal, body)
+    return try edit(view, principal, counters: counters, body)
   }
 
 }

@@ -23,14 +23,14 @@ extension NamespaceEditor {
     case same(EntryRow, path: String)
   }
 
-  /// - Parameter path: the owner's.
-  func place(_ content: Content, _ upload: UploadRow, at path: RemotePath) throws -> Placement {
-    guard let name = path.name else { throw Problem(.wrongKindOfEntry, "The root is a folder and not a file.") }
-    let folder = try folderID(above: path)
-    let there: EntryRow? = if let folder { try child(namespace, folder, name.text) } else { nil }
-    guard let row = there else {
-      if let deleted = try editedAfterDeletion(path, folder, upload) { return .revise(deleted, path: path.text) }
-      let parent = try parentFolder(of: path, makeMissing: upload.parents, known: folder)
+  /// - Parameters:
+  ///   - path: the owner's.
+  ///   - end: where it leads.
+  func place(_ content: Content, _ upload: UploadRow, at path: RemotePath, _ end: PathEnd) throws -> Placement {
+    guard let name = path.name else { throw Problem.rootIsNoFile }
+    guard let row = end.entry else {
+      if let deleted = try editedAfterDeletion(path, end.folder, upload) { return .revise(deleted, path: path.text) }
+      let parent = try parentFolder(of: path, makeMissing: upload.parents, known: end.folder)
       if let base = upload.baseVersion, base > 0, upload.policy == .fail {
         throw Problem(.conflict, "Version \(base) of \(upload.path) is no longer there: it was deleted or moved meanwhile.")
       }

@@ -10,6 +10,8 @@ struct UploadRow {
     parents, announced_bytes, position_count, lacking_bytes, reserved, entry, version, ns, base_entry
     """
 
+  static let columnCount: Int32 = 22
+
   var number: Int64
   var id: UploadID
   /// Whose quota it counts against.
@@ -137,6 +139,16 @@ extension MetadataReading {
     ) { UploadRow($0) }
   }
 
+  /// With the counters of the namespace that it counts against, for who is about to edit that.
+  func uploadWithCounters(_ id: UploadID, _ principal: Principal) throws -> (upload: UploadRow, counters: NamespaceCounters)? {
+    try db.first(
+      """
+      SELECT u.*, \(NamespaceCounters.columns) FROM (SELECT \(UploadRow.columns) FROM uploads WHERE id = ? AND user = ?) u
+        JOIN namespaces n ON n.number = u.ns JOIN users o ON o.number = n.owner
+      """, .id(id), .integer(principal.userNumber)
+    ) { (UploadRow($0), NamespaceCounters($0, from: UploadRow.columnCount)) }
+  }
+
   /// - Throws: `.uploadNotFound` for a session that is not there or no longer open.
   func openUpload(_ id: UploadID, at now: WallTime, _ principal: Principal) throws -> UploadRow {
     guard let upload = try upload(id, principal) else { throw Problem.noSuchUpload }
@@ -159,4 +171,5 @@ extension UploadRow {
 
 extension Problem {
   static let noSuchUpload = Problem(.uploadNotFound, "There is no such upload.")
+  static let rootIsNoFile = Problem(.wrongKindOfEntry, "The root is a folder and not a file.")
 }

@@ -11,18 +11,18 @@ extension NamespaceEditor {
   ///   - asked: the path as the caller says it.
   ///   - path: the owner's.
   func openUpload(_ request: UploadRequest, asked: RemotePath, _ path: RemotePath) throws -> UploadState {
-    guard let above = path.parent else { throw Problem(.wrongKindOfEntry, "The root is a folder and not a file.") }
+    guard let above = path.parent else { throw Problem.rootIsNoFile }
     try checkNotReserved(path)
     var upload = try UploadRow(
       request, id: .random(), namespace: namespace, path: asked, expiresAt: now + context.options.uploadLease)
     // What can be known to fail is refused before bytes travel. Conflicts are not: they are decided at commit, when all are known.
-    let parent = try folderID(above: path)
-    if parent == nil, !upload.parents { _ = try folder(above, view) }
-    let there: EntryRow? = if let parent, let name = path.name { try child(namespace, parent, name.text) } else { nil }
-    if let there { try require(.upload, at: there.id, path.text) } else { try requireNearest(.createIn, above: path) }
-    if upload.policy != .copy, let there, there.kind != .file {
+    let (there, questions) = try pathEnd(path)
+    try db.ask(questions)
+    if there.folder == nil, !upload.parents { _ = try folder(above, view) }
+    if let entry = there.entry { try require(.upload, at: entry.id, path.text) } else { try requireNearest(.createIn, above: path) }
+    if upload.policy != .copy, let entry = there.entry, entry.kind != .file {
       throw Problem(
-        .wrongKindOfEntry, "There is already a \(there.kind.rawValue) at \(asked.text).", current: try document(there, path))
+        .wrongKindOfEntry, "There is already a \(entry.kind.rawValue) at \(asked.text).", current: try document(entry, path))
     }
     let blocks = request.blocks ?? []
     try NamespaceEditor.check(blocks, from: 0)

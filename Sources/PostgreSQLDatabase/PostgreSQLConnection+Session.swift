@@ -18,12 +18,18 @@ extension PostgreSQLConnection: SQLSession {
   package func rows(_ sql: String, each lists: [[SQLValue]], _ body: (Int, any SQLRow) throws -> Void) throws {
     for start in stride(from: 0, to: lists.count, by: PostgreSQLConnection.groupBound) {
       let group = lists[start..<min(start + PostgreSQLConnection.groupBound, lists.count)]
-      for (offset, result) in try answers(to: sql, each: group).enumerated() {
+      for (offset, result) in try answers(to: group.map { (sql, $0) }).enumerated() {
         _ = try each(of: result) { row in
           try body(start + offset, row)
           return true
         }
       }
+    }
+  }
+
+  package func ask(_ questions: [SQLQuestion]) throws {
+    for (question, result) in zip(questions, try answers(to: questions.map { ($0.sql, $0.values) })) {
+      _ = try each(of: result, question.read)
     }
   }
 

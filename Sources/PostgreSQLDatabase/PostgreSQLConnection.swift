@@ -203,16 +203,16 @@ package final class PostgreSQLConnection: @unchecked Sendable {
     return kept
   }
 
-  /// Statements that `answers(to:each:)` has on their way at a time.
+  /// Statements that `answers(to:)` has on their way at a time.
   static let groupBound = 100
 
-  /// Sends a statement once for each list of values, at most `groupBound`, and answers the answers.
-  func answers(to sql: String, each lists: ArraySlice<[SQLValue]>) throws(PostgreSQLError) -> [PostgreSQLResult] {
-    precondition(lists.count <= PostgreSQLConnection.groupBound, "a group of statements is sent at once")
-    // None of them may be in a group that ends before the last was sent.
-    if queue.count + lists.count + 2 > PostgreSQLConnection.queueBound { try finish() }
-    for values in lists { try enqueue(sql, values) }
-    return try answers(ofLast: lists.count)
+  /// Sends statements, at most `groupBound`, and answers the answers.
+  func answers(to statements: [(sql: String, values: [SQLValue])]) throws(PostgreSQLError) -> [PostgreSQLResult] {
+    precondition(statements.count <= PostgreSQLConnection.groupBound, "a group of statements is sent at once")
+    // None of them may be in a group that ends before the last was sent, and each may have to be prepared first.
+    if queue.count + 2 * statements.count + 2 > PostgreSQLConnection.queueBound { try finish() }
+    for statement in statements { try enqueue(statement.sql, statement.values) }
+    return try answers(ofLast: statements.count)
   }
 
   /// Sends what waits without reading answers: they are read with the next ones.

@@ -18,6 +18,9 @@ package protocol SQLSession {
   /// Runs one statement once for each list of values, in their order, and calls `body` with the list's place and each row of its answer.
   /// The statements have to bound the rows. An engine behind a network is sent many before the first answers. `body` runs no statements.
   func rows(_ sql: String, each lists: [[SQLValue]], _ body: (Int, any SQLRow) throws -> Void) throws
+  /// Runs statements in their order and hands the rows of each to its reader. They have to bound the rows. An engine behind a network is
+  /// sent all of them before the first answers. Readers run no statements.
+  func ask(_ questions: [SQLQuestion]) throws
   /// As `rows` for any number of rows: they are not all in memory at once.
   func stream(_ sql: String, _ values: [SQLValue], _ body: (any SQLRow) throws -> Bool) throws
   /// Runs a script of statements that take and answer nothing.
@@ -32,7 +35,25 @@ package protocol SQLSession {
   func lock(_ number: Int64, isExclusive: Bool) throws
 }
 
+/// A statement, and who reads its answer.
+package struct SQLQuestion {
+  package let sql: String
+  package let values: [SQLValue]
+  /// Called for each row until it answers false.
+  package let read: (any SQLRow) throws -> Bool
+
+  package init(_ sql: String, _ values: [SQLValue], read: @escaping (any SQLRow) throws -> Bool) {
+    self.sql = sql
+    self.values = values
+    self.read = read
+  }
+}
+
 extension SQLSession {
+  package func ask(_ questions: [SQLQuestion]) throws {
+    for question in questions { try rows(question.sql, question.values, question.read) }
+  }
+
   package func rows(_ sql: String, each lists: [[SQLValue]], _ body: (Int, any SQLRow) throws -> Void) throws {
     for (index, values) in lists.enumerated() {
       try rows(sql, values) {

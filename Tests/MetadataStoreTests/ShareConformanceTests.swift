@@ -227,6 +227,38 @@ struct ShareConformanceTests {
     #expect(refusal?.kind == kind, sourceLocation: location)
   }
 
+  @Test("what is shared is listed while all folders above it live, each share by itself, at any depth", arguments: Engine.allCases)
+  func listing(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let store = fixture.store
+    let (ada, bob) = (try await fixture.user("ada"), try await fixture.user("bob"))
+    let deep = "/live/" + (1...12).map { "d\($0)" }.joined(separator: "/")
+    for path in ["/top", "/live/a", "/live/b", "/gone/c", "/gone/sub/d", "\(deep)/e"] {
+      _ = try await fixture.put(path, as: ada)
+      _ = try await store.share(.init(entry: .path(path), user: "bob", role: .read), for: ada)
+    }
+    for path in ["/live", "/gone/sub"] { _ = try await store.share(.init(entry: .path(path), user: "bob", role: .write), for: ada) }
+    func names() async throws -> [String] {
+      var (names, cursor): ([String], String?) = ([], nil)
+      repeat {
+        let page = try await store.shared(limit: 3, cursor: cursor, for: bob)
+        names += page.items.map(\.entry.name)
+        cursor = page.next
+      } while cursor != nil
+      return names
+    }
+    #expect(try await names() == ["a", "b", "c", "d", "e", "live", "sub", "top"])
+    try await store.deleteEntry(delete("/gone"), for: ada)
+    #expect(try await names() == ["a", "b", "e", "live", "top"])
+    try await store.deleteEntry(delete("/live/a"), for: ada)
+    try await store.deleteEntry(delete("/live/d1/d2"), for: ada)
+    #expect(try await names() == ["b", "live", "top"])
+    for item in try await store.trash(limit: 10, cursor: nil, for: ada).items where item.entry.path != "/live/a" {
+      _ = try await store.restoreFromTrash(.init(entry: item.entry.id, newPath: nil), for: ada, once: nil)
+    }
+    #expect(try await names() == ["b", "c", "d", "e", "live", "sub", "top"])
+  }
+
   // MARK: - The feed of a member
 
   @Test("who has shares inside of a folder hears when it goes, however much else is in it", arguments: Engine.allCases)

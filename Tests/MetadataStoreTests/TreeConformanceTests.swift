@@ -21,6 +21,23 @@ struct TreeConformanceTests {
     try await fixture.expectSound()
   }
 
+  @Test("an entry is found at every depth that a path may have, and nothing is found below a file", arguments: Engine.allCases)
+  func depths(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    var folder = ""
+    for depth in 1...64 {
+      let file = try await fixture.put("\(folder)/f", as: ada)
+      let found = try await fixture.store.stat(.path("\(folder)/f"), for: ada)
+      #expect(found.id == file.id && found.path == "\(folder)/f", "at depth \(depth)")
+      for absent in ["\(folder)/g"] + (depth < 64 ? ["\(folder)/f/x"] : []) + (depth < 63 ? ["\(folder)/f/d/x"] : []) {
+        #expect(await problem { _ = try await fixture.store.stat(.path(absent), for: ada) }?.kind == .notFound, "at depth \(depth)")
+      }
+      folder += "/d"
+    }
+    try await fixture.expectSound()
+  }
+
   struct Refusal: Sendable, CustomTestStringConvertible {
     var testDescription: String
     var kind: Problem.Kind

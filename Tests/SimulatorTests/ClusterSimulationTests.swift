@@ -43,27 +43,36 @@ import Testing
     #expect(try await ClusterPlayer.play(first..<(first + 16)).totals == totals)
   }
 
-  /// One cluster in some thousands meets them: 1,000 may not. Tests of the parts concerned have them, too.
+  /// One cluster in some thousands meets them: 4,000 may not. Tests of the parts concerned have them, too.
   private static let rare: [ClusterBug] = [.ignoresMarks, .forgetsLateDeletes, .trustsWhatIsThere]
 
-  @Test("a deliberate bug is found within 1,000 clusters", arguments: ClusterBug.allCases.filter { !rare.contains($0) })
+  /// The rarest of the others, `comparesDespiteAsides`, was met by 19 of 4,000, so 1,000 would miss it in one run of a hundred.
+  @Test("a deliberate bug is found within 4,000 clusters", arguments: ClusterBug.allCases.filter { !rare.contains($0) })
   func findsBugs(bug: ClusterBug) async throws {
     let first = Seeds.next()
-    let outcome = try await ClusterPlayer.play(first..<(first + 1000), bug: bug) { scenario in
+    let outcome = try await ClusterPlayer.play(first..<(first + 4000), bug: bug) { scenario in
       if let mood = bug.mood { scenario = ClusterScenario(seed: scenario.seed, mood: mood) }
     }
     let failure = try #require(outcome.failures.first, "\(bug) was not found")
     print("\(bug): found in cluster \(failure.seed - first + 1): \(failure.violation)")
   }
 
-  @Test("a failure shrinks to fewer steps, which fail the same way every time, and not without the bug")
+  @Test("a failure shrinks to few steps, which fail the same way every time, and not without the bug")
   func shrinks() async throws {
     let first = Seeds.next()
-    let failure = try #require(try await ClusterPlayer.play(first..<(first + 1000), bug: .acknowledgesBeforeSync).failures.first)
-    let scenario = ClusterScenario(seed: failure.seed)
-    let (short, violation) = ClusterPlayer.shrink(scenario, bug: .acknowledgesBeforeSync, attempts: 150)
-    #expect(short.steps.count * 2 < scenario.steps.count && violation?.invariant == failure.violation.invariant)
-    #expect(ClusterSimulation(short, bug: .acknowledgesBeforeSync).run() == violation)
-    #expect(ClusterSimulation(short).run() == nil)
+    let bug = ClusterBug.acknowledgesBeforeSync
+    let failures = try await ClusterPlayer.play(first..<(first + 1000), bug: bug, enough: 5).failures.prefix(5)
+    try #require(failures.count == 5)
+    var parts: [Double] = []
+    for failure in failures {
+      let scenario = ClusterScenario(seed: failure.seed)
+      let (short, violation) = ClusterPlayer.shrink(scenario, bug: bug, attempts: 150)
+      #expect(violation?.invariant == failure.violation.invariant)
+      #expect(ClusterSimulation(short, bug: bug).run() == violation)
+      #expect(ClusterSimulation(short).run() == nil)
+      parts.append(Double(short.steps.count) / Double(scenario.steps.count))
+    }
+    // Half of all failures come from a twentieth of the steps; one in some hundred rests on so many accidents that little can go.
+    #expect(parts.sorted()[2] < 0.25, "parts of the steps that are left: \(parts)")
   }
 }

@@ -72,7 +72,10 @@ package enum ClusterPlayer {
     guard let first = ClusterSimulation(scenario, bug: bug).run() else { return (scenario, nil) }
     // Another fault than the first one is another story.
     var shrinker = ClusterShrinker(attempts: attempts) { ClusterSimulation($0, bug: bug).run()?.invariant == first.invariant }
-    let short = shrinker.shrink(scenario)
+    // What was to happen after the failure did not lead to it.
+    var told = scenario
+    told.steps.removeAll { .milliseconds($0.at) > first.after }
+    let short = shrinker.shrink(told)
     return (short, ClusterSimulation(short, bug: bug).run())
   }
 }
