@@ -96,6 +96,7 @@ package struct ChaosRun: Sendable {
     let healed = log.now
     log.change { $0.healed = healed }
     var outcome = Outcome(scenario: scenario, seed: settings.seed, timeline: Timeline())
+    outcome.faults = storyteller.faults
     await becomeWhole(cluster, &outcome)
     await compare(clients, &outcome)
     let after = (try? processes(cluster)) ?? [:]

@@ -21,7 +21,7 @@ extension Scenario.Step {
     case .strike(_, _, let name), .killAt(_, _, _, let name), .cut(_, _, _, let name), .slowLinks(_, _, _, let name), .disk(_, let name),
       .turnClock(_, _, let name):
       name
-    case .wait, .weigh, .end, .rot, .control: nil
+    case .wait, .weigh, .end, .rot, .control, .must: nil
     }
   }
 
@@ -33,6 +33,7 @@ extension Scenario.Step {
     case ("rot", 2): range(words[1], 1...1000).map { .rot(places: Int($0.upperBound)) }
     case ("end", 2): .end(words[1])
     case ("control", 2...): .control(Array(words.dropFirst()))
+    case ("must", 2...): .must(Array(words.dropFirst()))
     default: nil
     }
   }

@@ -65,6 +65,8 @@ package struct Scenario: Sendable, Equatable {
     case rot(places: Int)
     /// Runs `cairnctl` with these arguments; it may fail while things are broken.
     case control([String])
+    /// Runs `cairnctl` with these arguments; that it fails is a fault of the run.
+    case must([String])
   }
 
   package struct Malformed: Error, CustomStringConvertible {

@@ -41,6 +41,8 @@ struct Storyteller {
   let log: RunLog
   let tellUser: @Sendable (String) -> Void
   var done: [(name: String, what: Done, fault: Int)] = []
+  /// What had to succeed and did not.
+  private(set) var faults: [String] = []
 
   init(
     _ scenario: Scenario, _ cluster: ClusterProcesses, _ random: SeededRandom, _ log: RunLog, _ tell: @escaping @Sendable (String) -> Void
@@ -91,6 +93,9 @@ struct Storyteller {
       // It may be refused while things are broken.
       _ = try? await cluster.control(arguments)
       end(fault)
+    case .must(let arguments):
+      tellUser("cairnctl " + arguments.joined(separator: " "))
+      do { try await cluster.control(arguments) } catch { faults.append("\(error)") }
     }
   }
 

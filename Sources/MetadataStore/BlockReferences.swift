@@ -129,7 +129,8 @@ extension NamespaceEditor {
       },
       SQLQuestion(
         """
-        INSERT INTO blocks (id, size, namespaces) SELECT ?2, ?3, 1 WHERE (SELECT refs FROM namespace_blocks WHERE ns = ?1 AND block = ?2) = 1
+        INSERT INTO blocks (id, size, namespaces)
+        SELECT ?2, ?3, 1 WHERE (SELECT refs FROM namespace_blocks WHERE ns = ?1 AND block = ?2) = 1
         \(NamespaceEditor.whereKnown)
         """, [.integer(namespace), .block(block.id), .int(block.size)]
       ) { [self] row in

@@ -68,7 +68,7 @@ extension MetadataReading {
   }
 
   /// The epoch of the block's newest logged delete.
-  private func deletedEpoch(of block: BlockID) throws -> UInt64? {
+  func deletedEpoch(of block: BlockID) throws -> UInt64? {
     try db.first("SELECT epoch FROM gc_deletes WHERE block = ?", .block(block)) { UInt64(clamping: $0.int64(0)) }
   }
 

@@ -46,8 +46,11 @@ final class NamespaceEditor: MetadataReading {
   var sharedAbove: [EntryID: [SharedRoot]] = [:]
   /// Blocks that a member may count as had beside those of their own files; nil until somebody asked.
   var readable: Set<BlockID>?
-  /// The GC epoch, once somebody asked.
+  /// The GC epoch, and what is at or below which deletes are no longer known one by one; once somebody asked.
   var epoch: UInt64?
+  var deletesFloor: UInt64?
+  /// The epochs under which blocks were deleted last, nil for none; of those that somebody asked for.
+  var deletedEpochs: [BlockID: UInt64?] = [:]
   /// Whether any receipts were voided for the upload, once somebody asked.
   var voids: (upload: Int64, areAny: Bool)?
   /// Names of entries that are set aside while others take their places.

@@ -60,21 +60,38 @@ extension NamespaceEditor {
 
   /// The shared entries among an entry, which lies in `parent`, and the folders above it.
   private func sharedRoots(of id: EntryID, in parent: EntryID?) throws -> [SharedRoot] {
-    let own = try db.first("SELECT 1 FROM shares WHERE ns = ? AND entry = ? LIMIT 1", .integer(namespace), .id(id)) { _ in true }
-    let above = try parent.map { try sharedRoots(above: $0) } ?? []
-    return (own == nil ? [] : [SharedRoot(id: id, level: 0)]) + above
+    var own: [SharedRoot] = []
+    let question = SQLQuestion("SELECT 1 FROM shares WHERE ns = ? AND entry = ? LIMIT 1", [.integer(namespace), .id(id)]) { _ in
+      own = [SharedRoot(id: id, level: 0)]
+      return false
+    }
+    let above = try sharedRoots(above: parent, asking: question)
+    return own + above
   }
 
-  private func sharedRoots(above folder: EntryID) throws -> [SharedRoot] {
-    if let known = sharedAbove[folder] { return known }
-    let roots = try db.all(
+  /// - Parameter other: asked besides.
+  private func sharedRoots(above folder: EntryID?, asking other: SQLQuestion) throws -> [SharedRoot] {
+    guard let folder else {
+      try db.ask([other])
+      return []
+    }
+    if let known = sharedAbove[folder] {
+      try db.ask([other])
+      return known
+    }
+    var roots: [SharedRoot] = []
+    let question = SQLQuestion(
       """
       WITH RECURSIVE above (id, parent, level) AS (
         SELECT id, parent, 1 FROM entries WHERE ns = ?1 AND id = ?2 UNION ALL
         SELECT e.id, e.parent, above.level + 1 FROM above JOIN entries e ON e.ns = ?1 AND e.id = above.parent)
       SELECT id, level FROM above WHERE EXISTS (SELECT 1 FROM shares s WHERE s.ns = ?1 AND s.entry = above.id) ORDER BY level
-      """, .integer(namespace), .id(folder)
-    ) { SharedRoot(id: $0.id(0), level: $0.int(1)) }
+      """, [.integer(namespace), .id(folder)]
+    ) {
+      roots.append(SharedRoot(id: $0.id(0), level: $0.int(1)))
+      return true
+    }
+    try db.ask([other, question])
     if sharedAbove.count >= 4096 { sharedAbove = [:] }
     sharedAbove[folder] = roots
     return roots

@@ -33,7 +33,7 @@ extension NamespaceEditor {
     }
     guard path.name != nil else { throw Problem.rootIsNoFile }
     let (there, questions) = try pathEnd(path)
-    let announced = try announced(of: upload, asking: questions)
+    let announced = try announced(of: upload, asking: questions + deletionQuestions(of: completion.receipts))
     let blocks = announced.blocks
     let content = try content(blocks, upload, completion)
     let (arrivals, missing) = try weigh(announced, upload, completion.receipts)
@@ -103,7 +103,8 @@ extension NamespaceEditor {
     let question = SQLQuestion(
       """
       SELECT p.block, \(BlockStanding.columns), p.position, p.size, (SELECT value FROM settings WHERE key = 'gc-epoch'),
-        EXISTS (SELECT 1 FROM voided_receipts v WHERE v.upload = ?2), EXISTS (SELECT 1 FROM upload_receipts r WHERE r.upload = ?2)
+        EXISTS (SELECT 1 FROM voided_receipts v WHERE v.upload = ?2), EXISTS (SELECT 1 FROM upload_receipts r WHERE r.upload = ?2),
+        coalesce((SELECT value FROM settings WHERE key = 'gc-floor'), 0)
       FROM upload_positions p WHERE p.upload = ?2 ORDER BY p.position
       """, [.integer(principal.namespaceNumber), .integer(upload.number)]
     ) { [self] row in
@@ -115,6 +116,7 @@ extension NamespaceEditor {
       announced.standings[block] = BlockStanding(row, isReadable: readable?.contains(block) ?? false)
       if announced.blocks.count == 1 {
         epoch = UInt64(clamping: row.int64(8))
+        deletesFloor = UInt64(clamping: row.int64(11))
         voids = row.bool(9)
         announced.hasReceipts = row.bool(10)
       }

@@ -59,7 +59,30 @@ extension NamespaceEditor {
     guard receipt.durability == .strict || context.options.countsRelaxedReceipts else { return false }
     guard try !isVoid(receipt, for: upload) else { return false }
     if receipt.gcEpoch >= (try knownGCEpoch()) { return true }
-    return try !mayBeDeleted(receipt.block, acknowledgedUnder: receipt.gcEpoch)
+    return try !mayBeDeletedKnowing(receipt.block, acknowledgedUnder: receipt.gcEpoch)
+  }
+
+  /// As `mayBeDeleted`, asking what is asked for each of a block's receipts once.
+  private func mayBeDeletedKnowing(_ block: BlockID, acknowledgedUnder epoch: UInt64) throws -> Bool {
+    let deleted = try deletedEpochs[block] ?? deletedEpoch(of: block)
+    deletedEpochs[block] = .some(deleted)
+    if let deleted { return epoch < deleted }
+    let floor = try deletesFloor ?? gcFloor()
+    deletesFloor = floor
+    return epoch < floor
+  }
+
+  /// What `counts` will ask of these blocks; nothing where they are many, of which few need it.
+  func deletionQuestions(of receipts: [Receipt]) -> [SQLQuestion] {
+    let blocks = Set(receipts.map(\.block))
+    guard blocks.count <= 16 else { return [] }
+    return blocks.sorted().map { block in
+      deletedEpochs[block] = .some(nil)
+      return SQLQuestion("SELECT epoch FROM gc_deletes WHERE block = ?", [.block(block)]) { row in
+        self.deletedEpochs[block] = UInt64(clamping: row.int64(0))
+        return false
+      }
+    }
   }
 
   private func isVoid(_ receipt: Receipt, for upload: UploadRow) throws -> Bool {

@@ -2,6 +2,7 @@ internal import BlockModel
 package import ClusterLogic
 internal import Glibc
 internal import Platform
+internal import Synchronization
 
 /// A folder of this machine.
 ///
@@ -10,6 +11,8 @@ internal import Platform
 /// that a change at the last moment is seen and undone.
 package final class LinuxSyncFolder: SyncFolder {
   package let root: String
+  /// Nil until it was tried.
+  private let folding = Mutex<Bool?>(nil)
 
   /// - Parameter root: absolute; may itself be a link to a folder.
   package init(root: String) { self.root = root }
@@ -58,6 +61,18 @@ package final class LinuxSyncFolder: SyncFolder {
       guard statvfs(root, &system) == 0 else { throw FileError(operation: "statvfs", path: root, errno: errno) }
       return "\(system.f_fsid)-\(status.st_ino)"
     }
+  }
+
+  package func foldsCase() throws(SyncError) -> Bool {
+    let known = folding.withLock { $0 }
+    if let known { return known }
+    let probe = "\(ReservedName.prefix)case-\(HexDigits.encode(SecureRandom.bytes(8)))"
+    // Where nothing can be made, nothing can clash.
+    guard (try? makeSymlink(probe, target: "probe")) != nil else { return false }
+    defer { _ = try? Directory.remove(absolute(probe)) }
+    let folds = try item(probe.uppercased()) != nil
+    folding.withLock { $0 = folds }
+    return folds
   }
 
   package func list(_ path: String) throws(SyncError) -> [FolderItem] {
@@ -144,7 +159,12 @@ package final class LinuxSyncFolder: SyncFolder {
 
   package func move(_ path: String, to other: String) throws(SyncError) {
     let (from, to) = (absolute(path), absolute(other))
-    try Self.answering { () throws(FileError) in try Directory.renameExclusively(from, to: to) }
+    // Where case is folded, the target of a change of case alone is there: it is the thing itself.
+    let isItself = CaseFolding.key(path) == CaseFolding.key(other)
+    let mayBeThere = try isItself ? foldsCase() : false
+    try Self.answering { () throws(FileError) in
+      if mayBeThere { try Directory.rename(from, to: to) } else { try Directory.renameExclusively(from, to: to) }
+    }
   }
 
   /// Whether it is the same but for the time at which its name changed.

@@ -135,7 +135,7 @@ extension SyncEngine {
   private func accept(_ entry: EntryID, _ run: inout SyncRun) throws(SyncError) {
     let id = SyncNodeID.entry(entry)
     let here = try run.here(id)
-    guard let agreed = SyncPlanner.agreed(entry, local: here, remote: try run.there(entry), synced: memory.synced) else {
+    guard let agreed = SyncPlanner.agreed(entry, local: here, remote: try run.there(entry), synced: run.synced) else {
       throw SyncError(.stale, "\(entry.hex) is not synced any more.")
     }
     // The identity says when the file had the content that is noted with it.
@@ -267,7 +267,7 @@ extension SyncEngine {
       guard case .upload(let id) = operation, files.isEmpty || bytes < options.bytesPerRound else { continue }
       do throws(SyncError) {
         let node = try run.here(id)
-        let there = id.entry.flatMap { run.remote[.entry($0)] }
+        let there = id.entry.flatMap { run.remote[.entry($0)] == nil ? nil : run.cluster[.entry($0)] }
         let path = try run.path(id)
         files.append(
           RemoteUpload(

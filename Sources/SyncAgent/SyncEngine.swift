@@ -130,11 +130,14 @@ package actor SyncEngine {
     try hashUnknown(&scan, &round)
     (round.issues, round.folders, round.files) = (scan.issues, scan.folders, scan.items.count)
     try forgetLeftOut(scan)
-    let (local, places) = LocalMatcher.match(scan.items, synced: memory.synced, identities: memory.identities)
-    let view = visible(memory.remote, scan)
+    let foldsCase = try folder.foldsCase()
+    let cluster = memory.remote
+    let synced = try foldsCase ? foldedSynced() : memory.synced
+    let (local, places) = LocalMatcher.match(scan.items, synced: synced, identities: memory.identities)
+    let view = visible(foldsCase ? folded(cluster, &round) : cluster, scan)
     try checkDeletions(view, local)
-    let plan = SyncPlanner.plan(remote: view, local: local, synced: memory.synced, naming: naming())
-    var run = SyncRun(local: local, remote: view, places: places, scan: scan)
+    let plan = SyncPlanner.plan(remote: view, local: local, synced: synced, naming: naming())
+    var run = SyncRun(local: local, remote: view, synced: synced, cluster: cluster, places: places, scan: scan)
     let (ready, waiting) = split(plan, run, &round)
     if options.isDryRun {
       round.planned = SyncPreview.whole(ready + waiting, local: local, remote: view)
@@ -222,6 +225,27 @@ package actor SyncEngine {
   }
 
   private func wake(_ round: inout SyncRound, _ duration: Duration) { round.wakeIn = min(round.wakeIn ?? duration, duration) }
+
+  // MARK: - Folders that fold case
+
+  private func folded(_ cluster: SyncTree, _ round: inout SyncRound) -> SyncTree {
+    let (tree, renamed) = CaseFolding.adapted(cluster)
+    for id in renamed {
+      guard let name = cluster[id]?.place.name, let here = tree.names(of: id), let kept = here.last else { continue }
+      round.issues.append(
+        SyncIssue(
+          .caseClash, here.joined(separator: "/"),
+          "\(name) has the name of another one but for upper and lower case, which this file system does not tell apart; "
+            + "here it is “\(kept)”."))
+    }
+    return tree
+  }
+
+  private func foldedSynced() throws(SyncError) -> SyncTree {
+    let (tree, waiting) = CaseFolding.synced(memory.synced)
+    try note(waiting.map { .synced($0, tree[.entry($0)], memory.identities[$0]) })
+    return tree
+  }
 
   // MARK: - What is left out
 

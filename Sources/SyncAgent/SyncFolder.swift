@@ -32,6 +32,8 @@ package struct FolderItem: Sendable, Equatable {
 package protocol SyncFolder: Sendable {
   /// Tells this folder from another one mounted in its place; nil when it is not there.
   func rootIdentity() throws(SyncError) -> String?
+  /// Whether it takes names that differ in upper and lower case alone for one. False where that cannot be tried.
+  func foldsCase() throws(SyncError) -> Bool
   /// - Throws: `stale` when it is no folder any more.
   func list(_ path: String) throws(SyncError) -> [FolderItem]
   /// Nil when nothing is there.

@@ -5,14 +5,19 @@ internal import ClusterLogic
 struct SyncRun {
   let local: SyncTree
   let remote: SyncTree
+  /// What was last synced, as the plan saw it.
+  let synced: SyncTree
+  /// The remote tree under the names that the cluster knows; `remote` is without what is left out, and has names that the folder can hold.
+  let cluster: SyncTree
   let places: [SyncNodeID: Int]
   let scan: FolderScan
   /// Done and durable as soon as the folder is synced: to be noted then.
   var notes: [SyncChange] = []
   var touchedFolder = false
 
-  init(local: SyncTree, remote: SyncTree, places: [SyncNodeID: Int], scan: FolderScan) {
-    (self.local, self.remote, self.places, self.scan) = (local, remote, places, scan)
+  init(local: SyncTree, remote: SyncTree, synced: SyncTree, cluster: SyncTree, places: [SyncNodeID: Int], scan: FolderScan) {
+    (self.local, self.remote, self.synced, self.cluster) = (local, remote, synced, cluster)
+    (self.places, self.scan) = (places, scan)
   }
 
   func item(_ id: SyncNodeID) throws(SyncError) -> FolderItem {
@@ -34,7 +39,7 @@ struct SyncRun {
   }
 
   func remotePath(of place: SyncPlace, below root: String) throws(SyncError) -> String {
-    guard let names = remote.names(of: place) else { throw SyncError(.stale, "The folder of \(place.name) is not there any more.") }
+    guard let names = cluster.names(of: place) else { throw SyncError(.stale, "The folder of \(place.name) is not there any more.") }
     return (root == "/" ? "" : root) + names.map { "/" + $0 }.joined()
   }
 

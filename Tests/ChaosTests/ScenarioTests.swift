@@ -22,6 +22,7 @@ import Testing
         rot 7
         lose disk as c
         control scrub start
+        must repair --wait
         weigh node 0.5..2
         wait 3
         """)
@@ -30,7 +31,7 @@ import Testing
     #expect(
       scenario.steps == [
         .wait(1...2.5), .strike(.kill, .node, name: "a"), .strike(.pause, .zone, name: "b"), .end("a"), .rot(places: 7),
-        .disk(.lose, name: "c"), .control(["scrub", "start"]), .weigh(0.5...2), .wait(3...3),
+        .disk(.lose, name: "c"), .control(["scrub", "start"]), .must(["repair", "--wait"]), .weigh(0.5...2), .wait(3...3),
       ])
   }
 
@@ -71,7 +72,7 @@ import Testing
       ("dance", 1),
       ("rot 0\nwait 1", 1), ("kill node as a", 1), ("wait 1\ncut node from nodes as a", 2), ("wait 1\nfill disk as a", 2),
       ("wait 1\nturn node clock 1..2 as a", 2), ("links\ncut node towards nodes as a", 2), ("kill node at reboot 1..2 as a", 1),
-      ("disks 1", 1),
+      ("disks 1", 1), ("wait 1\nmust", 2),
       ("slow disk 0 as a", 1), ("links\nslow node 1..2 loss 99 as a", 2),
     ])
   func refuses(text: String, line: Int) {

@@ -145,6 +145,51 @@ struct PostgreSQLConnectionTests {
     }
   }
 
+  @Test("several questions are answered in their order, what they change is seen by the next, and an error in one comes up")
+  func questions() async throws {
+    let database = try await database()
+    try await PostgreSQLServer.with(database) { connection in
+      var seen: [String] = []
+      func question(_ sql: String, _ values: SQLValue...) -> SQLQuestion {
+        SQLQuestion(sql, values) { row in
+          seen.append(row.text(0))
+          return true
+        }
+      }
+      try connection.begin()
+      try connection.ask([
+        question("INSERT INTO t (n, a) VALUES (?, 'one'), (?, 'two') RETURNING a", .int(1), .int(2)),
+        question("SELECT a FROM t WHERE n > 9"),
+        question("UPDATE t SET a = 'more' WHERE n = ? RETURNING a", .int(2)), question("SELECT a FROM t ORDER BY n"),
+      ])
+      #expect(seen == ["one", "two", "more", "one", "more"])
+      #expect(throws: PostgreSQLError.self) {
+        try connection.ask([question("SELECT a FROM t WHERE n = 1"), question("SELECT nothing FROM t"), question("SELECT a FROM t")])
+      }
+      connection.rollBack()
+      #expect(try connection.first("SELECT count(*) FROM t") { $0.int(0) } == 0)
+    }
+  }
+
+  /// A recursive query's estimate is beyond what the server compiles for, which took thirty times as long as running it.
+  @Test("nothing is compiled to run once")
+  func compilation() async throws {
+    let database = try await database()
+    try await PostgreSQLServer.with(database) { connection in
+      func isCompiled() throws -> Bool {
+        let plan = try connection.all("EXPLAIN SELECT count(*) FROM generate_series(1, 1000000000) AS s") { $0.text(0) }
+        return plan.contains { $0.hasPrefix("JIT") }
+      }
+      #expect(try !isCompiled())
+      // The server would, if it were asked to and has a compiler.
+      try connection.begin()
+      try connection.send("SET LOCAL jit = on", [])
+      let isAble = try connection.first("SELECT pg_jit_available()::int") { $0.bool(0) }
+      #expect(try isCompiled() == isAble)
+      connection.rollBack()
+    }
+  }
+
   @Test("a server that loses what it acknowledged is refused, and one that is not there is unavailable")
   func refusals() async throws {
     var strict = try await PostgreSQLServer.common().connection(to: "postgres")

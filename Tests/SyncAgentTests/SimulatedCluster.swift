@@ -35,10 +35,12 @@ final class SimulatedCluster: Sendable {
   }
 
   /// As the disks say it.
-  var summary: [String] {
+  /// - Parameter foldingCase: as one says it that cannot tell upper from lower case.
+  func summary(foldingCase: Bool = false) -> [String] {
     state.withLock { state in
-      state.tree.sortedIDs.compactMap { id in
-        guard let node = state.tree[id], let names = state.tree.names(of: id) else { return nil }
+      let tree = foldingCase ? CaseFolding.adapted(state.tree).tree : state.tree
+      return tree.sortedIDs.compactMap { id in
+        guard let node = tree[id], let names = tree.names(of: id) else { return nil }
         let kind: FolderItem.Kind = node.kind == .file ? .file : node.kind == .folder ? .folder : .symlink
         return "\(names.joined(separator: "/")) \(kind) \(node.content ?? "")\(node.executable ? " x" : "")"
           + (node.kind == .file ? " \(node.modified)" : "")

@@ -78,7 +78,10 @@ final class People: Sendable {
   }
 
   private let memory = Mutex(Memory())
-  private static let names = ["a", "b", "c.txt", "d", "e"]
+  private let names: [String]
+
+  /// - Parameter clash: whether they give things names that differ in case alone.
+  init(clash: Bool = false) { names = ["a", "b", "c.txt", "d", "e"] + (clash ? ["A", "C.txt", "c.TXT", "D"] : []) }
 
   var mustSurvive: Set<String> { memory.withLock { $0.mustSurvive } }
 
@@ -96,7 +99,7 @@ final class People: Sendable {
   func act(on disk: inout SimulatedDisk, now: Int64, _ random: inout SeededRandom) {
     let all = disk.paths.filter { !$0.contains(ReservedName.prefix) }
     let folders = [""] + all.filter { disk.item($0)?.kind == .folder }
-    let name = Self.names.randomElement(using: &random) ?? "a"
+    let name = names.randomElement(using: &random) ?? "a"
     let target = SimulatedDisk.join(folders.randomElement(using: &random) ?? "", name)
     guard let path = all.randomElement(using: &random), let item = disk.item(path) else { return create(target, &disk, now, &random) }
     switch Int.random(in: 0..<10, using: &random) {
@@ -110,7 +113,7 @@ final class People: Sendable {
       guard item.kind == .file else { return }
       disk.setAttributes(path, executable: !item.executable, modified: now, now: now)
     case 6, 7, 8:
-      guard disk.item(target) == nil else { return }
+      guard disk.item(target) == nil || disk.isItself(path, target) else { return }
       disk.move(path, to: target, now: now)
     default:
       give(up: disk.contents(below: path))
@@ -131,6 +134,8 @@ final class People: Sendable {
 /// A file system in memory. A file's content is its own hash.
 struct SimulatedDisk {
   private struct Node {
+    /// With the case that it was given.
+    var path: String
     var kind: FolderItem.Kind
     var inode: UInt64
     var content = ""
@@ -139,14 +144,22 @@ struct SimulatedDisk {
     var executable = false
   }
 
+  /// By `key`.
   private var nodes: [String: Node] = [:]
+  /// Whether it takes names that differ in case alone for one.
+  var foldsCase = false
   private var nextInode: UInt64 = 1
   private var lastChange: Int64 = 0
 
   static func join(_ folder: String, _ name: String) -> String { folder.isEmpty ? name : folder + "/" + name }
   static func parent(of path: String) -> String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "" }
 
-  var paths: [String] { nodes.keys.sorted() }
+  var paths: [String] { nodes.values.map(\.path).sorted() }
+
+  private func key(_ path: String) -> String { foldsCase ? path.lowercased() : path }
+  private func isBelow(_ path: String, _ folder: String) -> Bool { key(path).hasPrefix(key(folder) + "/") }
+  /// Whether two paths are different names of one thing.
+  func isItself(_ path: String, _ other: String) -> Bool { path != other && key(path) == key(other) }
 
   /// No two changes have one time, as on a file system with times fine enough.
   private mutating func stamp(_ now: Int64) -> Int64 {
@@ -155,7 +168,7 @@ struct SimulatedDisk {
   }
 
   func item(_ path: String) -> FolderItem? {
-    guard let node = nodes[path] else { return nil }
+    guard let node = nodes[key(path)] else { return nil }
     return FolderItem(
       name: path.split(separator: "/").last.map(String.init) ?? "", kind: node.kind,
       identity: LocalIdentity(
@@ -163,72 +176,87 @@ struct SimulatedDisk {
       executable: node.executable, target: node.kind == .symlink ? node.content : nil)
   }
 
-  func content(_ path: String) -> String? { nodes[path].flatMap { $0.kind == .folder ? nil : $0.content } }
+  func content(_ path: String) -> String? { nodes[key(path)].flatMap { $0.kind == .folder ? nil : $0.content } }
   func contents(below path: String) -> [String] {
-    paths.filter { $0 == path || $0.hasPrefix(path + "/") }.compactMap { content($0) }
+    paths.filter { key($0) == key(path) || isBelow($0, path) }.compactMap { content($0) }
   }
 
   func list(_ path: String) -> [FolderItem]? {
-    if path != "", nodes[path]?.kind != .folder { return nil }
-    return paths.filter { Self.parent(of: $0) == path }.compactMap { item($0) }
+    if path != "", nodes[key(path)]?.kind != .folder { return nil }
+    return paths.filter { key(Self.parent(of: $0)) == key(path) }.compactMap { item($0) }
   }
 
-  func hasFolder(_ path: String) -> Bool { path == "" || nodes[path]?.kind == .folder }
+  func hasFolder(_ path: String) -> Bool { path == "" || nodes[key(path)]?.kind == .folder }
 
   private mutating func insert(_ path: String, _ kind: FolderItem.Kind, _ content: String, _ now: Int64) {
     guard hasFolder(Self.parent(of: path)) else { return }
     nextInode += 1
-    nodes[path] = Node(kind: kind, inode: nextInode, content: content, modified: stamp(now), changed: stamp(now))
+    // What is replaced keeps its name.
+    nodes[key(path)] = Node(
+      path: nodes[key(path)]?.path ?? real(path), kind: kind, inode: nextInode, content: content, modified: stamp(now), changed: stamp(now))
+  }
+
+  /// A path with its folders as they are written.
+  private func real(_ path: String) -> String {
+    let parent = Self.parent(of: path)
+    let name = path.split(separator: "/").last.map(String.init) ?? ""
+    return Self.join(parent.isEmpty ? "" : nodes[key(parent)]?.path ?? parent, name)
   }
 
   mutating func makeFolder(_ path: String, now: Int64) { insert(path, .folder, "", now) }
   mutating func makeSymlink(_ path: String, target: String, now: Int64) { insert(path, .symlink, target, now) }
 
   mutating func write(_ path: String, _ content: String, now: Int64, anew: Bool) {
-    let was = nodes[path]
+    let was = nodes[key(path)]
     if was == nil || anew {
       insert(path, .file, content, now)
-      if let was { nodes[path]?.executable = was.executable }
+      if let was { nodes[key(path)]?.executable = was.executable }
     } else {
       let time = stamp(now)
-      nodes[path]?.content = content
-      nodes[path]?.modified = time
-      nodes[path]?.changed = time
+      nodes[key(path)]?.content = content
+      nodes[key(path)]?.modified = time
+      nodes[key(path)]?.changed = time
     }
   }
 
   mutating func setAttributes(_ path: String, executable: Bool, modified: Int64, now: Int64) {
     let time = stamp(now)
-    nodes[path]?.executable = executable
-    nodes[path]?.modified = modified
-    nodes[path]?.changed = time
+    nodes[key(path)]?.executable = executable
+    nodes[key(path)]?.modified = modified
+    nodes[key(path)]?.changed = time
   }
 
   /// With all below it; nothing when the target is inside, or its folder missing.
   mutating func move(_ path: String, to target: String, now: Int64) {
-    guard path != target, !target.hasPrefix(path + "/"), hasFolder(Self.parent(of: target)) else { return }
-    for below in paths where below == path || below.hasPrefix(path + "/") {
-      nodes[target + below.dropFirst(path.count)] = nodes.removeValue(forKey: below)
+    guard path != target, !isBelow(target, path), hasFolder(Self.parent(of: target)) else { return }
+    let target = real(target)
+    for below in paths where key(below) == key(path) || isBelow(below, path) {
+      guard var node = nodes.removeValue(forKey: key(below)) else { continue }
+      node.path = target + below.dropFirst(path.count)
+      nodes[key(node.path)] = node
     }
     let time = stamp(now)
-    nodes[target]?.changed = time
+    nodes[key(target)]?.changed = time
   }
 
   mutating func exchange(_ a: String, _ b: String, now: Int64) {
-    (nodes[a], nodes[b]) = (nodes[b], nodes[a])
+    guard let first = nodes[key(a)], let second = nodes[key(b)] else { return }
+    (nodes[key(a)], nodes[key(b)]) = (second, first)
+    nodes[key(a)]?.path = first.path
+    nodes[key(b)]?.path = second.path
     let time = stamp(now)
-    nodes[a]?.changed = time
-    nodes[b]?.changed = time
+    nodes[key(a)]?.changed = time
+    nodes[key(b)]?.changed = time
   }
 
   mutating func removeTree(_ path: String) {
-    for below in paths where below == path || below.hasPrefix(path + "/") { nodes[below] = nil }
+    for below in paths where key(below) == key(path) || isBelow(below, path) { nodes[key(below)] = nil }
   }
 
   /// Path, kind, content and executable bit of everything.
   var summary: [String] {
     paths.compactMap { path in
-      nodes[path].map { "\(path) \($0.kind) \($0.content)\($0.executable ? " x" : "")\($0.kind == .file ? " \($0.modified)" : "")" }
+      nodes[key(path)].map { "\(path) \($0.kind) \($0.content)\($0.executable ? " x" : "")\($0.kind == .file ? " \($0.modified)" : "")" }
     }
   }
 }
@@ -240,6 +268,7 @@ struct SimulatedFolder: SyncFolder {
   private static func stale(_ path: String) -> SyncError { SyncError(.stale, "\(path) is not what it was.") }
 
   func rootIdentity() throws(SyncError) -> String? { machine.state.withLock { $0.rootIdentity } }
+  func foldsCase() throws(SyncError) -> Bool { machine.state.withLock { $0.disk.foldsCase } }
   func list(_ path: String) throws(SyncError) -> [FolderItem] {
     try machine.withDisk { disk, _ throws(SyncError) in
       guard let items = disk.list(path) else { throw Self.stale(path) }
@@ -275,8 +304,8 @@ struct SimulatedFolder: SyncFolder {
 
   func move(_ path: String, to other: String) throws(SyncError) {
     try machine.withDisk { disk, now throws(SyncError) in
-      guard disk.item(path) != nil, disk.item(other) == nil, disk.hasFolder(SimulatedDisk.parent(of: other)),
-        !other.hasPrefix(path + "/")
+      guard disk.item(path) != nil, disk.item(other) == nil || disk.isItself(path, other),
+        disk.hasFolder(SimulatedDisk.parent(of: other)), !other.hasPrefix(path + "/")
       else { throw Self.stale(path) }
       disk.move(path, to: other, now: now)
     }

@@ -10,12 +10,14 @@ import Testing
 struct SyncSimulation {
   static let executor = WorkerExecutor(name: "sync-test")
   let seed: UInt64
+  /// Whether one or more of the devices cannot tell upper from lower case in names, and users make such names.
+  var foldsCase = false
 
   /// Why it went wrong; nil when it ended well.
   func failure() async -> String? {
     var random = SeededRandom(seed: seed)
     let time = ManualTime()
-    let people = People()
+    let people = People(clash: foldsCase)
     let cluster = SimulatedCluster()
     var devices: [Device] = []
     for number in 0..<Int.random(in: 2...3, using: &random) {
@@ -25,6 +27,7 @@ struct SyncSimulation {
         state.failures = [0, 10, 50].randomElement(using: &random) ?? 0
         state.interruptions = [0, 10, 40].randomElement(using: &random) ?? 0
       }
+      if foldsCase, number == 0 || Bool.random(using: &random) { machine.state.withLock { $0.disk.foldsCase = true } }
       devices.append(Device(name: "device\(number)", machine: machine, cluster: cluster))
     }
     do {
@@ -49,10 +52,12 @@ struct SyncSimulation {
   }
 
   private func complaint(_ devices: [Device], _ cluster: SimulatedCluster, _ people: People) -> String? {
-    let there = cluster.summary
     var contents: Set<String> = []
     for device in devices {
-      let (here, all) = device.machine.state.withLock { ($0.disk.summary, $0.disk.paths.compactMap($0.disk.content)) }
+      let (here, all, folds) = device.machine.state.withLock {
+        ($0.disk.summary, $0.disk.paths.compactMap($0.disk.content), $0.disk.foldsCase)
+      }
+      let there = cluster.summary(foldingCase: folds)
       if here.sorted() != there { return "\(device.name) has \(here), and the cluster \(there)" }
       contents.formUnion(all)
     }
@@ -111,14 +116,16 @@ struct SyncSimulationTests {
     arguments: [18_140_808_235_454_312_092, 12_957_425_458_015_344_226, 14_674_300_077_355_747_873] as [UInt64])
   func leftovers(seed: UInt64) async { #expect(await SyncSimulation(seed: seed).failure() == nil) }
 
-  @Test("devices whose users, networks and processes do what they want come to one tree once it is quiet, and nothing is lost")
-  func converges() async {
+  @Test(
+    "devices whose users, networks and processes do what they want come to one tree once it is quiet, and nothing is lost",
+    arguments: [false, true])
+  func converges(foldsCase: Bool) async {
     let count = Environment.value("CAIRN_SYNC_SEEDS").flatMap { Int($0) } ?? 500
     var seeds = Seeds.random()
     for _ in 0..<count {
       let seed = seeds.next()
-      if let failure = await SyncSimulation(seed: seed).failure() {
-        Issue.record("SyncSimulation(seed: \(seed)): \(failure)")
+      if let failure = await SyncSimulation(seed: seed, foldsCase: foldsCase).failure() {
+        Issue.record("SyncSimulation(seed: \(seed), foldsCase: \(foldsCase)): \(failure)")
         return
       }
     }

@@ -98,7 +98,7 @@ package struct LocalMatcher {
   private mutating func match() -> (tree: SyncTree, places: [SyncNodeID: Int]) {
     matchByPlace(below: -1, synced.root)
     matchByIdentity()
-    var tree = SyncTree(root: synced.root)
+    var tree = SyncTree(root: synced.root, foldsCase: synced.foldsCase)
     var places: [SyncNodeID: Int] = [:]
     var isLeftOut = Array(repeating: false, count: items.count)
     for (index, item) in items.enumerated() {

@@ -76,20 +76,27 @@ package struct SyncNode: Hashable, Sendable {
 
 /// A folder with all below it. The root itself is no node of it.
 ///
-/// What must hold: two nodes are never at one place. Parents may be missing: a tree of what was last synced has gaps where one side moved
-/// on.
+/// What must hold: two nodes are never at one place; where the tree folds case, places whose names differ in case alone are one. Parents
+/// may be missing: a tree of what was last synced has gaps where one side moved on.
 package struct SyncTree: Sendable {
   package let root: SyncNodeID
+  /// Whether names that differ in upper and lower case alone are one name in it.
+  package let foldsCase: Bool
   package private(set) var nodes: [SyncNodeID: SyncNode] = [:]
   private var childrenByFolder: [SyncNodeID: [String: SyncNodeID]] = [:]
 
-  package init(root: SyncNodeID) { self.root = root }
+  package init(root: SyncNodeID, foldsCase: Bool = false) {
+    self.root = root
+    self.foldsCase = foldsCase
+  }
+
+  private func key(_ name: String) -> String { foldsCase ? CaseFolding.key(name) : name }
 
   package var count: Int { nodes.count }
   package subscript(_ id: SyncNodeID) -> SyncNode? { nodes[id] }
   /// Whether something may be put into it: the root, or a folder of the tree.
   package func hasFolder(_ id: SyncNodeID) -> Bool { id == root || nodes[id]?.kind == .folder }
-  package func child(_ place: SyncPlace) -> SyncNodeID? { childrenByFolder[place.parent]?[place.name] }
+  package func child(_ place: SyncPlace) -> SyncNodeID? { childrenByFolder[place.parent]?[key(place.name)] }
   package var sortedIDs: [SyncNodeID] { nodes.keys.sorted() }
 
   /// What is in a folder, in the order of names.
@@ -106,13 +113,15 @@ package struct SyncTree: Sendable {
     remove(id)
     precondition(child(node.place) == nil, "two nodes are never at one place")
     nodes[id] = node
-    childrenByFolder[node.place.parent, default: [:]][node.place.name] = id
+    let key = key(node.place.name)
+    childrenByFolder[node.place.parent, default: [:]][key] = id
   }
 
   /// Takes one node out; what is in it stays, without a parent.
   package mutating func remove(_ id: SyncNodeID) {
     guard let node = nodes.removeValue(forKey: id) else { return }
-    childrenByFolder[node.place.parent]?[node.place.name] = nil
+    let key = key(node.place.name)
+    childrenByFolder[node.place.parent]?[key] = nil
     if childrenByFolder[node.place.parent]?.isEmpty == true { childrenByFolder[node.place.parent] = nil }
   }
 

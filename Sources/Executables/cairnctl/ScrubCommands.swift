@@ -12,7 +12,7 @@ enum ScrubCommands {
       is bad is set aside and replaced from another replica. A pause holds until the scrub is started again, over restarts too.
       """,
     subcommands: [
-      control("start", "go on after a pause, and begin a walk over all copies now", .start),
+      control("start", "go on after a pause, and begin a walk over all copies now", .start, flags: [waitFlag]),
       control("pause", "stop reading copies back", .pause),
       Command("status", summary: "show how far it is on every disk", examples: ["cairnctl scrub status"]) { invocation in
         try await status(invocation)
@@ -21,22 +21,53 @@ enum ScrubCommands {
 
   private static let nodeOption = CommandOption("node", value: "N", help: "this node only")
 
-  private static func control(_ name: String, _ summary: String, _ action: ScrubAction) -> Command {
+  private static let waitFlag = CommandFlag("wait", help: "until every copy was read back by a walk that began after this")
+
+  private static func control(_ name: String, _ summary: String, _ action: ScrubAction, flags: [CommandFlag] = []) -> Command {
     Command(
-      name, summary: summary, options: [nodeOption], examples: ["cairnctl scrub \(name)", "cairnctl scrub \(name) --node node-2"]
+      name, summary: summary, options: [nodeOption], flags: flags,
+      examples: ["cairnctl scrub \(name)", "cairnctl scrub \(name) --node node-2"] + flags.map { "cairnctl scrub \(name) --\($0.name)" }
     ) { invocation in
       let node = try invocation.option("node").map { text in
         guard let node = NodeID(text) else { throw CommandFailure(.usage, "“\(text)” is no node's name.") }
         return node
       }
-      let answer = try await CoordinatorConnection().perform(OperatorOperations.ControlScrub(action: action, node: node))
+      let connection = try CoordinatorConnection()
+      let waits = !flags.isEmpty && invocation.flag("wait")
+      let before = waits ? try await connection.perform(OperatorOperations.GetStatus()) : nil
+      let answer = try await connection.perform(OperatorOperations.ControlScrub(action: action, node: node))
       let verb = action == .start ? "runs" : "is paused"
       try invocation.console.result(answer) { "the scrub \(verb) on \(HumanFormat.counted(answer.done.count, "node"))" }
       guard answer.silent.isEmpty else {
         let names = answer.silent.map(\.text).joined(separator: ", ")
         throw CommandFailure(.unavailable, "\(names) did not answer: bring them back and say it again.")
       }
+      guard let before else { return }
+      if try await hasWalked(connection, node, since: before) {
+        // On some disk the walk that ended had begun before: what it had behind it then was not read back since.
+        let middle = try await connection.perform(OperatorOperations.GetStatus())
+        _ = try await connection.perform(OperatorOperations.ControlScrub(action: action, node: node))
+        _ = try await hasWalked(connection, node, since: middle)
+      }
     }
+  }
+
+  /// Waits until a walk has ended on every disk that answered then.
+  /// - Returns: whether one of them was under way at that time.
+  private static func hasWalked(
+    _ connection: CoordinatorConnection, _ node: NodeID?, since before: ClusterStatus
+  ) async throws -> Bool {
+    func disks(_ status: ClusterStatus) -> [DiskID: ScrubReport] {
+      let disks = status.nodes.filter { node == nil || $0.name == node }.flatMap(\.disks)
+      return Dictionary(disks.compactMap { disk in disk.scrub.map { (disk.id, $0) } }) { first, _ in first }
+    }
+    let known = disks(before)
+    _ = try await connection.wait(for: OperatorOperations.GetStatus(), show: { _ in }) { status in
+      // A disk that is gone by now is not waited for.
+      let now = disks(status)
+      return known.allSatisfy { id, report in now[id].map { $0.lastFinished != report.lastFinished } ?? true }
+    }
+    return known.values.contains { $0.passStarted != nil }
   }
 
   private struct DiskLine: Encodable {

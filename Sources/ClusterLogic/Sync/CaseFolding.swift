@@ -1,0 +1,65 @@
+package import BlockModel
+
+/// How a tree looks in a folder whose file system does not tell upper from lower case.
+///
+/// The cluster keeps both of two names that differ in case alone. Such a folder cannot: the entry that was made first has its name there,
+/// and each other one a name that only this device knows, until the names do not clash any more. Nothing is renamed in the cluster for it.
+package enum CaseFolding {
+  /// What two names have in common that such a file system takes for one.
+  package static func key(_ name: String) -> String { name.lowercased() }
+
+  /// The remote tree under names that the folder can hold.
+  /// - Returns: the tree, and the entries that have another name in it than in the cluster.
+  package static func adapted(_ remote: SyncTree) -> (tree: SyncTree, renamed: [SyncNodeID]) {
+    var tree = SyncTree(root: remote.root, foldsCase: true)
+    var clashing: [SyncNodeID] = []
+    for id in remote.sortedIDs {
+      guard let node = remote[id] else { continue }
+      if tree.child(node.place) == nil { tree.insert(id, node) } else { clashing.append(id) }
+    }
+    for id in clashing {
+      guard var node = remote[id] else { continue }
+      node.place = freePlace(node.place, in: tree)
+      tree.insert(id, node)
+    }
+    return (tree, clashing)
+  }
+
+  /// What was last synced. Two that were synced at places which are one there cannot both be where they were said to be: all but the first
+  /// wait at places of their own, as in `SyncPlanner.agreed`.
+  /// - Returns: the tree, and the entries that wait.
+  package static func synced(_ synced: SyncTree) -> (tree: SyncTree, waiting: [EntryID]) {
+    var tree = SyncTree(root: synced.root, foldsCase: true)
+    var waiting: [EntryID] = []
+    for id in synced.sortedIDs {
+      guard var node = synced[id] else { continue }
+      if tree.child(node.place) != nil, let entry = id.entry {
+        node.place = SyncPlace(synced.root, ReservedName.aside(entry))
+        waiting.append(entry)
+      }
+      tree.insert(id, node)
+    }
+    return (tree, waiting)
+  }
+
+  private static func freePlace(_ place: SyncPlace, in tree: SyncTree) -> SyncPlace {
+    var number = 1
+    while true {
+      let mark = number == 1 ? " (case clash)" : " (case clash \(number))"
+      let candidate = SyncPlace(place.parent, marked(place.name, mark))
+      if tree.child(candidate) == nil { return candidate }
+      number += 1
+    }
+  }
+
+  /// The mark stands before the suffix; the name is cut to what a name may have.
+  private static func marked(_ name: String, _ mark: String) -> String {
+    var base = Substring(name)
+    var suffix = Substring()
+    if let dot = name.lastIndex(of: "."), dot != name.startIndex, name[dot...].utf8.count <= 32 {
+      (base, suffix) = (name[..<dot], name[dot...])
+    }
+    while base.utf8.count + mark.utf8.count + suffix.utf8.count > Limits.nameBytes, !base.isEmpty { base.removeLast() }
+    return base + mark + suffix
+  }
+}
