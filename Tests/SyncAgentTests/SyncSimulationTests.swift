@@ -116,6 +116,9 @@ struct SyncSimulationTests {
     arguments: [18_140_808_235_454_312_092, 12_957_425_458_015_344_226, 14_674_300_077_355_747_873] as [UInt64])
   func leftovers(seed: UInt64) async { #expect(await SyncSimulation(seed: seed).failure() == nil) }
 
+  @Test("a change of case alone, to a name that something else has in the cluster, does not keep a device from coming to rest")
+  func caseAlone() async { #expect(await SyncSimulation(seed: 2_140_270_975_061_379_160, foldsCase: true).failure() == nil) }
+
   @Test(
     "devices whose users, networks and processes do what they want come to one tree once it is quiet, and nothing is lost",
     arguments: [false, true])

@@ -19,6 +19,7 @@ package enum CaseFolding {
     }
     for id in clashing {
       guard var node = remote[id] else { continue }
+      tree.heldPlaces.insert(node.place)
       node.place = freePlace(node.place, in: tree)
       tree.insert(id, node)
     }

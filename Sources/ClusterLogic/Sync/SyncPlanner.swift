@@ -68,6 +68,8 @@ package struct SyncPlanner {
     for id in entries {
       guard let here = local[id], let there = remote[id], let was = synced[id] else { continue }
       moves[id] = SyncPlanner.move(local: here.place, remote: there.place, synced: was.place)
+      // A change of case alone, to a name that something else has in the cluster, is undone.
+      if moves[id] == .remote, remote.heldPlaces.contains(here.place), remote.child(here.place) == id { moves[id] = .local }
     }
     // A move into what is inside of the moved folder on the other side gives way, until none is left: each round takes one away.
     var hasChanged = true

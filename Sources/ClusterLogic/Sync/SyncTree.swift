@@ -82,6 +82,8 @@ package struct SyncTree: Sendable {
   package let root: SyncNodeID
   /// Whether names that differ in upper and lower case alone are one name in it.
   package let foldsCase: Bool
+  /// In a remote tree that folds case: where the cluster has what the tree shows under other names.
+  package var heldPlaces: Set<SyncPlace> = []
   package private(set) var nodes: [SyncNodeID: SyncNode] = [:]
   private var childrenByFolder: [SyncNodeID: [String: SyncNodeID]] = [:]
 
