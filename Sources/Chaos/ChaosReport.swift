@@ -34,7 +34,9 @@ package enum ChaosReport {
       <table><tr><th>fault</th><th>times</th><th>longest without a write</th><th>without a read</th>
       <th>writes that succeeded, begun 2 s after it or later</th><th>reads</th></tr>\(kinds(timeline))</table>
       <h2>Memory and open files</h2>
-      <table><tr><th>process</th><th>at the start</th><th>at the end</th><th>files open</th></tr>\(processes(timeline))</table></html>
+      \(memory(timeline))
+      <table><tr><th>process</th><th>at the start</th><th>at the end</th><th>second third, last third</th><th>files open</th></tr>\(
+        processes(timeline))</table></html>
 
       """
   }
@@ -51,10 +53,28 @@ package enum ChaosReport {
   }
 
   private static func processes(_ timeline: Timeline) -> String {
-    timeline.processes.map {
-      "<tr><td>\($0.name)</td><td>\($0.firstBytes >> 20) MiB</td><td>\($0.lastBytes >> 20) MiB</td>"
-        + "<td>\($0.firstFiles), \($0.lastFiles)</td></tr>"
+    timeline.usage.keys.sorted().map { name in
+      guard let first = timeline.usage[name]?.first, let last = timeline.usage[name]?.last else { return "" }
+      let thirds = timeline.thirds(of: name).map { "\($0.second.bytes >> 20), \($0.last.bytes >> 20) MiB" } ?? "started too late to say"
+      return "<tr><td>\(name)</td><td>\(first.bytes >> 20) MiB</td><td>\(last.bytes >> 20) MiB</td><td>\(thirds)</td>"
+        + "<td>\(first.files), \(last.files)</td></tr>"
     }.joined()
+  }
+
+  /// Resident memory over time, a line for each process.
+  private static func memory(_ timeline: Timeline) -> String {
+    let (end, height) = (max(timeline.end, 1), 160.0)
+    let most = Double(max(1, timeline.usage.values.joined().map(\.bytes).max() ?? 1))
+    var parts = ["<text x=0 y=20>0 to \(Int(most) >> 20) MiB</text>"]
+    for name in timeline.usage.keys.sorted() {
+      let colour = name.hasPrefix("node") ? "#1565c0" : name.hasPrefix("gateway") ? "#2e7d32" : "#c62828"
+      let points = (timeline.usage[name] ?? []).map { usage in
+        let x = left + min(1, usage.time / end) * (width - left)
+        return "\(number(x)),\(number(height * (1 - Double(usage.bytes) / most) + 5))"
+      }
+      parts.append("<polyline fill=none stroke=\(colour) points=\"\(points.joined(separator: " "))\"><title>\(name)</title></polyline>")
+    }
+    return "<svg width=\(Int(width) + 40) height=\(Int(height) + 20)>\(parts.joined())</svg>"
   }
 
   private static func picture(_ timeline: Timeline) -> String {

@@ -58,10 +58,12 @@ package struct ChaosRun: Sendable {
     do {
       try await cluster.up(scenario, seed: settings.seed)
       let outcome = try await storm(cluster)
+      if !outcome.succeeded { await cluster.keepWitnesses(in: settings.folder + "/witnesses") }
       try await cluster.down()
       if outcome.succeeded { try Directory.removeTree(settings.folder) }
       return outcome
     } catch {
+      await cluster.keepWitnesses(in: settings.folder + "/witnesses")
       try? await cluster.down()
       throw error
     }
@@ -75,7 +77,6 @@ package struct ChaosRun: Sendable {
         environment: cluster.environment(["CAIRN_TOKEN": token]), log: log)
     }
     let isOver = Flag()
-    let memory = try processes(cluster)
     var storyteller = Storyteller(scenario, cluster, SeededRandom(seed: settings.seed), log, settings.tell)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for (number, client) in clients.enumerated() {
@@ -99,15 +100,9 @@ package struct ChaosRun: Sendable {
     outcome.faults = storyteller.faults
     await becomeWhole(cluster, &outcome)
     await compare(clients, &outcome)
-    let after = (try? processes(cluster)) ?? [:]
+    noteUsage(cluster)
     let ended = log.now
-    log.change { timeline in
-      timeline.end = ended
-      timeline.processes = memory.keys.sorted().compactMap { name in
-        guard let first = memory[name], let last = after[name] else { return nil }
-        return Timeline.Process(name: name, firstBytes: first.bytes, lastBytes: last.bytes, firstFiles: first.files, lastFiles: last.files)
-      }
-    }
+    log.change { $0.end = ended }
     outcome.timeline = log.snapshot
     return outcome
   }
@@ -145,9 +140,17 @@ package struct ChaosRun: Sendable {
     }
   }
 
+  /// Between two looks at what the daemons take.
+  private static let usagePause = 5.0
+
   /// Asks the coordinator how it is, each second; while it cannot answer nothing is noted.
   private func watch(_ cluster: ClusterProcesses, while goesOn: @Sendable () -> Bool) async {
+    var looked = -ChaosRun.usagePause
     while goesOn() {
+      if log.now - looked >= ChaosRun.usagePause {
+        looked = log.now
+        noteUsage(cluster)
+      }
       if let status = try? await cluster.control(["status", "--json"]), let count = JSONText.number("under_replicated_blocks", in: status) {
         let now = log.now
         log.change { $0.health.append(Timeline.Health(time: now, underReplicated: count)) }
@@ -178,18 +181,19 @@ package struct ChaosRun: Sendable {
     return try await cairn(["login", "chaos", "--password-stdin", "--device", "chaos", "--print-token"])
   }
 
-  /// Memory and open files of every daemon that runs.
-  private func processes(_ cluster: ClusterProcesses) throws -> [String: (bytes: Int64, files: Int)] {
-    var found: [String: (bytes: Int64, files: Int)] = [:]
+  /// Notes the memory and the open files of every daemon that runs.
+  private func noteUsage(_ cluster: ClusterProcesses) {
     for prefix in ["node", "coordinator", "gateway"] {
-      for name in try cluster.names(prefix) {
-        guard let id = try cluster.processID(name), let status = try AtomicFile.read("/proc/\(id)/status", limit: 1 << 16) else { continue }
-        let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-        let kibibytes = line.flatMap { Int64($0.filter(\.isNumber)) } ?? 0
-        found[name] = (kibibytes << 10, try Directory.list("/proc/\(id)/fd").count)
+      for name in (try? cluster.names(prefix)) ?? [] {
+        // One that dies while it is looked at is not noted.
+        guard let id = try? cluster.processID(name), let status = try? AtomicFile.read("/proc/\(id)/status", limit: 1 << 16),
+          let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
+          let kibibytes = Int64(line.filter(\.isNumber)), let files = try? Directory.list("/proc/\(id)/fd").count
+        else { continue }
+        let usage = Timeline.Usage(time: log.now, process: id, bytes: kibibytes << 10, files: files)
+        log.change { $0.usage[name, default: []].append(usage) }
       }
     }
-    return found
   }
 }
 

@@ -60,6 +60,17 @@ package struct ClusterProcesses: Sendable {
     links?.stop()
   }
 
+  /// Keeps what can say later why a run ended badly: every process's log, and what the coordinator says now.
+  func keepWitnesses(in folder: String) async {
+    try? Directory.create(folder)
+    let status = try? await control(["status"])
+    try? AtomicFile.write(folder + "/status", Array((status ?? "The coordinator does not answer.\n").utf8))
+    for name in (try? Directory.list(self.folder)) ?? [] {
+      // Its process goes on writing to it, whatever its name. What has no log is no process.
+      try? Directory.rename("\(self.folder)/\(name)/log", to: "\(folder)/\(name).log")
+    }
+  }
+
   func command(_ name: String, _ arguments: [String]) async throws { try await run("\(root)/cluster/\(name)", arguments) }
 
   /// Runs `cairnctl`; answers what it printed.

@@ -28,18 +28,25 @@ package struct Timeline: Sendable {
     package var underReplicated: Int
   }
 
-  package struct Process: Sendable {
-    package var name: String
-    package var firstBytes: Int64
-    package var lastBytes: Int64
-    package var firstFiles: Int
-    package var lastFiles: Int
+  /// What one daemon's process took at a moment.
+  package struct Usage: Sendable {
+    package var time: Double
+    /// Another one after a restart.
+    package var process: Int32
+    /// Resident memory.
+    package var bytes: Int64
+    package var files: Int
+
+    package init(time: Double, process: Int32, bytes: Int64, files: Int) {
+      (self.time, self.process, self.bytes, self.files) = (time, process, bytes, files)
+    }
   }
 
   package var operations: [Operation] = []
   package var faults: [Fault] = []
   package var health: [Health] = []
-  package var processes: [Process] = []
+  /// By the daemon's name, in the order of time.
+  package var usage: [String: [Usage]] = [:]
   /// When the faults were over, when all was whole again, and when the run ended.
   package var healed: Double?
   package var whole: Double?
@@ -86,6 +93,21 @@ package struct Timeline: Sendable {
         && faults.contains { $0.kind == fault && $0.start + seconds <= operation.start && operation.start <= $0.end ?? end }
     }
     return (during.count(where: \.succeeded), during.count)
+  }
+
+  /// What a daemon's last process took in the second and in the last third of its time, medians: what is flat is in both the same. Nil for
+  /// one that did not live long enough to say.
+  package func thirds(of name: String) -> (second: Usage, last: Usage)? {
+    guard let process = usage[name]?.last?.process, let all = usage[name]?.filter({ $0.process == process }), all.count >= 9 else {
+      return nil
+    }
+    func median(_ part: some Collection<Usage>) -> Usage {
+      func middle<T: Comparable>(_ values: [T]) -> T { values.sorted()[values.count / 2] }
+      return Usage(
+        time: middle(part.map(\.time)), process: process, bytes: middle(part.map(\.bytes)), files: middle(part.map(\.files)))
+    }
+    let third = all.count / 3
+    return (median(all[third..<2 * third]), median(all[(2 * third)...]))
   }
 
   /// The share of operations of the kind that succeeded, 0 to 1.

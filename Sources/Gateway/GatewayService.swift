@@ -20,6 +20,8 @@ package final class GatewayService: Sendable {
   let blocks: BlockReader
   let waiting: WaitingRoom
   let bell: ChangeBell
+  let openings = RequestJoiner<UploadRequest, UploadState>(exchanges: 2, widest: 64)
+  let commits = RequestJoiner<BatchCompleteRequest.Item, FileEntry>(exchanges: 2, widest: 64)
   private let limits: RequestLimits
   /// By token, or by address for those without one.
   private let calls: FairGate<Int>

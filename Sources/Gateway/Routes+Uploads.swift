@@ -58,7 +58,7 @@ extension GatewayService {
       request.baseVersion = base
       request.onConflict = .fail
     }
-    let state = try await perform(UserOperations.OpenUpload(request: request), call)
+    let state = try await open(request, call)
     let location: HTTPHeaders = ["Location": "/v1/uploads/\(state.uploadID.hex)"]
     return .json(try TransferDocuments.bytes(try await sign(state)), status: 201, headers: location)
   }
@@ -91,8 +91,57 @@ extension GatewayService {
     let version = try EntityTag.baseVersion(call.head.headers)
     let request = try await call.document(CompleteRequest.self, default: CompleteRequest())
     try GatewayService.check(request)
-    return try .file(
-      try await perform(UserOperations.CompleteUpload(upload: upload, request: request, ifVersion: version), call), status: 201)
+    // A condition and a long list of receipts travel alone.
+    guard version == nil, request.receipts?.count ?? 0 <= GatewayService.joinedLength else {
+      return try .file(
+        try await perform(UserOperations.CompleteUpload(upload: upload, request: request, ifVersion: version), call), status: 201)
+    }
+    let item = BatchCompleteRequest.Item(uploadID: upload, complete: request)
+    let file = try await commits.perform(item, of: GatewayCall.token(call.head.headers)) { items in
+      if items.count == 1 { return [await self.outcome { () throws(Problem) in try await self.perform(items[0].alone, call) }] }
+      return await self.outcomes(of: items.count) { () throws(Problem) in
+        try await self.perform(UserOperations.CompleteUploadBatch(request: BatchCompleteRequest(uploads: items)), call).results
+      }
+    }
+    return try .file(file, status: 201)
+  }
+
+  private func open(_ request: UploadRequest, _ call: GatewayCall) async throws(Problem) -> UploadState {
+    // A key names one request's answer, so its request travels alone, as does a long list of blocks.
+    guard try call.userContext().idempotencyKey == nil, request.blocks?.count ?? 0 <= GatewayService.joinedLength else {
+      return try await perform(UserOperations.OpenUpload(request: request), call)
+    }
+    return try await openings.perform(request, of: GatewayCall.token(call.head.headers)) { requests in
+      if requests.count == 1 {
+        return [await self.outcome { () throws(Problem) in try await self.perform(UserOperations.OpenUpload(request: requests[0]), call) }]
+      }
+      return await self.outcomes(of: requests.count) { () throws(Problem) in
+        try await self.perform(UserOperations.OpenUploadBatch(request: BatchOpenRequest(uploads: requests)), call).results
+      }
+    }
+  }
+
+  // MARK: Joining
+
+  /// Receipts of a commit, or blocks of a new session, up to which it is joined with others.
+  private static let joinedLength = 16
+
+  private func outcome<Answer>(_ ask: () async throws(Problem) -> Answer) async -> Result<Answer, Problem> {
+    do throws(Problem) { return .success(try await ask()) } catch { return .failure(error) }
+  }
+
+  /// Each item's, or the problem of all.
+  private func outcomes<Answer>(
+    of count: Int, _ ask: () async throws(Problem) -> [ItemResult<Answer>]
+  ) async -> [Result<Answer, Problem>] {
+    do throws(Problem) {
+      let results = try await ask()
+      // As for a request that travels alone: what is signed next has to know the layout.
+      if results.contains(where: { $0.problem?.kind == .staleLayout || $0.problem?.kind == .fenced }) { await views.refresh() }
+      return results.map { result in
+        result.value.map { .success($0) } ?? .failure(result.problem ?? Problem(.internalError, "An item of a batch had no outcome."))
+      }
+    } catch { return Array(repeating: .failure(error), count: count) }
   }
 
   private func abortUpload(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
@@ -146,5 +195,11 @@ extension GatewayService {
     let signed = try await transferSigner(freshWithin: age).sign(state)
     metrics.signedPuts.increment(by: signed.missing.reduce(0) { $0 + $1.put.count })
     return signed
+  }
+}
+
+extension BatchCompleteRequest.Item {
+  fileprivate var alone: UserOperations.CompleteUpload {
+    UserOperations.CompleteUpload(upload: uploadID, request: complete, ifVersion: nil)
   }
 }

@@ -13,7 +13,7 @@ extension BlockStanding {
   static let columns = """
     (SELECT b.size FROM blocks b WHERE b.id = p.block), (SELECT b.namespaces FROM blocks b WHERE b.id = p.block),
     (SELECT n.refs FROM namespace_blocks n WHERE n.ns = ?1 AND n.block = p.block) IS NOT NULL,
-    (SELECT r.number FROM repairs r WHERE r.block = p.block) IS NOT NULL, (SELECT r.zones FROM repairs r WHERE r.block = p.block)
+    (SELECT coalesce(r.zones, -1) FROM repairs r WHERE r.block = p.block)
     """
 
   /// Nil for a block that nobody knows.
@@ -21,7 +21,7 @@ extension BlockStanding {
   init?(_ row: any SQLRow, isReadable: Bool) {
     guard !row.isNull(1) else { return nil }
     self.init(
-      size: row.int(1), namespaces: row.int64(2), isMine: row.bool(3) || isReadable, hasRepair: row.bool(4),
-      zones: row.optionalInt64(5).map { Int($0) })
+      size: row.int(1), namespaces: row.int64(2), isMine: row.bool(3) || isReadable, hasRepair: !row.isNull(4),
+      zones: row.optionalInt64(4).flatMap { $0 < 0 ? nil : Int($0) })
   }
 }

@@ -108,17 +108,17 @@ extension NamespaceEditor {
       FROM upload_positions p WHERE p.upload = ?2 ORDER BY p.position
       """, [.integer(principal.namespaceNumber), .integer(upload.number)]
     ) { [self] row in
-      guard row.int(6) == announced.blocks.count else {
+      guard row.int(5) == announced.blocks.count else {
         throw Problem(.missingBlocks, "The upload's block list lacks block \(announced.blocks.count).")
       }
       let block = row.block(0)
-      announced.blocks.append(BlockRef(id: block, size: row.int(7)))
+      announced.blocks.append(BlockRef(id: block, size: row.int(6)))
       announced.standings[block] = BlockStanding(row, isReadable: readable?.contains(block) ?? false)
       if announced.blocks.count == 1 {
-        epoch = UInt64(clamping: row.int64(8))
-        deletesFloor = UInt64(clamping: row.int64(11))
-        voids = row.bool(9)
-        announced.hasReceipts = row.bool(10)
+        epoch = UInt64(clamping: row.int64(7))
+        deletesFloor = UInt64(clamping: row.int64(10))
+        voids = row.bool(8)
+        announced.hasReceipts = row.bool(9)
       }
       return true
     }

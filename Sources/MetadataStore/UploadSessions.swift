@@ -150,7 +150,7 @@ extension NamespaceEditor {
     ) { row in
       let block = row.block(0)
       needs[block] = Need(
-        noted: row.isNull(6) ? nil : (first: row.int(6), isHad: row.bool(7), size: row.int(8)),
+        noted: row.isNull(5) ? nil : (first: row.int(5), isHad: row.bool(6), size: row.int(7)),
         standing: BlockStanding(row, isReadable: readable?.contains(block) ?? false))
       return true
     }

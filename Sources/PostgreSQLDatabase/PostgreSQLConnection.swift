@@ -78,13 +78,16 @@ package final class PostgreSQLConnection: @unchecked Sendable {
     guard PQserverVersion(handle) >= 140_000 else { throw PostgreSQLError(.schema, "PostgreSQL 14 or newer is needed.") }
     // A coordinator that stands still must not hold the locks of its transaction for ever. Each statement has its index, and a plan that
     // was made while a table was empty must not go on reading all of it when it has grown. Compiling a plan to machine code takes tens of
-    // milliseconds each time it runs, and the estimates for recursive queries are high enough for the server to think that it pays.
+    // milliseconds each time it runs, and the estimates for recursive queries are high enough for the server to think that it pays. The
+    // same holds for workers, each a process that has to be made, and for collecting and sorting what an index has in order: a plan for
+    // any value takes “all that is older than” for a third of a table.
     guard
       let result = PQexec(
         handle,
         """
         SET idle_in_transaction_session_timeout = '30s'; SET standard_conforming_strings = on;
         SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;
+        SET enable_bitmapscan = off; SET max_parallel_workers_per_gather = 0;
         SELECT current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit')
         """
       ).map({ PostgreSQLResult($0) }), result.status == PGRES_TUPLES_OK

@@ -46,4 +46,28 @@ import Testing
     timeline.end = 10
     #expect(timeline.longestGap(.write) == 4 && timeline.longestGap(.read) == 10 && timeline.availability(.write) == 0.75)
   }
+
+  @Test("what a daemon takes is judged by the last two thirds of its last process, by their medians")
+  func usage() {
+    var timeline = Timeline()
+    func note(_ name: String, _ process: Int32, _ mebibytes: [Int]) {
+      for (index, size) in mebibytes.enumerated() {
+        timeline.usage[name, default: []].append(
+          Timeline.Usage(time: Double(index), process: process, bytes: Int64(size) << 20, files: 10 + size))
+      }
+    }
+    // It warms up, stays, and has one outlier in each third.
+    note("node-1", 7, [1, 20, 60, 100, 900, 100, 101, 1, 101])
+    let flat = timeline.thirds(of: "node-1")
+    #expect(flat?.second.bytes == 100 << 20 && flat?.last.bytes == 101 << 20)
+    #expect(flat?.second.files == 110 && flat?.last.files == 111)
+    // What its process before took says nothing of this one.
+    note("node-2", 7, [900, 900, 900])
+    note("node-2", 8, [10, 20, 30, 40, 50, 60, 70, 80, 90])
+    let growing = timeline.thirds(of: "node-2")
+    #expect(growing?.second.bytes == 50 << 20 && growing?.last.bytes == 80 << 20)
+    note("node-3", 9, [1, 2, 3])
+    #expect(timeline.thirds(of: "node-3") == nil)
+    #expect(timeline.thirds(of: "nobody") == nil)
+  }
 }

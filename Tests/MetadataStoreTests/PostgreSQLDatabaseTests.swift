@@ -190,6 +190,33 @@ struct PostgreSQLConnectionTests {
     }
   }
 
+  /// A plan for any value takes a range for a third of the table, for which the server would start workers and sort what they found, twenty
+  /// milliseconds to learn that nothing is old enough.
+  @Test("the oldest rows of a large table are found by their index, without workers and sorting")
+  func oldest() async throws {
+    let database = try await database()
+    try await PostgreSQLServer.with(database) { connection in
+      try connection.execute("CREATE TABLE aged (n bigint NOT NULL, a bigint, b text)")
+      try connection.execute("INSERT INTO aged SELECT i, CASE WHEN i < 50 THEN i END, repeat('x', 60) FROM generate_series(1, 300000) AS i")
+      try connection.execute("CREATE INDEX aged_by_a ON aged (a) WHERE a IS NOT NULL; ANALYZE aged")
+      func plan() throws -> String {
+        try connection.send("PREPARE oldest (bigint, bigint) AS SELECT n FROM aged WHERE a <= $1 AND a IS NOT NULL ORDER BY a LIMIT $2", [])
+        defer { _ = try? connection.send("DEALLOCATE oldest", []) }
+        return try connection.all("EXPLAIN EXECUTE oldest (1, 100)") { $0.text(0) }.joined(separator: "\n")
+      }
+      let ours = try plan()
+      #expect(ours.contains("Index Scan using aged_by_a"))
+      for costly in ["Gather", "Bitmap", "Sort"] { #expect(!ours.contains(costly)) }
+      // The server would, left to itself.
+      try connection.begin()
+      try connection.send("SET LOCAL enable_bitmapscan = on", [])
+      try connection.send("SET LOCAL max_parallel_workers_per_gather = 2", [])
+      let itsOwn = try plan()
+      #expect(itsOwn.contains("Bitmap") || itsOwn.contains("Gather"))
+      connection.rollBack()
+    }
+  }
+
   @Test("a server that loses what it acknowledged is refused, and one that is not there is unavailable")
   func refusals() async throws {
     var strict = try await PostgreSQLServer.common().connection(to: "postgres")

@@ -66,11 +66,15 @@ enum ChaosCommands {
       for fault in outcome.lost + outcome.faults { console.print("  WRONG: \(fault)") }
       if !outcome.succeeded {
         failed.append(scenario.name)
-        console.print("  what the clients wrote down is in \(folder)")
+        console.print("  what the clients wrote down and the daemons logged is in \(folder)")
       }
       console.print(
         "  longest without a write \(rounded(outcome.timeline.longestGap(.write))) s, without a read "
           + "\(rounded(outcome.timeline.longestGap(.read))) s; report \(page)")
+      let memory = outcome.timeline.usage.keys.sorted().compactMap { name in
+        outcome.timeline.thirds(of: name).map { "\(name) \($0.second.bytes >> 20), \($0.last.bytes >> 20)" }
+      }
+      if !memory.isEmpty { console.print("  MiB in the second and last third of a process's time: \(memory.joined(separator: "; "))") }
     }
     let faults = counts.keys.sorted().map { "\(counts[$0] ?? 0) \($0)" }.joined(separator: ", ")
     console.print("seed \(seed); faults: \(faults); acknowledged \(acknowledged), lost \(lost)")

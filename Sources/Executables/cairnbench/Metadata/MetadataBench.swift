@@ -9,10 +9,13 @@ import Synchronization
 enum MetadataBench {
   static let command = Command(
     "metadata", summary: "measure metadata operations through a gateway, one row for each part",
-    discussion: "CAIRN_TOKEN is the owner of the seeded tree, CAIRN_MEMBER_TOKEN somebody with whom a part of it is shared.",
+    discussion: """
+      CAIRN_TOKEN is the owner of the seeded tree, CAIRN_MEMBER_TOKEN somebody with whom a part of it is shared, CAIRN_CROWD_TOKENS are \
+      other users, by blanks.
+      """,
     options: [
       CommandOption(
-        "part", value: "NAME", help: "commits, listing, stat, large, shared or rename", isRequired: true),
+        "part", value: "NAME", help: "commits, crowd, listing, stat, large, shared or rename", isRequired: true),
       CommandOption(
         "files-per-leaf", value: "N", help: "files in each folder at the end of the seeded tree (4900: five million in all)"),
     ]
@@ -25,6 +28,7 @@ enum MetadataBench {
 private struct Bench: Sendable {
   private let owner: APICaller
   private let member: APICaller
+  private let crowd: [APICaller]
   private let nodes: StandInNodes
   private let rounds: Int
   private let count: Int
@@ -43,6 +47,9 @@ private struct Bench: Sendable {
     let gateway = try BenchEnvironment.required("CAIRN_GATEWAY")
     owner = APICaller(http: http, gateway: gateway, token: try BenchEnvironment.required("CAIRN_TOKEN"))
     member = APICaller(http: http, gateway: gateway, token: BenchEnvironment.optional("CAIRN_MEMBER_TOKEN") ?? "")
+    crowd = (BenchEnvironment.optional("CAIRN_CROWD_TOKENS") ?? "").split(separator: " ").map {
+      APICaller(http: http, gateway: gateway, token: String($0))
+    }
     nodes = try await StandInNodes(environment, keyFile: keyFile, client: http)
     rounds = invocation.int("rounds") ?? 3
     count = invocation.int("count") ?? 1000
@@ -53,6 +60,7 @@ private struct Bench: Sendable {
   func measure(_ part: String) async throws -> [String] {
     switch part {
     case "commits": try await commits()
+    case "crowd": try await commitsOfCrowd()
     case "listing": try await listing()
     case "stat": try await stat()
     case "large": try await large()
@@ -70,11 +78,12 @@ private struct Bench: Sendable {
     var (commits, files, batched): ([Double], [Double], [Double]) = ([], [], [])
     // The first round warms up.
     for round in 0...rounds {
-      let opened = try await sessions(in: folder())
-      let commit = try await run { index in try await complete(opened[index]) }
+      let opened = try await sessions(in: folder(), of: [owner])
+      let commit = try await run { index in try await complete(opened[index], as: owner) }
       let name = folder()
       let whole = try await run { index in
-        try await complete(try await open(request(name, index), [StandInNodes.newBlock(sizeBytes: 16_384)]))
+        let session = try await open(request(name, index), [StandInNodes.newBlock(sizeBytes: 16_384)], as: owner)
+        try await complete(session, as: owner)
       }
       let together = folder()
       let begin = ContinuousClock.now
@@ -92,17 +101,30 @@ private struct Bench: Sendable {
     return [[commits, files, batched].map { rounded(Comparison.median($0)) }.joined(separator: " ")]
   }
 
+  /// New files of one block each, whose sessions are open, of as many users as there are in turn: the rate of commits alone, a second.
+  private func commitsOfCrowd() async throws -> [String] {
+    guard !crowd.isEmpty else { throw CommandFailure(.usage, "CAIRN_CROWD_TOKENS is missing: name some users' tokens.") }
+    var rates: [Double] = []
+    for round in 0...rounds {
+      let opened = try await sessions(in: folder(), of: crowd)
+      let commit = try await run { index in try await complete(opened[index], as: crowd[index % crowd.count]) }
+      if round > 0 { rates.append(commit.operationsPerSecond) }
+    }
+    return [rounded(Comparison.median(rates))]
+  }
+
   private func folder() -> String { "/commits-\(UInt32.random(in: 0...(.max)))" }
 
   private func request(_ folder: String, _ index: Int) -> UploadRequest {
     UploadRequest(path: "\(folder)/\(index % 8)/\(index)", parents: true)
   }
 
-  /// Open sessions, with their receipts.
-  private func sessions(in folder: String) async throws -> [(id: UploadID, receipts: [String])] {
+  /// Open sessions, with their receipts, of these callers in turn.
+  private func sessions(in folder: String, of callers: [APICaller]) async throws -> [(id: UploadID, receipts: [String])] {
     let opened = Mutex<[Int: (id: UploadID, receipts: [String])]>([:])
     _ = try await run { index in
-      let one = try await open(request(folder, index), [StandInNodes.newBlock(sizeBytes: 16_384)])
+      let one = try await open(
+        request(folder, index), [StandInNodes.newBlock(sizeBytes: 16_384)], as: callers[index % callers.count])
       opened.withLock { $0[index] = one }
     }
     return opened.withLock { found in (0..<count).compactMap { found[$0] } }
@@ -161,7 +183,8 @@ private struct Bench: Sendable {
     var (commits, sessions): ([Double], [Double]) = ([], [])
     for round in 0...rounds {
       let begin = ContinuousClock.now
-      let upload = try await open(UploadRequest(path: path, size: Int64(blocks.count * Limits.blockBytes), onConflict: .overwrite), blocks)
+      let upload = try await open(
+        UploadRequest(path: path, size: Int64(blocks.count * Limits.blockBytes), onConflict: .overwrite), blocks, as: owner)
       let opened = ContinuousClock.now
       _ = try await owner.call(
         .post, "/v1/uploads/\(upload.id.hex)/complete", CompleteRequest(receipts: upload.receipts), as: FileEntry.self)
@@ -232,28 +255,29 @@ private struct Bench: Sendable {
     return result
   }
 
-  private func complete(_ upload: (id: UploadID, receipts: [String])) async throws {
-    _ = try await owner.call(
+  private func complete(_ upload: (id: UploadID, receipts: [String]), as caller: APICaller) async throws {
+    _ = try await caller.call(
       .post, "/v1/uploads/\(upload.id.hex)/complete", CompleteRequest(receipts: upload.receipts), as: FileEntry.self)
   }
 
   /// Announces all blocks in pages, hands in receipts for all but the last page, and answers with these.
-  private func open(_ request: UploadRequest, _ blocks: [BlockRef]) async throws -> (id: UploadID, receipts: [String]) {
+  private func open(_ request: UploadRequest, _ blocks: [BlockRef], as caller: APICaller) async throws -> (id: UploadID, receipts: [String])
+  {
     var request = request
     request.blocks = Array(blocks.prefix(Limits.blocksPerRequest))
-    var state = try await owner.call(.post, "/v1/uploads", request, as: UploadState.self)
+    var state = try await caller.call(.post, "/v1/uploads", request, as: UploadState.self)
     let id = state.uploadID
     var receipts = state.missing.flatMap { nodes.receipts(BlockRef(id: $0.id, size: $0.size), id) }
     for start in stride(from: Limits.blocksPerRequest, to: blocks.count, by: Limits.blocksPerRequest) {
       if receipts.count > Limits.blocksPerRequest {
         for first in stride(from: 0, to: receipts.count, by: Limits.blocksPerRequest) {
           let some = Array(receipts[first..<min(receipts.count, first + Limits.blocksPerRequest)])
-          _ = try await owner.raw(.post, "/v1/uploads/\(id.hex)/receipts", JSONCoding.encode(ReceiptsRequest(receipts: some)))
+          _ = try await caller.raw(.post, "/v1/uploads/\(id.hex)/receipts", JSONCoding.encode(ReceiptsRequest(receipts: some)))
         }
         receipts = []
       }
       let page = Array(blocks[start..<min(blocks.count, start + Limits.blocksPerRequest)])
-      state = try await owner.call(.post, "/v1/uploads/\(id.hex)/blocks", BlocksRequest(start: start, blocks: page), as: UploadState.self)
+      state = try await caller.call(.post, "/v1/uploads/\(id.hex)/blocks", BlocksRequest(start: start, blocks: page), as: UploadState.self)
       receipts += state.missing.flatMap { nodes.receipts(BlockRef(id: $0.id, size: $0.size), id) }
     }
     return (id, receipts)
