@@ -5,10 +5,10 @@ package struct FileTime: Hashable, Comparable, Sendable {
 
   package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-  package init(_ time: WallTime) {
-    let (product, overflow) = time.microseconds.multipliedReportingOverflow(by: 1000)
-    nanoseconds = overflow ? (time.microseconds < 0 ? .min : .max) : product
-  }
+  /// Times beyond 1677 or 2262 become the first or the last that there is.
+  package init(_ time: WallTime) { self.init(Int128(time.microseconds) * 1000) }
+
+  private init(_ nanoseconds: Int128) { self.nanoseconds = Int64(clamping: nanoseconds) }
 
   package static func < (a: FileTime, b: FileTime) -> Bool { a.nanoseconds < b.nanoseconds }
 
@@ -29,16 +29,15 @@ package struct FileTime: Hashable, Comparable, Sendable {
     return text + String(repeating: "0", count: 3 - digits.count) + digits + "Z"
   }
 
-  /// Reads RFC 3339; digits beyond nanoseconds are cut.
+  /// Reads RFC 3339; digits beyond nanoseconds are cut, and times beyond 1677 or 2262 become the first or the last that there is.
   package init?(rfc3339 text: String) {
     guard let whole = WallTime(rfc3339: text) else { return nil }
-    self.init(whole)
-    guard let point = text.firstIndex(of: ".") else { return }
-    let fraction = text[text.index(after: point)...].prefix { $0.isASCII && $0.isNumber }
-    let beyond = fraction.dropFirst(6).prefix(3)
-    guard let value = Int64(beyond) else { return }
-    let (sum, overflow) = nanoseconds.addingReportingOverflow(value * [100, 10, 1][beyond.count - 1])
-    if !overflow { nanoseconds = sum }
+    var beyond: Int64 = 0
+    if let point = text.firstIndex(of: ".") {
+      let digits = text[text.index(after: point)...].prefix { $0.isASCII && $0.isNumber }.dropFirst(6).prefix(3)
+      if let value = Int64(digits) { beyond = value * [100, 10, 1][digits.count - 1] }
+    }
+    self.init(Int128(whole.microseconds) * 1000 + Int128(beyond))
   }
 }
 
