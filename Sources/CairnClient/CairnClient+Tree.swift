@@ -22,12 +22,33 @@ extension CairnClient {
     }
   }
 
-  /// - Parameter parents: makes missing folders above, and takes one that is there already as success.
+  /// - Parameters:
+  ///   - parents: makes missing folders above, and takes one that is there already as success.
+  ///   - chunking: how files in it are cut whose uploads do not say; nil is as the folder above says. One that is there keeps its own.
   @discardableResult
-  public func makeFolder(_ path: String, parents: Bool = false, modifiedAt: Timestamp? = nil) async throws(CairnError) -> Entry {
+  public func makeFolder(
+    _ path: String, parents: Bool = false, modifiedAt: Timestamp? = nil, chunking: Chunking? = nil
+  ) async throws(CairnError) -> Entry {
     try await answering {
       let time = modifiedAt.map { FileTime(nanoseconds: $0.nanoseconds) }
-      return Entry(try await gateway.createFolder(RemotePath(path), parents: parents, modifiedAt: time))
+      return Entry(
+        try await gateway.createFolder(
+          RemotePath(path), parents: parents, modifiedAt: time, chunker: chunking.map { FolderChunker($0.wire) }))
+    }
+  }
+
+  /// Says how files are cut that go into a folder, or into those below it that do not say themselves. What is there stays as it is until
+  /// its next revision.
+  ///
+  /// - Parameter chunking: nil is as the folder above says, and for the root every 4 MiB.
+  @discardableResult
+  public func setChunking(of path: String, to chunking: Chunking?) async throws(CairnError) -> Entry {
+    try await answering {
+      let entry = try await gateway.entry(at: RemotePath(path))
+      guard entry.kind == .folder else {
+        throw CairnError(.invalidArgument, "\(entry.path) is not a folder, and only folders say how the files in them are cut.")
+      }
+      return Entry(try await gateway.update(entry.id, chunker: FolderChunker(chunking?.wire)))
     }
   }
 

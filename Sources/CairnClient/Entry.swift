@@ -74,6 +74,11 @@ public struct Entry: Sendable, Equatable, Codable {
   public var role: String
   /// What a malware scanner found in this version, whose content is not served; nil where it found nothing.
   public var quarantine: String?
+  /// How a folder itself says that files in it are cut; nil when it inherits, and in lists.
+  public var chunking: Chunking?
+  /// How files in a folder are cut whose uploads do not say, by its own word or by that of the nearest folder above which has one; nil in
+  /// lists.
+  public var effectiveChunking: Chunking?
 
   init(_ entry: FileEntry) {
     id = entry.id.hex
@@ -95,9 +100,13 @@ public struct Entry: Sendable, Equatable, Codable {
     owner = entry.owner
     role = entry.role.rawValue
     quarantine = entry.quarantine
+    chunking = entry.chunker.map { Chunking($0) }
+    effectiveChunking = entry.effectiveChunker.map { Chunking($0) }
   }
 
   private enum CodingKeys: String, CodingKey {
+    case chunking = "chunker"
+    case effectiveChunking = "effective_chunker"
     case id, path, name, kind, size, version, executable, target, owner, role, quarantine
     case contentHash = "content_hash"
     case mimeType = "mime_type"

@@ -49,8 +49,8 @@ public struct UploadOptions: Sendable {
   public var baseVersion: Int64?
   /// The entry that `baseVersion` is of; another file at the path is a conflict then, whatever its version.
   package var baseEntry: EntryID?
-  /// How files are cut that are more than one block.
-  public var chunking: Chunking
+  /// How files are cut that are more than one block; nil is as the folder says that they go to.
+  public var chunking: Chunking?
   /// Makes missing parent folders.
   public var parents: Bool
   /// Such as `text/plain`; nil leaves it to the cluster.
@@ -62,7 +62,7 @@ public struct UploadOptions: Sendable {
 
   /// The defaults replace what is there by a new revision and make missing folders.
   public init(
-    onConflict: OnConflict = .overwrite, baseVersion: Int64? = nil, chunking: Chunking = .fixed, parents: Bool = true,
+    onConflict: OnConflict = .overwrite, baseVersion: Int64? = nil, chunking: Chunking? = nil, parents: Bool = true,
     mimeType: String? = nil, modifiedAt: Timestamp? = nil, executable: Bool? = nil
   ) {
     self.onConflict = onConflict

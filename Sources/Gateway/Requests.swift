@@ -31,8 +31,9 @@ struct FolderRequest: Decodable, Sendable {
   var path: String
   var parents: Bool?
   var modifiedAt: FileTime?
+  var chunker: FolderChunker?
   private enum CodingKeys: String, CodingKey {
-    case path, parents
+    case path, parents, chunker
     case modifiedAt = "modified_at"
   }
 }
@@ -54,8 +55,10 @@ struct UpdateRequest: Decodable, Sendable {
   var path: String?
   var modifiedAt: FileTime?
   var executable: Bool?
+  /// Of a folder.
+  var chunker: FolderChunker?
   private enum CodingKeys: String, CodingKey {
-    case path, executable
+    case path, executable, chunker
     case modifiedAt = "modified_at"
   }
 }

@@ -94,7 +94,8 @@ extension GatewayService {
     let request = try await call.document(UpdateRequest.self)
     let path = try request.path.map { text throws(Problem) in try GatewayCall.path(text) }
     let operation = UserOperations.UpdateEntry(
-      entry: entry, newPath: path, modifiedAt: request.modifiedAt, executable: request.executable, ifVersion: ifVersion)
+      entry: entry, newPath: path, modifiedAt: request.modifiedAt, executable: request.executable, chunker: request.chunker,
+      ifVersion: ifVersion)
     return try .file(try await perform(operation, call))
   }
 
@@ -114,7 +115,7 @@ extension GatewayService {
   private func createFolder(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     let request = try await call.document(FolderRequest.self)
     let operation = UserOperations.CreateFolder(
-      path: try GatewayCall.path(request.path), parents: request.parents ?? false, modifiedAt: request.modifiedAt)
+      path: try GatewayCall.path(request.path), parents: request.parents ?? false, modifiedAt: request.modifiedAt, chunker: request.chunker)
     return try .file(try await perform(operation, call), status: 201)
   }
 

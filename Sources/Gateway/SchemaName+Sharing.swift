@@ -32,7 +32,8 @@ extension SchemaName {
       .may("path", .string), .may("to", .string, "With update, copy and restore: the new path."),
       .may("target", .string, "A symlink's."), .may("version", .count, "With revert."), .may("if_version", .count),
       .may("parents", .boolean), .may("recursive", .boolean), .may("forever", .boolean), .may("modified_at", .time),
-      .may("executable", .boolean), .may("upload_id", .identifier, "With complete."), .may("complete", .reference(.completeRequest)),
+      .may("executable", .boolean), .may("chunker", .folderChunker, "With folder, and with update of one."),
+      .may("upload_id", .identifier, "With complete."), .may("complete", .reference(.completeRequest)),
     ]
   }
 

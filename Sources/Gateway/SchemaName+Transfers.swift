@@ -9,7 +9,7 @@ extension SchemaName {
         .must("upload_id", .identifier), .must("status", .choice(["uploading", "uploaded", "aborted", "expired"])),
         .must("expires_at", .time), .must("block_count", .count, "Blocks announced so far."),
         .must("missing", .array(.reference(.missingBlock), maximum: Limits.blocksPerRequest)), .may("next", .string),
-        .may("file", .reference(.file), "With `uploaded`."),
+        .may("file", .reference(.file), "With `uploaded`."), .may("chunker", .chunker, "How the file is to be cut."),
       ])
     case .missingBlock:
       .object([
@@ -45,7 +45,9 @@ extension SchemaName {
       .may("base_version", .count, "The version that this upload replaces; 0 for none."),
       .may("base_entry", .identifier, "The entry that base_version is of; another one at the path is a conflict."),
       .may("on_conflict", .choice(["fail", "copy", "overwrite"])), .may("mime_type", .string), .may("modified_at", .time),
-      .may("executable", .boolean), .may("chunker", .choice(["fixed", "cdc"])), .may("parents", .boolean, "Make missing parent folders."),
+      .may("executable", .boolean),
+      .may("chunker", .chunker, "How the file is cut; when absent as its folder says, and the answer tells."),
+      .may("parents", .boolean, "Make missing parent folders."),
     ]
   }
 
@@ -62,7 +64,7 @@ extension SchemaName {
     case .downloadPlan:
       .object([
         .must("file", .reference(.file)), .must("size", .count), .must("content_hash", .hash), .must("version", .count),
-        .must("chunker", .choice(["fixed", "cdc"])), .must("blocks", .array(.reference(.plannedBlock))), .may("next", .string),
+        .must("chunker", .chunker), .must("blocks", .array(.reference(.plannedBlock))), .may("next", .string),
       ])
     case .downloadBatchRequest:
       .object([

@@ -82,15 +82,23 @@ enum SchemaName: String, Sendable, CaseIterable {
     switch self {
     case .file: .object(fileMembers)
     case .filePage: .page(of: .file)
-    case .folderRequest: .object([.must("path", .string), .may("parents", .boolean, "Make missing parents."), .may("modified_at", .time)])
+    case .folderRequest:
+      .object([
+        .must("path", .string), .may("parents", .boolean, "Make missing parents."), .may("modified_at", .time),
+        .may("chunker", .folderChunker, "How files in it are cut whose uploads do not say; a folder that is there keeps its own."),
+      ])
     case .symlinkRequest:
       .object([.must("path", .string), .must("target", .string), .may("parents", .boolean), .may("modified_at", .time)])
-    case .updateRequest: .object([.may("path", .string, "Where it moves to."), .may("modified_at", .time), .may("executable", .boolean)])
+    case .updateRequest:
+      .object([
+        .may("path", .string, "Where it moves to."), .may("modified_at", .time), .may("executable", .boolean),
+        .may("chunker", .folderChunker, "A folder's: how files in it are cut whose uploads do not say."),
+      ])
     case .copyRequest: .object([.must("path", .string, "Where the copy goes.")])
     case .version:
       .object([
         .must("version", .count), .must("size", .count), .must("content_hash", .hash),
-        .must("chunker", .choice(["fixed", "cdc"]), "With cdc the content hash is what the client claimed."), .must("modified_at", .time),
+        .must("chunker", .chunker, "With cdc the content hash is what the client claimed."), .must("modified_at", .time),
         .must("committed_at", .time), .must("author", .string), .may("device", .string),
         .may("quarantine", .string, "What a malware scanner found in it; it is not served then."),
       ])
@@ -120,12 +128,17 @@ enum SchemaName: String, Sendable, CaseIterable {
       .must("modified_at", .time), .must("executable", .boolean), .may("target", .string, "A symlink's."), .must("owner", .string),
       .must("role", .choice(["read", "write", "admin", "owner"])),
       .may("quarantine", .string, "What a malware scanner found in this version, whose content is not served."),
+      .may("chunker", .chunker, "A folder's own, in answers about one folder; absent when it inherits."),
+      .may("effective_chunker", .chunker, "The folder's own, or that of the nearest folder above which has one."),
       .may("case_clash", .boolean, "In listings: a neighbour has the same name but for upper and lower case."),
     ]
   }
 }
 
 extension Schema {
+  static let chunker = Schema.choice(Chunker.allCases.map(\.rawValue))
+  static let folderChunker = Schema.choice(FolderChunker.allCases.map(\.rawValue))
+
   static func page(of name: SchemaName) -> Schema {
     .object([.must("items", .array(.reference(name))), .may("next", .string, "The cursor of the page after this.")])
   }

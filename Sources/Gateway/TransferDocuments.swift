@@ -70,6 +70,7 @@ package enum TransferDocuments {
       writer.member("status") { $0.string(state.status.rawValue) }
       writer.member("expires_at") { $0.string(state.expiresAt.rfc3339) }
       writer.member("block_count") { $0.integer(state.blockCount) }
+      if let chunker = state.chunker { writer.member("chunker") { $0.string(chunker.rawValue) } }
       writer.member("missing") { writer in
         writer.array { writer in
           for block in state.missing {

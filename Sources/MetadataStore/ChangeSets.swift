@@ -22,7 +22,9 @@ extension WriteTransaction {
     switch item.op {
     case .folder:
       return try createFolder(
-        .init(path: try item.needed(item.path, "path"), parents: item.parents ?? false, modifiedAt: item.modifiedAt), principal)
+        .init(
+          path: try item.needed(item.path, "path"), parents: item.parents ?? false, modifiedAt: item.modifiedAt,
+          chunker: item.chunker), principal)
     case .symlink:
       return try createSymlink(
         .init(
@@ -32,7 +34,7 @@ extension WriteTransaction {
       return try updateEntry(
         .init(
           entry: try item.reference(), newPath: item.to, modifiedAt: item.modifiedAt, executable: item.executable,
-          ifVersion: item.ifVersion), principal)
+          chunker: item.chunker, ifVersion: item.ifVersion), principal)
     case .delete:
       let operation = UserOperations.DeleteEntry(
         entry: try item.reference(), forever: item.forever ?? false, recursive: item.recursive ?? false, ifVersion: item.ifVersion)
@@ -54,7 +56,9 @@ extension WriteTransaction {
 
   func createFolder(_ operation: UserOperations.CreateFolder, _ principal: Principal) throws -> FileEntry {
     let (view, path) = try view(of: RemotePath.checked(operation.path), principal)
-    return try edit(view, principal) { try $0.createFolder(path, parents: operation.parents, modifiedAt: operation.modifiedAt) }
+    return try edit(view, principal) {
+      try $0.createFolder(path, parents: operation.parents, modifiedAt: operation.modifiedAt, chunker: operation.chunker)
+    }
   }
 
   func createSymlink(_ operation: UserOperations.CreateSymlink, _ principal: Principal) throws -> FileEntry {

@@ -128,14 +128,14 @@ final class NamespaceEditor: MetadataReading {
   func insert(_ row: EntryRow) throws {
     try db.send(
       """
-      INSERT INTO entries (ns, id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, name_key)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO entries (ns, id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, name_key,
+        chunker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, .integer(namespace), .id(row.id), row.parent.map { .id($0) } ?? .blob([]), .text(row.name), .int(row.kind.number),
       .integer(row.version), .integer(row.size), .blob(row.contentHash), .text(row.mimeType), .time(row.modifiedAt),
-      .flag(row.executable), .text(row.target), .text(NameKey.make(row.name)))
+      .flag(row.executable), .text(row.target), .text(NameKey.make(row.name)), .integer(row.chunker.map { Int64($0.number) }))
   }
 
-  /// Writes all of a row but its id, kind and removal.
+  /// Writes all of a row but its id, kind, chunker and removal.
   func update(_ row: EntryRow) throws {
     try db.send(
       """

@@ -89,13 +89,14 @@ struct EntryRow {
   static let columns = columns(of: "entries")
   /// The same of a table with another name.
   static func columns(of table: String) -> String {
-    let plain = "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, removed_at IS NOT NULL"
+    let plain =
+      "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, removed_at IS NOT NULL, chunker"
     return plain.split(separator: ", ").map { "\(table).\($0)" }.joined(separator: ", ") + """
       , (SELECT c.finding FROM content_scans c WHERE c.ns = \(table).ns AND c.entry = \(table).id AND c.version = \(table).version \
       AND c.state = 1)
       """
   }
-  static let columnCount: Int32 = 13
+  static let columnCount: Int32 = 14
 
   var id: EntryID
   /// Nil for the root.
@@ -111,6 +112,8 @@ struct EntryRow {
   var target: String?
   /// Itself in the trash, or deleted for good; those below a removed folder do not say so.
   var isRemoved: Bool
+  /// A folder's own; nil inherits.
+  var chunker: Chunker?
   /// What a malware scanner found in the present version.
   var quarantine: String?
 
@@ -127,12 +130,13 @@ struct EntryRow {
     executable = row.bool(9)
     target = row.optionalText(10)
     isRemoved = row.bool(11)
-    quarantine = row.optionalText(12)
+    chunker = row.optionalInt64(12).map { Chunker(number: Int($0)) }
+    quarantine = row.optionalText(13)
   }
 
   init(
     id: EntryID, parent: EntryID?, name: String, kind: EntryType, version: Int64 = 1, size: Int64 = 0, contentHash: [UInt8]? = nil,
-    mimeType: String? = nil, modifiedAt: FileTime, executable: Bool = false, target: String? = nil
+    mimeType: String? = nil, modifiedAt: FileTime, executable: Bool = false, target: String? = nil, chunker: Chunker? = nil
   ) {
     self.id = id
     self.parent = parent
@@ -145,6 +149,7 @@ struct EntryRow {
     self.modifiedAt = modifiedAt
     self.executable = executable
     self.target = target
+    self.chunker = chunker
     isRemoved = false
   }
 

@@ -124,7 +124,7 @@ extension SQLMetadataStore {
   package func stat(_ entry: EntryReference, for principal: Principal) async throws(MetadataError) -> FileEntry {
     try await readers.read { transaction in
       if SharedFolder.isNamed(by: entry) { return SharedFolder.document(principal) }
-      return try transaction.locate(entry, for: .stat, principal).document
+      return try transaction.fullDocument(transaction.locate(entry, for: .stat, principal))
     }
   }
 

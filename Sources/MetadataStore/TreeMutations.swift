@@ -4,14 +4,18 @@ internal import ServiceAPI
 
 extension NamespaceEditor {
   /// Makes a folder. With `parents` also those above it, and one that is there already is the answer.
-  func createFolder(_ path: RemotePath, parents: Bool, modifiedAt: FileTime?) throws -> FileEntry {
+  /// - Parameter chunker: of the folder that is made; one that is there keeps its own.
+  func createFolder(
+    _ path: RemotePath, parents: Bool, modifiedAt: FileTime?, chunker: FolderChunker? = nil
+  ) throws -> FileEntry {
     if let row = try lookUp(path, view) {
       try require(.stat, at: row.id, path.text)
       guard parents, row.kind == .folder else { throw try occupied(row, path) }
-      return try document(row, path)
+      return try chunker == nil ? document(row, path) : withChunkers(document(row, path), row, view)
     }
     let parent = try parentFolder(of: path, makeMissing: parents)
-    return try document(try makeFolder(path, in: parent, modifiedAt: modifiedAt ?? FileTime(now)), path)
+    let row = try makeFolder(path, in: parent, modifiedAt: modifiedAt ?? FileTime(now), chunker: chunker?.chunker)
+    return try chunker == nil ? document(row, path) : withChunkers(document(row, path), row, view)
   }
 
   /// Makes a symlink; one that is there with the same target is the answer.
@@ -56,7 +60,10 @@ extension NamespaceEditor {
       try update(row)
       try record(.modified, row, path: path, was: was)
     }
-    return found.view.document(row, path: path, role: found.role)
+    let document = found.view.document(row, path: path, role: found.role)
+    guard let chunker = operation.chunker else { return document }
+    try setChunker(chunker, of: &row, path)
+    return try withChunkers(document, row, found.view)
   }
 
   /// What is shared itself is the owner's to move and delete; a member may give the share up.
@@ -149,10 +156,13 @@ extension NamespaceEditor {
     return parent
   }
 
-  func makeFolder(_ path: RemotePath, in parent: EntryID, modifiedAt: FileTime) throws -> EntryRow {
+  func makeFolder(
+    _ path: RemotePath, in parent: EntryID, modifiedAt: FileTime, chunker: Chunker? = nil
+  ) throws -> EntryRow {
     guard let name = path.name else { preconditionFailure("the root is made with the namespace") }
     try checkNotReserved(path)
-    let row = EntryRow(id: context.orderedID(now), parent: parent, name: name.text, kind: .folder, modifiedAt: modifiedAt)
+    let row = EntryRow(
+      id: context.orderedID(now), parent: parent, name: name.text, kind: .folder, modifiedAt: modifiedAt, chunker: chunker)
     try insert(row)
     try record(.created, row, path: path.text)
     return row

@@ -92,7 +92,6 @@ extension NamespaceEditor {
       return false
     }
     if version.chunker == .fixed, upload.chunker == .fixed { return true }
-    guard version.chunker == upload.chunker else { return false }
     return try blocks(of: version.list, namespace) == announcedBlocks(of: upload)
   }
 

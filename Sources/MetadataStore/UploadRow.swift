@@ -30,6 +30,8 @@ struct UploadRow {
   var modifiedAt: FileTime?
   var executable: Bool?
   var chunker: Chunker
+  /// The request named none, so it is the folder's.
+  var isFoldersChunker: Bool
   var parents: Bool
   /// Sizes of all positions announced.
   var announcedBytes: Int64
@@ -53,7 +55,9 @@ struct UploadRow {
     mimeType = row.optionalText(9)
     modifiedAt = row.optionalInt64(10).map { FileTime(nanoseconds: $0) }
     executable = row.optionalInt64(11).map { $0 != 0 }
-    chunker = Chunker(number: row.int(12))
+    let chunkerNumber = row.int(12)
+    isFoldersChunker = chunkerNumber == UploadRow.foldersChunker
+    chunker = isFoldersChunker ? .cdc : Chunker(number: chunkerNumber)
     parents = row.bool(13)
     announcedBytes = row.int64(14)
     positionCount = row.int(15)
@@ -83,6 +87,7 @@ struct UploadRow {
     modifiedAt = request.modifiedAt
     executable = request.executable
     chunker = request.chunker ?? .fixed
+    isFoldersChunker = false
     parents = request.parents ?? false
     announcedBytes = 0
     positionCount = 0
@@ -96,6 +101,11 @@ struct UploadRow {
       }
     }
   }
+
+  /// Kept in place of a chunker's number for one that is content-defined by the folder's choice.
+  private static let foldersChunker = 2
+  /// What the column keeps. That the folder chose makes no difference where it chose what is the default anyway.
+  var chunkerNumber: Int { chunker == .cdc && isFoldersChunker ? UploadRow.foldersChunker : chunker.number }
 
   static func checked(size: Int64?) throws(Problem) -> Int64? {
     guard let size else { return nil }

@@ -24,6 +24,10 @@ extension NamespaceEditor {
       throw Problem(
         .wrongKindOfEntry, "There is already a \(entry.kind.rawValue) at \(asked.text).", current: try document(entry, path))
     }
+    if request.chunker == nil {
+      upload.chunker = try folderChunker(for: request, at: path, in: there.folder)
+      upload.isFoldersChunker = true
+    }
     let blocks = request.blocks ?? []
     try NamespaceEditor.check(blocks, from: 0)
     let written = upload.expecting(blocks)
@@ -35,7 +39,7 @@ extension NamespaceEditor {
       """, .id(upload.id), .integer(namespace), .integer(principal.userNumber), .text(principal.deviceName), .time(upload.expiresAt),
       .text(upload.path), .integer(upload.declaredSize), .blob(upload.contentHash), .integer(upload.baseVersion),
       .int(upload.policy.number), .text(upload.mimeType), .integer(upload.modifiedAt?.nanoseconds),
-      .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunker.number), .flag(upload.parents),
+      .integer(upload.executable.map { $0 ? 1 : 0 }), .int(upload.chunkerNumber), .flag(upload.parents),
       .integer(written.announcedBytes), .int(written.positionCount), .integer(written.lackingBytes), .integer(written.reserved),
       upload.baseEntry.map { .id($0) } ?? .null
     ) { $0.int64(0) }
@@ -250,6 +254,7 @@ extension NamespaceEditor {
 extension UploadRow {
   func document(missing: [MissingBlock], next: String?, file: FileEntry? = nil) -> UploadState {
     UploadState(
-      uploadID: id, status: status, expiresAt: expiresAt, blockCount: positionCount, missing: missing, next: next, file: file)
+      uploadID: id, status: status, expiresAt: expiresAt, blockCount: positionCount, missing: missing, next: next, file: file,
+      chunker: chunker)
   }
 }

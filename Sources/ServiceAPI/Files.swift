@@ -18,7 +18,29 @@ package enum Role: String, Sendable, Codable, Comparable {
 /// What a path says when two want it.
 package enum ConflictPolicy: String, Sendable, Codable { case fail, copy, overwrite }
 
-package enum Chunker: String, Sendable, Codable { case fixed, cdc }
+package enum Chunker: String, Sendable, Codable, CaseIterable { case fixed, cdc }
+
+/// What may be asked of a folder: a chunker for the files in it, or to have none of its own.
+package enum FolderChunker: String, Sendable, Codable, CaseIterable {
+  case fixed, cdc, inherit
+
+  package init(_ chunker: Chunker?) {
+    switch chunker {
+    case .fixed: self = .fixed
+    case .cdc: self = .cdc
+    case nil: self = .inherit
+    }
+  }
+
+  /// The folder's own; nil inherits.
+  package var chunker: Chunker? {
+    switch self {
+    case .fixed: .fixed
+    case .cdc: .cdc
+    case .inherit: nil
+    }
+  }
+}
 
 /// A file, folder or symlink as every answer shows it.
 package struct FileEntry: Sendable, Codable, Equatable {
@@ -45,6 +67,10 @@ package struct FileEntry: Sendable, Codable, Equatable {
   package var caseClash: Bool?
   /// What a malware scanner found in this version, which is not served; absent where it found nothing.
   package var quarantine: String?
+  /// A folder's own, by which uploads into it are cut that name none; absent when it inherits. Only answers about one folder say so.
+  package var chunker: Chunker?
+  /// The folder's own, or that of the nearest folder above which has one.
+  package var effectiveChunker: Chunker?
 
   package init(
     id: EntryID, path: String, name: String, kind: EntryType, size: Int64, contentHash: String?, version: Int64, mimeType: String?,
@@ -68,7 +94,8 @@ package struct FileEntry: Sendable, Codable, Equatable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case id, path, name, kind, size, version, executable, target, owner, role, quarantine
+    case id, path, name, kind, size, version, executable, target, owner, role, quarantine, chunker
+    case effectiveChunker = "effective_chunker"
     case caseClash = "case_clash"
     case contentHash = "content_hash"
     case mimeType = "mime_type"

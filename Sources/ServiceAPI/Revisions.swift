@@ -52,11 +52,11 @@ package struct RewindResult: Sendable, Codable, Equatable {
 /// One step of a change set. Which members count depends on `op`.
 package struct ChangeSetItem: Sendable, Codable, Equatable {
   package enum Kind: String, Sendable, Codable, CaseIterable {
-    /// `path`, `parents`, `modified_at`
+    /// `path`, `parents`, `modified_at`, `chunker`
     case folder
     /// `path`, `target`, `parents`, `modified_at`
     case symlink
-    /// `id` or `path`; `to`, `modified_at`, `executable`, `if_version`
+    /// `id` or `path`; `to`, `modified_at`, `executable`, `chunker`, `if_version`
     case update
     /// `id` or `path`; `forever`, `recursive`, `if_version`
     case delete
@@ -81,13 +81,14 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
   package var forever: Bool?
   package var modifiedAt: FileTime?
   package var executable: Bool?
+  package var chunker: FolderChunker?
   package var uploadID: UploadID?
   package var complete: CompleteRequest?
 
   package init(
     _ op: Kind, id: EntryID? = nil, path: String? = nil, to: String? = nil, target: String? = nil, version: Int64? = nil,
     ifVersion: Int64? = nil, parents: Bool? = nil, recursive: Bool? = nil, forever: Bool? = nil, modifiedAt: FileTime? = nil,
-    executable: Bool? = nil, uploadID: UploadID? = nil, complete: CompleteRequest? = nil
+    executable: Bool? = nil, chunker: FolderChunker? = nil, uploadID: UploadID? = nil, complete: CompleteRequest? = nil
   ) {
     self.op = op
     self.id = id
@@ -101,12 +102,13 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
     self.forever = forever
     self.modifiedAt = modifiedAt
     self.executable = executable
+    self.chunker = chunker
     self.uploadID = uploadID
     self.complete = complete
   }
 
   private enum CodingKeys: String, CodingKey {
-    case op, id, path, to, target, version, parents, recursive, forever, executable, complete
+    case op, id, path, to, target, version, parents, recursive, forever, executable, chunker, complete
     case ifVersion = "if_version"
     case modifiedAt = "modified_at"
     case uploadID = "upload_id"

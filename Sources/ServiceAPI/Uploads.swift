@@ -16,6 +16,7 @@ package struct UploadRequest: Sendable, Codable, Equatable {
   package var mimeType: String?
   package var modifiedAt: FileTime?
   package var executable: Bool?
+  /// Nil is the one of the folder that the file goes to.
   package var chunker: Chunker?
   /// Makes missing parent folders.
   package var parents: Bool?
@@ -92,9 +93,11 @@ package struct UploadState: Sendable, Codable, Equatable {
   package var next: String?
   /// With `uploaded`: the file.
   package var file: FileEntry?
+  /// How the file is to be cut, by the request or by its folder; nil from a gateway of a former release, which knew the request's only.
+  package var chunker: Chunker?
   package init(
     uploadID: UploadID, status: UploadStatus, expiresAt: WallTime, blockCount: Int, missing: [MissingBlock], next: String?,
-    file: FileEntry? = nil
+    file: FileEntry? = nil, chunker: Chunker? = nil
   ) {
     self.uploadID = uploadID
     self.status = status
@@ -103,9 +106,10 @@ package struct UploadState: Sendable, Codable, Equatable {
     self.missing = missing
     self.next = next
     self.file = file
+    self.chunker = chunker
   }
   private enum CodingKeys: String, CodingKey {
-    case status, missing, next, file
+    case status, missing, next, file, chunker
     case uploadID = "upload_id"
     case expiresAt = "expires_at"
     case blockCount = "block_count"

@@ -211,10 +211,13 @@ extension UserOperations {
     /// Makes missing parents, and takes a folder that is there already as success.
     package var parents: Bool
     package var modifiedAt: FileTime?
-    package init(path: String, parents: Bool, modifiedAt: FileTime?) {
+    /// Of the folder, not of the parents that are made with it; nil inherits.
+    package var chunker: FolderChunker?
+    package init(path: String, parents: Bool, modifiedAt: FileTime?, chunker: FolderChunker? = nil) {
       self.path = path
       self.parents = parents
       self.modifiedAt = modifiedAt
+      self.chunker = chunker
     }
   }
 
@@ -243,12 +246,17 @@ extension UserOperations {
     package var newPath: String?
     package var modifiedAt: FileTime?
     package var executable: Bool?
+    /// Of a folder.
+    package var chunker: FolderChunker?
     package var ifVersion: Int64?
-    package init(entry: EntryReference, newPath: String?, modifiedAt: FileTime?, executable: Bool?, ifVersion: Int64?) {
+    package init(
+      entry: EntryReference, newPath: String?, modifiedAt: FileTime?, executable: Bool?, chunker: FolderChunker? = nil, ifVersion: Int64?
+    ) {
       self.entry = entry
       self.newPath = newPath
       self.modifiedAt = modifiedAt
       self.executable = executable
+      self.chunker = chunker
       self.ifVersion = ifVersion
     }
   }

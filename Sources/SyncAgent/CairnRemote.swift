@@ -13,10 +13,10 @@ package final class CairnRemote: SyncRemote {
   /// The local folder, absolute.
   private let root: String
 
-  private let chunking: Chunking
+  private let chunking: Chunking?
 
-  /// - Parameter chunking: of what goes up.
-  package init(client: CairnClient, root: String, chunking: Chunking = .fixed) {
+  /// - Parameter chunking: of what goes up; nil is as the remote folders say.
+  package init(client: CairnClient, root: String, chunking: Chunking? = nil) {
     (self.client, self.root, self.chunking) = (client, root, chunking)
   }
 

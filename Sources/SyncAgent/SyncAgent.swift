@@ -12,13 +12,13 @@ package final class SyncAgent: Sendable {
     package var remote: String
     package var gateway: String
     package var options: SyncOptions
-    /// Of what goes up.
-    package var chunking: Chunking
+    /// Of what goes up; nil is as the remote folders say.
+    package var chunking: Chunking?
     /// Ends as soon as both sides are in step.
     package var once: Bool
 
     package init(
-      local: String, remote: String, gateway: String, options: SyncOptions, chunking: Chunking = .fixed, once: Bool = false
+      local: String, remote: String, gateway: String, options: SyncOptions, chunking: Chunking? = nil, once: Bool = false
     ) {
       (self.local, self.remote, self.gateway, self.options) = (local, remote, gateway, options)
       (self.chunking, self.once) = (chunking, once)

@@ -59,7 +59,11 @@ extension FakeGateway {
     let id = UploadID.random()
     try state.withLock { state in
       if let there = state.entries[path.text], there.kind != .file { throw Problem(.wrongKindOfEntry, "\(path) is no file.") }
-      state.uploads[id] = Upload(request: request, blocks: request.blocks ?? [])
+      var request = request
+      let blocks = request.blocks ?? []
+      let isWhole = request.blocks != nil && blocks.count <= 1 && request.size == blocks.reduce(0) { $0 + Int64($1.size) }
+      if request.chunker == nil { request.chunker = isWhole ? .fixed : state.effectiveChunker(of: path.parent ?? .root) }
+      state.uploads[id] = Upload(request: request, blocks: blocks)
     }
     return try answer(id, from: 0, cursor: nil)
   }
@@ -90,7 +94,7 @@ extension FakeGateway {
     let isLast = page.last?.index == missing.last?.index
     return UploadState(
       uploadID: id, status: upload.status, expiresAt: SystemTime().wall() + .seconds(3600), blockCount: upload.blocks.count,
-      missing: Array(page), next: isLast ? nil : page.last.map { String($0.index + 1) })
+      missing: Array(page), next: isLast ? nil : page.last.map { String($0.index + 1) }, chunker: upload.request.chunker)
   }
 
   private func take(_ receipts: [String], for id: UploadID) throws {

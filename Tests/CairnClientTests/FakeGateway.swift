@@ -28,6 +28,25 @@ final class FakeGateway: Sendable {
     var requests: [String] = []
     var lastID: UInt64 = 0
     var nextVersion: Int64 = 0
+    /// Of folders, by path.
+    var chunkers: [RemotePath: Chunker] = [:]
+
+    func effectiveChunker(of folder: RemotePath) -> Chunker {
+      var path: RemotePath? = folder
+      while let folder = path {
+        if let chunker = chunkers[folder] { return chunker }
+        path = folder.parent
+      }
+      return .fixed
+    }
+
+    func shown(_ entry: FileEntry) throws -> FileEntry {
+      guard entry.kind == .folder else { return entry }
+      var entry = entry
+      let path = try RemotePath(entry.path)
+      (entry.chunker, entry.effectiveChunker) = (chunkers[path], effectiveChunker(of: path))
+      return entry
+    }
   }
 
   let state = Mutex(State())
@@ -110,11 +129,14 @@ final class FakeGateway: Sendable {
     var target: String?
     var parents: Bool?
     var modifiedAt: FileTime?
+    var chunker: FolderChunker?
     private enum CodingKeys: String, CodingKey {
-      case path, target, parents
+      case path, target, parents, chunker
       case modifiedAt = "modified_at"
     }
   }
+
+  private struct Update: Decodable { var chunker: FolderChunker }
 
   private struct PlanRequest: Decodable {
     struct Item: Decodable { var id: EntryID }
@@ -142,6 +164,16 @@ final class FakeGateway: Sendable {
     route(.get, "/v1/files") { gateway, head, _ in try gateway.files(head) }
     route(.post, "/v1/folders") { gateway, _, body in try gateway.create(body, kind: .folder) }
     route(.post, "/v1/symlinks") { gateway, _, body in try gateway.create(body, kind: .symlink) }
+    route(.patch, "/v1/files/{id}") { gateway, head, body in
+      let request = try JSONCoding.decode(Update.self, from: body)
+      return .json(
+        try gateway.state.withLock { state in
+          let root = Self.newEntry(&state, path: .root, kind: .folder)
+          let found = state.entries.values.first { $0.id.hex == head.parameters["id"] } ?? root
+          state.chunkers[try RemotePath(found.path)] = request.chunker.chunker
+          return try state.shown(found)
+        })
+    }
     route(.delete, "/v1/files/{id}") { gateway, head, _ in
       gateway.state.withLock { state in
         state.entries = state.entries.filter { $0.value.id.hex != head.parameters["id"] }
@@ -169,7 +201,7 @@ final class FakeGateway: Sendable {
     return try state.withLock { state in
       let entry = path == .root ? Self.newEntry(&state, path: .root, kind: .folder) : state.entries[path.text]
       guard let entry else { throw Problem(.notFound, "\(path) is not there.") }
-      guard query["children"] == "1" else { return .json(entry) }
+      guard query["children"] == "1" else { return .json(try state.shown(entry)) }
       let below = state.entries.values.filter { entry in
         guard let other = try? RemotePath(entry.path), other != path, other.isInside(path) else { return false }
         return query["recursive"] == "1" || other.components.count == path.components.count + 1
@@ -194,7 +226,8 @@ final class FakeGateway: Sendable {
       entry.target = request.target
       entry.modifiedAt = request.modifiedAt ?? entry.modifiedAt
       state.entries[path.text] = entry
-      return .json(entry, status: 201)
+      state.chunkers[path] = request.chunker?.chunker
+      return .json(try state.shown(entry), status: 201)
     }
   }
 

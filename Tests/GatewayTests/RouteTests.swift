@@ -114,6 +114,30 @@ struct RouteTests {
     }
   }
 
+  @Test("a folder's chunker goes to the coordinator as it was asked for, and an absent one not at all")
+  func chunkers() async throws {
+    try await withGateway { gateway in
+      gateway.control.answerAll()
+      for (json, chunker) in [("{\"chunker\":\"inherit\"}", FolderChunker.inherit), ("{\"chunker\":\"cdc\"}", .cdc), ("{}", nil)] {
+        _ = try await gateway.send(.patch, "/v1/files/\(Samples.entryID.hex)", json: json)
+        #expect(gateway.control.last(UserOperations.UpdateEntry.self)?.chunker == chunker)
+      }
+      _ = try await gateway.send(.post, "/v1/folders", json: "{\"path\":\"/f\",\"chunker\":\"cdc\"}")
+      #expect(gateway.control.last(UserOperations.CreateFolder.self)?.chunker == .cdc)
+      _ = try await gateway.send(.post, "/v1/uploads", json: "{\"path\":\"/a\"}")
+      #expect(gateway.control.last(UserOperations.OpenUpload.self)?.request.chunker == nil)
+      var folder = Samples.file(kind: .folder)
+      (folder.chunker, folder.effectiveChunker) = (nil, .cdc)
+      let answer = folder
+      gateway.control.on(UserOperations.Stat.self) { _, _ in answer }
+      let shown = try await gateway.send(.get, "/v1/files/\(Samples.entryID.hex)").object
+      #expect(shown["effective_chunker"] as? String == "cdc" && shown["chunker"] == nil)
+      let state = Samples.upload(missing: 2, chunker: .cdc)
+      gateway.control.on(UserOperations.OpenUpload.self) { _, _ in state }
+      #expect(try await gateway.send(.post, "/v1/uploads", json: "{\"path\":\"/a\"}").object["chunker"] as? String == "cdc")
+    }
+  }
+
   @Test("signing up and logging in carry no user's token")
   func anonymous() async throws {
     try await withGateway { gateway in

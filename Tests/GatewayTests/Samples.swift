@@ -29,11 +29,11 @@ enum Samples {
     return BlockID(words: (random.next(), random.next(), random.next(), random.next()))
   }
 
-  static func upload(missing: Int = 0, file: FileEntry? = nil) -> UploadState {
+  static func upload(missing: Int = 0, file: FileEntry? = nil, chunker: Chunker = .fixed) -> UploadState {
     UploadState(
       uploadID: uploadID, status: file == nil ? .uploading : .uploaded, expiresAt: moment, blockCount: missing,
       missing: (0..<missing).map { MissingBlock(index: $0, id: block(UInt64($0)), size: 1000 + $0) }, next: missing > 2 ? "more" : nil,
-      file: file)
+      file: file, chunker: chunker)
   }
 
   // MARK: A cluster

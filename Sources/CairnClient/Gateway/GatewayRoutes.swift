@@ -67,15 +67,19 @@ extension GatewayConnection {
     var path: String
     var parents: Bool?
     var modifiedAt: FileTime?
+    var chunker: FolderChunker?
     private enum CodingKeys: String, CodingKey {
-      case path, parents
+      case path, parents, chunker
       case modifiedAt = "modified_at"
     }
   }
 
-  func createFolder(_ path: RemotePath, parents: Bool, modifiedAt: FileTime?) async throws -> FileEntry {
+  func createFolder(
+    _ path: RemotePath, parents: Bool, modifiedAt: FileTime?, chunker: FolderChunker? = nil
+  ) async throws -> FileEntry {
     try await call(
-      .post, "/v1/folders", body: NewFolder(path: path.text, parents: parents, modifiedAt: modifiedAt), repeatable: .keyed)
+      .post, "/v1/folders", body: NewFolder(path: path.text, parents: parents, modifiedAt: modifiedAt, chunker: chunker),
+      repeatable: .keyed)
   }
 
   private struct NewSymlink: Encodable, Sendable {
@@ -99,17 +103,19 @@ extension GatewayConnection {
     var path: String?
     var modifiedAt: FileTime?
     var executable: Bool?
+    var chunker: FolderChunker?
     private enum CodingKeys: String, CodingKey {
-      case path, executable
+      case path, executable, chunker
       case modifiedAt = "modified_at"
     }
   }
 
   func update(
-    _ id: EntryID, path: RemotePath? = nil, modifiedAt: FileTime? = nil, executable: Bool? = nil, ifVersion: Int64? = nil
+    _ id: EntryID, path: RemotePath? = nil, modifiedAt: FileTime? = nil, executable: Bool? = nil, chunker: FolderChunker? = nil,
+    ifVersion: Int64? = nil
   ) async throws -> FileEntry {
-    try await call(
-      .patch, Self.file(id), body: EntryUpdate(path: path?.text, modifiedAt: modifiedAt, executable: executable), ifMatch: ifVersion)
+    let update = EntryUpdate(path: path?.text, modifiedAt: modifiedAt, executable: executable, chunker: chunker)
+    return try await call(.patch, Self.file(id), body: update, ifMatch: ifVersion)
   }
 
   func delete(_ id: EntryID, forever: Bool, recursive: Bool, ifVersion: Int64? = nil) async throws {

@@ -43,8 +43,9 @@ extension CairnClient {
 
   /// Uploads files, small ones together.
   ///
+  /// - Parameter chunking: nil is as their folders say.
   /// - Returns: one outcome a file, in their order.
-  package func syncUpload(_ files: [SyncUpload], chunking: Chunking = .fixed) async -> [Result<FileEntry, CairnError>] {
+  package func syncUpload(_ files: [SyncUpload], chunking: Chunking? = nil) async -> [Result<FileEntry, CairnError>] {
     var outcomes = [Result<FileEntry, CairnError>?](repeating: nil, count: files.count)
     let small = files.indices.filter { files[$0].size <= TreePut.smallFile }
     if small.count > 1 {
@@ -54,7 +55,8 @@ extension CairnClient {
         for index in small { outcomes[index] = .failure(CairnError(error)) }
       }
     }
-    for index in files.indices where outcomes[index] == nil { outcomes[index] = await uploadAlone(files[index], chunking) }
+    let upload = FileUpload(gateway: gateway, resources: resources, progress: nil, journals: journals)
+    for index in files.indices where outcomes[index] == nil { outcomes[index] = await self.upload(files[index], by: upload, chunking) }
     return outcomes.compactMap { $0 }
   }
 
@@ -87,9 +89,10 @@ extension CairnClient {
     return outcomes
   }
 
-  private func uploadAlone(_ file: SyncUpload, _ chunking: Chunking) async -> Result<FileEntry, CairnError> {
+  private func upload(
+    _ file: SyncUpload, by upload: FileUpload, _ chunking: Chunking?
+  ) async -> Result<FileEntry, CairnError> {
     do {
-      let upload = FileUpload(gateway: gateway, resources: resources, progress: nil, journals: journals)
       var options = UploadOptions(onConflict: .fail, baseVersion: file.baseVersion, chunking: chunking, parents: false)
       options.baseEntry = file.baseEntry
       return .success(try await upload.upload(file.localPath, to: RemotePath(file.remotePath), options))

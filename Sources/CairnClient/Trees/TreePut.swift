@@ -13,6 +13,15 @@ struct TreePut: Sendable {
   let journals: TransferJournals?
   let options: UploadOptions
   let recursive: Bool
+  private let chunking = FolderChunking()
+
+  init(
+    gateway: GatewayConnection, resources: TransferResources, progress: TransferProgress?, journals: TransferJournals?,
+    options: UploadOptions, recursive: Bool
+  ) {
+    (self.gateway, self.resources, self.progress, self.journals) = (gateway, resources, progress, journals)
+    (self.options, self.recursive) = (options, recursive)
+  }
 
   func put(_ locals: [String], to remote: String) async throws -> TreeResult {
     let targets = try await resolve(locals, remote)
@@ -133,7 +142,7 @@ struct TreePut: Sendable {
   private func putFile(_ file: LocalItem, keepEntries: Bool, _ tally: TreeTally) async throws {
     progress?.began(file.path)
     do {
-      let upload = FileUpload(gateway: gateway, resources: resources, progress: progress, journals: journals)
+      let upload = FileUpload(gateway: gateway, resources: resources, progress: progress, journals: journals, folders: chunking)
       let entry = try await upload.upload(file.path, to: file.remote, options)
       tally.file(bytes: entry.size)
       if keepEntries { tally.entry(Entry(entry)) }

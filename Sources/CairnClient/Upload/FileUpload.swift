@@ -14,6 +14,8 @@ struct FileUpload: Sendable {
   let resources: TransferResources
   let progress: TransferProgress?
   let journals: TransferJournals?
+  /// Shared by the files of one transfer.
+  var folders = FolderChunking()
 
   // MARK: Files
 
@@ -40,13 +42,13 @@ struct FileUpload: Sendable {
       if let memory = opened?.memory {
         if try await session.resume(memory) {
           // What a former run announced and no node has acknowledged.
-          try await sendLacking(source, session, options.chunking)
+          try await sendLacking(source, session, chunking(options, of: session, to: path))
         } else {
           opened?.journal.forget()
           session = makeSession(source, path, options, opened?.journal)
         }
       }
-      let file = try await transfer(source, session, options.chunking)
+      let file = try await transfer(source, session, chunking(options, of: session, to: path))
       if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
       return file
     } catch {
@@ -56,6 +58,21 @@ struct FileUpload: Sendable {
       }
       throw error
     }
+  }
+
+  /// How the file is cut: as was asked for, else as a session that goes on began, else as the folder says, which costs a request a folder
+  /// and none a file. A folder that is not there yet, or that the caller does not see, has no word of its own; then the session is opened
+  /// before anything is read, and its answer tells.
+  private func chunking(_ options: UploadOptions, of session: UploadSession, to path: RemotePath) async throws -> Chunking {
+    if let chunking = options.chunking { return chunking }
+    if let chunking = await session.chunking { return chunking }
+    let folder = path.parent ?? .root
+    let chunking = try await folders.chunking(in: folder) {
+      if let chunker = try await gateway.entryIfThere(at: folder)?.effectiveChunker { return Chunking(chunker) }
+      return try await session.openAhead()
+    }
+    await session.choose(chunking)
+    return chunking
   }
 
   /// Whether nothing of the session is of use to the next run.
@@ -71,7 +88,7 @@ struct FileUpload: Sendable {
   ) async throws -> (journal: UploadJournal, memory: UploadJournal.Memory?)? {
     // What fits into two blocks is sent again faster than remembered.
     guard let journals, source.blockCount > 2 else { return nil }
-    let chunking = options.chunking == .fixed ? "" : " \(options.chunking.rawValue)"
+    let chunking = options.chunking == .fixed ? "" : " \(options.chunking?.rawValue ?? "folder")"
     let key = "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)\(options.baseEntry.map { " " + $0.hex } ?? "")\(chunking)"
     return try await resources.threads.run {
       journals.sweep.runOnce()
@@ -84,7 +101,7 @@ struct FileUpload: Sendable {
   ) -> UploadSession {
     var request = Self.request(path, options)
     request.size = source.identity.size
-    request.chunker = options.chunking.wire
+    request.chunker = options.chunking?.wire
     request.modifiedAt = request.modifiedAt ?? FileTime(nanoseconds: source.identity.modifiedNanoseconds)
     request.executable = request.executable ?? source.identity.isExecutable
     return UploadSession(gateway: gateway, template: request, journal: journal, source: source.identity, threads: resources.threads)
@@ -177,9 +194,9 @@ struct FileUpload: Sendable {
 
   private func upload(_ stream: SourceStream, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
     var request = Self.request(path, options)
-    request.chunker = options.chunking.wire
+    request.chunker = options.chunking?.wire
     let session = UploadSession(gateway: gateway, template: request, journal: nil, source: nil, threads: resources.threads)
-    do { return try await transfer(stream, session, options.chunking) } catch {
+    do { return try await transfer(stream, session, chunking(options, of: session, to: path)) } catch {
       await session.abort()
       throw error
     }

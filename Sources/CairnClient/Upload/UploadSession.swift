@@ -22,8 +22,10 @@ actor UploadSession {
   private let journal: UploadJournal?
   private let source: FileIdentity?
   private let threads: BlockingPool
-  private let template: UploadRequest
+  private var template: UploadRequest
   private(set) var id: UploadID?
+  /// What the gateway said of a session whose request left it to the folder.
+  private(set) var chunking: Chunking?
   /// All blocks known so far, in order; those before `announced` are with the gateway.
   private(set) var blocks: [BlockRef] = []
   private var announced = 0
@@ -53,6 +55,7 @@ actor UploadSession {
     { return false }
     guard state.status == .uploading else { return false }
     id = memory.upload
+    chunking = Chunking(state.chunker ?? .fixed)
     blocks = memory.blocks
     announced = min(state.blockCount, blocks.count)
     receipts = memory.receipts
@@ -113,27 +116,47 @@ actor UploadSession {
       if let journal { try await threads.run { try journal.hashed(refs) } }
       state = try await gateway.addBlocks(id, start: start, refs)
     } else {
-      var request = template
-      request.blocks = refs
-      state = try await gateway.openUpload(request)
-      id = state.uploadID
-      if let journal, let source {
-        try await threads.run {
-          try journal.began(state.uploadID, source: source)
-          try journal.hashed(refs)
-        }
-      }
+      state = try await open(with: refs)
     }
     announced = start + refs.count
     return try await lacking(in: start..<(start + refs.count), from: state)
   }
 
+  private func open(with refs: [BlockRef]) async throws -> UploadState {
+    var request = template
+    request.blocks = refs
+    let state = try await gateway.openUpload(request)
+    id = state.uploadID
+    chunking = Chunking(state.chunker ?? .fixed)
+    if let journal, let source {
+      try await threads.run {
+        try journal.began(state.uploadID, source: source)
+        try journal.hashed(refs)
+      }
+    }
+    return state
+  }
+
   /// Opens a session for a file without any block.
   func openEmpty() async throws {
-    var request = template
-    request.blocks = []
-    id = try await gateway.openUpload(request).uploadID
+    if id == nil { _ = try await open(with: []) }
   }
+
+  /// Opens the session before anything of the file was read, to hear how its folder wants it cut.
+  func openAhead() async throws -> Chunking {
+    var request = template
+    // None at all: an empty list together with the size would be a whole file.
+    request.blocks = nil
+    let state = try await gateway.openUpload(request)
+    id = state.uploadID
+    if let journal, let source { try await threads.run { try journal.began(state.uploadID, source: source) } }
+    let chunking = Chunking(state.chunker ?? .fixed)
+    self.chunking = chunking
+    return chunking
+  }
+
+  /// Settles how the file is cut; of no effect on a session that is open, which has settled it.
+  func choose(_ chunking: Chunking) { template.chunker = chunking.wire }
 
   /// The lacking blocks of `range` among the pages that begin with `first`.
   private func lacking(in range: Range<Int>, from first: UploadState) async throws -> [Int: [SignedTarget]] {

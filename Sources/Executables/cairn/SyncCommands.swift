@@ -31,8 +31,9 @@ enum SyncCommands {
       CommandOption("exclude", value: "PATH", help: "a folder or file below LOCAL that this machine does not have", repeats: true),
       CommandOption("limit-rate", value: "SIZE", help: "bytes a second that transfers may take, such as 2MiB", kind: .size),
       CommandOption(
-        "chunker", value: "KIND", help: "how files that go up are cut into blocks, as with “cairn put”", kind: .choice(["fixed", "cdc"]),
-        default: "fixed"),
+        "chunker", value: "KIND",
+        help: "how files that go up are cut into blocks, as with “cairn put”; when left away, as their remote folders say",
+        kind: .choice(["fixed", "cdc"])),
     ],
     flags: [
       CommandFlag("once", help: "end when both sides are in step"),
@@ -57,7 +58,7 @@ enum SyncCommands {
     options.leftOut = invocation.options("exclude").map { $0.split(separator: "/").map(String.init) }.filter { !$0.isEmpty }
     let configuration = SyncAgent.Configuration(
       local: local, remote: remote, gateway: profile.gateway, options: options,
-      chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)) ?? .fixed,
+      chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)),
       once: invocation.flag("once") || options.isDryRun)
     let console = invocation.console
     let agent = SyncAgent(configuration, files: files, client: client) { round in tell(round, console) }

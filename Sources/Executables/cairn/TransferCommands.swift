@@ -43,8 +43,10 @@ enum TransferCommands {
         "base-version", value: "V", help: "the revision that LOCAL was made from; a newer one is a conflict", kind: .integer(0...Int.max)),
       CommandOption(
         "chunker", value: "KIND",
-        help: "how files are cut into blocks: fixed (every 4 MiB), cdc (where the content says, so that insertions cost little)",
-        kind: .choice(["fixed", "cdc"]), default: "fixed"),
+        help: """
+          how files are cut into blocks: fixed (every 4 MiB), cdc (where the content says, so that insertions cost little); when left \
+          away, as the folder says that they go to (“cairn chunking”)
+          """, kind: .choice(["fixed", "cdc"])),
     ],
     flags: [
       CommandFlag("recursive", short: "r", help: "folders with all that is in them"),
@@ -64,7 +66,7 @@ enum TransferCommands {
     let policy = invocation.option("on-conflict").flatMap(OnConflict.init(rawValue:)) ?? (base == nil ? .overwrite : .fail)
     let options = UploadOptions(
       onConflict: policy, baseVersion: base.map { Int64($0) },
-      chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)) ?? .fixed)
+      chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)))
     let locals = invocation.arguments("LOCAL")
     let remote = invocation.argument("REMOTE")
     if locals.contains("-") {

@@ -4,7 +4,7 @@ import Platform
 
 /// Looking at the tree and changing it.
 enum TreeCommands {
-  static let all = [list, stat, makeFolder, move, copy, remove, diskUsage, find, revisions]
+  static let all = [list, stat, makeFolder, chunking, move, copy, remove, diskUsage, find, revisions]
 
   private static let recursive = CommandFlag("recursive", short: "r", help: "with all that is below")
 
@@ -94,6 +94,7 @@ enum TreeCommands {
         ("content hash", entry.contentHash ?? "-"), ("type", entry.mimeType ?? "-"), ("executable", entry.executable ? "yes" : "no"),
       ]
     }
+    if entry.kind == .folder, let text = chunkingText(of: entry) { lines.append(("chunker", text)) }
     if let target = entry.target { lines.append(("target", target)) }
     if let finding = entry.quarantine { lines.append(("quarantined", finding)) }
     lines += [("modified", entry.modifiedAt.rfc3339), ("owner", entry.owner), ("your role", entry.role), ("id", entry.id)]
@@ -105,14 +106,61 @@ enum TreeCommands {
 
   private static let makeFolder = Command(
     "mkdir", summary: "make folders", arguments: [CommandArgument("REMOTE", help: "the folders", count: .oneOrMore)],
+    options: [
+      CommandOption(
+        "chunker", value: "KIND",
+        help: "how files that go there are cut into blocks, fixed or cdc, as with “cairn chunking”; a folder that is there keeps its own",
+        kind: .choice(["fixed", "cdc"]))
+    ],
     flags: [CommandFlag("parents", short: "p", help: "make missing folders above, and do not mind folders that are there")],
-    examples: ["cairn mkdir /docs", "cairn mkdir -p /projects/2026/plans"]
+    examples: ["cairn mkdir /docs", "cairn mkdir -p /projects/2026/plans", "cairn mkdir --chunker cdc /images"]
   ) { invocation in
     let client = try Profile.current().client()
     for path in invocation.arguments("REMOTE") {
-      let made = try await client.makeFolder(trimmed(path), parents: invocation.flag("parents"))
+      let made = try await client.makeFolder(
+        trimmed(path), parents: invocation.flag("parents"),
+        chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)))
       if invocation.console.isJSON { try invocation.console.printJSON(made) }
     }
+  }
+
+  /// Such as `cdc` or `fixed (inherited)`; nil for what is no folder.
+  private static func chunkingText(of entry: Entry) -> String? {
+    entry.effectiveChunking.map { $0.rawValue + (entry.chunking == nil ? " (inherited)" : "") }
+  }
+
+  private static let chunking = Command(
+    "chunking", summary: "show or say how files in a folder are cut into blocks",
+    discussion: """
+      Files that go into the folder, or into those below it that do not say themselves, are cut so unless the upload names a chunker. \
+      With fixed every 4 MiB: the least work, and the best for files that are changed in place or appended to. With cdc where the content \
+      says, into 1 MiB or so: an insertion then costs a few blocks and not all that come after it. With inherit as the folder above says, \
+      and for the root fixed.
+
+      Files that are there stay as they are. A file's next revision is cut as its folder says by then; when that is another way than \
+      before, this one time all of it is sent.
+      """,
+    arguments: [
+      CommandArgument("FOLDER", help: "a folder of the cluster"),
+      CommandArgument("KIND", help: "fixed, cdc or inherit; shown when left away", count: .optional),
+    ], examples: ["cairn chunking /images", "cairn chunking /images cdc", "cairn chunking /images inherit"]
+  ) { invocation in
+    let path = trimmed(invocation.argument("FOLDER"))
+    let kind = invocation.arguments("KIND").first
+    guard kind == nil || kind == "inherit" || kind.flatMap(Chunking.init(rawValue:)) != nil else {
+      throw CommandFailure(.usage, "“\(kind ?? "")” is not a way to cut files; say fixed, cdc or inherit.")
+    }
+    let client = try Profile.current().client()
+    let entry: Entry
+    if let kind {
+      entry = try await client.setChunking(of: path, to: Chunking(rawValue: kind))
+    } else {
+      entry = try await client.entry(at: path)
+    }
+    guard let text = chunkingText(of: entry) else {
+      throw CommandFailure(.usage, "\(entry.path) is not a folder; “cairn revs \(entry.path) --json” says how its revisions are cut.")
+    }
+    try invocation.console.result(entry) { text }
   }
 
   private static let move = Command(
