@@ -22,7 +22,11 @@ extension SchemaName {
         .must("blocks", .array(.reference(.block), maximum: Limits.blocksPerRequest)),
       ])
     case .receiptsRequest: .object([.must("receipts", .array(.string), "Verbatim as the nodes gave them.")])
-    case .completeRequest: .object([.may("size", .count), .may("content_hash", .hash), .may("receipts", .array(.string))])
+    case .completeRequest:
+      .object([
+        .may("size", .count), .may("content_hash", .hash), .may("receipts", .array(.string)),
+        .may("envelope", .string, "In an encrypted folder: the plain size and content hash, sealed."),
+      ])
     case .uploadBatchRequest: .object([.must("uploads", .array(.reference(.uploadRequest), maximum: GatewayLimits.batch))])
     case .uploadBatch: .object([.must("results", .array(.reference(.uploadResult)), "In the order of the request.")])
     case .uploadResult: .result(of: .upload)
@@ -46,6 +50,7 @@ extension SchemaName {
       .may("base_entry", .identifier, "The entry that base_version is of; another one at the path is a conflict."),
       .may("on_conflict", .choice(["fail", "copy", "overwrite"])), .may("mime_type", .string), .may("modified_at", .time),
       .may("executable", .boolean), .may("chunker", .choice(["fixed", "cdc"])), .may("parents", .boolean, "Make missing parent folders."),
+      .may("encrypted", .boolean, "The path and the contents are sealed, as they have to be in an encrypted folder."),
     ]
   }
 
@@ -63,6 +68,7 @@ extension SchemaName {
       .object([
         .must("file", .reference(.file)), .must("size", .count), .must("content_hash", .hash), .must("version", .count),
         .must("chunker", .choice(["fixed", "cdc"])), .must("blocks", .array(.reference(.plannedBlock))), .may("next", .string),
+        .may("envelope", .string, "In an encrypted folder: the version's plain size and content hash, sealed."),
       ])
     case .downloadBatchRequest:
       .object([

@@ -22,6 +22,8 @@ enum SchemaName: String, Sendable, CaseIterable {
   case shareRequest = "ShareRequest", share = "Share", sharePage = "SharePage", linkRequest = "LinkRequest", link = "Link"
   case linkPage = "LinkPage", linkItem = "LinkItem", linkContent = "LinkContent"
   case notification = "Notification", notificationPage = "NotificationPage"
+  case keyPair = "KeyPair", keyPairRequest = "KeyPairRequest", publicKey = "PublicKey", wrappedKey = "WrappedKey"
+  case folderKeyRequest = "FolderKeyRequest", folderKey = "FolderKey", folderKeyPage = "FolderKeyPage"
   case change = "Change", changesPage = "ChangesPage", readiness = "Readiness"
 
   var schema: Schema {
@@ -37,6 +39,7 @@ enum SchemaName: String, Sendable, CaseIterable {
       revisionSchema
     case .shareRequest, .share, .sharePage, .linkRequest, .link, .linkPage, .linkItem, .linkContent, .notification, .notificationPage:
       sharingSchema
+    case .keyPair, .keyPairRequest, .publicKey, .wrappedKey, .folderKeyRequest, .folderKey, .folderKeyPage: keySchema
     default: fileSchema
     }
   }
@@ -82,7 +85,11 @@ enum SchemaName: String, Sendable, CaseIterable {
     switch self {
     case .file: .object(fileMembers)
     case .filePage: .page(of: .file)
-    case .folderRequest: .object([.must("path", .string), .may("parents", .boolean, "Make missing parents."), .may("modified_at", .time)])
+    case .folderRequest:
+      .object([
+        .must("path", .string), .may("parents", .boolean, "Make missing parents."), .may("modified_at", .time),
+        .may("encrypted", .reference(.wrappedKey), "Makes it an encrypted folder, its key wrapped to the caller."),
+      ])
     case .symlinkRequest:
       .object([.must("path", .string), .must("target", .string), .may("parents", .boolean), .may("modified_at", .time)])
     case .updateRequest: .object([.may("path", .string, "Where it moves to."), .may("modified_at", .time), .may("executable", .boolean)])
@@ -93,6 +100,7 @@ enum SchemaName: String, Sendable, CaseIterable {
         .must("chunker", .choice(["fixed", "cdc"]), "With cdc the content hash is what the client claimed."), .must("modified_at", .time),
         .must("committed_at", .time), .must("author", .string), .may("device", .string),
         .may("quarantine", .string, "What a malware scanner found in it; it is not served then."),
+        .may("envelope", .string, "In an encrypted folder: its plain size and content hash, sealed."),
       ])
     case .versionPage: .page(of: .version)
     case .change:
@@ -121,6 +129,9 @@ enum SchemaName: String, Sendable, CaseIterable {
       .must("role", .choice(["read", "write", "admin", "owner"])),
       .may("quarantine", .string, "What a malware scanner found in this version, whose content is not served."),
       .may("case_clash", .boolean, "In listings: a neighbour has the same name but for upper and lower case."),
+      .may("encrypted", .boolean, "It is an encrypted folder, or lies in one: names, targets and contents are sealed by clients."),
+      .may("key_folder", .identifier, "That folder."),
+      .may("envelope", .string, "Of a file there: its plain size and content hash, sealed."),
     ]
   }
 }

@@ -54,7 +54,12 @@ extension WriteTransaction {
 
   func createFolder(_ operation: UserOperations.CreateFolder, _ principal: Principal) throws -> FileEntry {
     let (view, path) = try view(of: RemotePath.checked(operation.path), principal)
-    return try edit(view, principal) { try $0.createFolder(path, parents: operation.parents, modifiedAt: operation.modifiedAt) }
+    return try edit(view, principal) { editor in
+      guard let key = operation.key else {
+        return try editor.createFolder(path, parents: operation.parents, modifiedAt: operation.modifiedAt)
+      }
+      return try editor.createEncryptedFolder(path, parents: operation.parents, modifiedAt: operation.modifiedAt, key: key)
+    }
   }
 
   func createSymlink(_ operation: UserOperations.CreateSymlink, _ principal: Principal) throws -> FileEntry {

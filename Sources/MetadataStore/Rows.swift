@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import Platform
 internal import SQLSession
 internal import ServiceAPI
 
@@ -89,13 +90,15 @@ struct EntryRow {
   static let columns = columns(of: "entries")
   /// The same of a table with another name.
   static func columns(of table: String) -> String {
-    let plain = "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, removed_at IS NOT NULL"
+    let plain =
+      "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, "
+      + "removed_at IS NOT NULL, key_folder, envelope"
     return plain.split(separator: ", ").map { "\(table).\($0)" }.joined(separator: ", ") + """
       , (SELECT c.finding FROM content_scans c WHERE c.ns = \(table).ns AND c.entry = \(table).id AND c.version = \(table).version \
       AND c.state = 1)
       """
   }
-  static let columnCount: Int32 = 13
+  static let columnCount: Int32 = 15
 
   var id: EntryID
   /// Nil for the root.
@@ -111,6 +114,10 @@ struct EntryRow {
   var target: String?
   /// Itself in the trash, or deleted for good; those below a removed folder do not say so.
   var isRemoved: Bool
+  /// The encrypted folder that it is or lies in.
+  var keyFolder: EntryID?
+  /// What the client says there of the newest version of a file.
+  var envelope: [UInt8]?
   /// What a malware scanner found in the present version.
   var quarantine: String?
 
@@ -127,7 +134,9 @@ struct EntryRow {
     executable = row.bool(9)
     target = row.optionalText(10)
     isRemoved = row.bool(11)
-    quarantine = row.optionalText(12)
+    keyFolder = row.isNull(12) ? nil : row.id(12)
+    envelope = row.optionalBlob(13)
+    quarantine = row.optionalText(14)
   }
 
   init(
@@ -151,14 +160,16 @@ struct EntryRow {
   func document(path: String, owner: String) -> FileEntry {
     FileEntry(
       id: id, path: path, name: name, kind: kind, size: size, contentHash: contentHash.map { HexDigits.encode($0) }, version: version,
-      mimeType: mimeType, modifiedAt: modifiedAt, executable: executable, target: target, owner: owner, role: .owner, quarantine: quarantine
-    )
+      mimeType: mimeType, modifiedAt: modifiedAt, executable: executable, target: target, owner: owner, role: .owner,
+      quarantine: quarantine, keyFolder: keyFolder,
+      envelope: envelope.map { Base64URL.encode($0) })
   }
 }
 
 /// A row of `versions`.
 struct VersionRow {
-  static let columns = "version, size, content_hash, chunker, modified_at, committed_at, author, device, block_count, blocks, pages"
+  static let columns =
+    "version, size, content_hash, chunker, modified_at, committed_at, author, device, block_count, blocks, pages, envelope"
 
   var version: Int64
   var size: Int64
@@ -169,6 +180,10 @@ struct VersionRow {
   var author: Int64
   var device: String?
   var list: BlockList
+  /// In an encrypted folder: what the client says of it.
+  var envelope: [UInt8]?
+
+  static let columnCount: Int32 = 12
 
   init(_ row: any SQLRow) {
     version = row.int64(0)
@@ -181,11 +196,12 @@ struct VersionRow {
     device = row.optionalText(7)
     let count = row.int(8)
     list = row.optionalBlob(10).map { .pages($0, count: count) } ?? .short(row.optionalBlob(9) ?? [])
+    envelope = row.optionalBlob(11)
   }
 
   init(
     version: Int64, size: Int64, contentHash: [UInt8], chunker: Chunker, modifiedAt: FileTime, committedAt: WallTime, author: Int64,
-    device: String?, list: BlockList
+    device: String?, list: BlockList, envelope: [UInt8]? = nil
   ) {
     self.version = version
     self.size = size
@@ -196,6 +212,7 @@ struct VersionRow {
     self.author = author
     self.device = device
     self.list = list
+    self.envelope = envelope
   }
 }
 

@@ -211,10 +211,13 @@ extension UserOperations {
     /// Makes missing parents, and takes a folder that is there already as success.
     package var parents: Bool
     package var modifiedAt: FileTime?
-    package init(path: String, parents: Bool, modifiedAt: FileTime?) {
+    /// Makes it an encrypted folder, with its key wrapped to the caller; then nothing may be there.
+    package var key: WrappedKey?
+    package init(path: String, parents: Bool, modifiedAt: FileTime?, key: WrappedKey? = nil) {
       self.path = path
       self.parents = parents
       self.modifiedAt = modifiedAt
+      self.key = key
     }
   }
 
