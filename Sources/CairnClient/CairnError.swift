@@ -23,6 +23,12 @@ public struct CairnError: Error, Sendable, Equatable, CustomStringConvertible {
     case sourceChanged
     /// Bytes that are not what their hash says, from every copy that was asked.
     case corrupted
+    /// An encrypted folder, and no key of it on this device.
+    case noKey
+    /// Somebody's public key, or a folder's key, is not the one that this device knows.
+    case keyChanged
+    /// Something would pass the border of an encrypted folder, or an answer about one contradicts what this device knows of it.
+    case encryption
     /// The local file system refused.
     case localFile
     case cancelled
@@ -100,6 +106,7 @@ extension CairnError {
     case .busy, .unavailable, .notScanned, .tooManyRequests: .unavailable
     case .malformed, .invalidName, .invalidCursor, .tooLarge, .rangeNotSatisfiable: .invalidArgument
     case .hashMismatch: .corrupted
+    case .encryptionBoundary: .encryption
     case .methodNotAllowed, .preconditionRequired, .missingBlocks, .invalidReceipt, .internalError: .unexpected
     }
   }

@@ -58,6 +58,9 @@ package enum ListingDocument {
       writer.member("role") { $0.string(entry.role.rawValue) }
       if let finding = entry.quarantine { writer.member("quarantine") { $0.string(finding) } }
       if let clash = entry.caseClash { writer.member("case_clash") { $0.boolean(clash) } }
+      if let encrypted = entry.encrypted { writer.member("encrypted") { $0.boolean(encrypted) } }
+      if let folder = entry.keyFolder { writer.member("key_folder") { $0.string(folder.hex) } }
+      if let envelope = entry.envelope { writer.member("envelope") { $0.string(envelope) } }
     }
   }
 }

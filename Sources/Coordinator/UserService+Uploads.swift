@@ -64,7 +64,8 @@ extension UserService {
 
   func completion(_ upload: UploadID, _ request: CompleteRequest) throws(Problem) -> Completion {
     Completion(
-      upload: upload, size: request.size, contentHash: request.contentHash, receipts: try verified(request.receipts ?? []))
+      upload: upload, size: request.size, contentHash: request.contentHash, receipts: try verified(request.receipts ?? []),
+      envelope: request.envelope)
   }
 
   private func verified(_ texts: [String]) throws(Problem) -> [Receipt] {

@@ -44,6 +44,7 @@ package final class UserService: Sendable {
     registerRevisions(on: dispatcher)
     registerShares(on: dispatcher)
     registerLinks(on: dispatcher)
+    registerKeys(on: dispatcher)
     registerAdministration(on: dispatcher)
   }
 

@@ -87,7 +87,8 @@ package final class GatewayService: Sendable {
   }
 
   var routes: [RouteDescription] {
-    accountRoutes + uploadRoutes + batchRoutes + treeRoutes + revisionRoutes + downloadRoutes + shareRoutes + linkRoutes + publicLinkRoutes
+    accountRoutes + uploadRoutes + batchRoutes + treeRoutes + revisionRoutes + downloadRoutes + shareRoutes + keyRoutes + linkRoutes
+      + publicLinkRoutes
       + changeRoutes + operationRoutes
   }
 

@@ -32,9 +32,35 @@ struct FolderRequest: Decodable, Sendable {
   var parents: Bool?
   var modifiedAt: FileTime?
   var chunker: FolderChunker?
+  /// Makes it an encrypted folder.
+  var encrypted: WrappedKey?
   private enum CodingKeys: String, CodingKey {
-    case path, parents, chunker
+    case path, parents, chunker, encrypted
     case modifiedAt = "modified_at"
+  }
+}
+
+/// The caller's key pair.
+struct KeyPairRequest: Decodable, Sendable {
+  var publicKey: String
+  var wrappedPrivateKey: String
+  /// The generation that it takes the place of; 0 and absent for the first.
+  var replaces: Int64?
+  private enum CodingKeys: String, CodingKey {
+    case replaces
+    case publicKey = "public_key"
+    case wrappedPrivateKey = "wrapped_private_key"
+  }
+}
+
+/// A folder's key for a user.
+struct FolderKeyRequest: Decodable, Sendable {
+  var user: String
+  var wrappedKey: String
+  var generation: Int64
+  private enum CodingKeys: String, CodingKey {
+    case user, generation
+    case wrappedKey = "wrapped_key"
   }
 }
 

@@ -8,7 +8,8 @@ extension GatewayService {
     [
       RouteDescription(
         method: .put, pattern: "/v1/files/{id}/shares/{user}", operation: "share", summary: "Shares with a user, or changes their role.",
-        request: .shareRequest, answers: [.init(200, "The share.", .share)], problems: [.notFound, .forbidden, .conflict],
+        request: .shareRequest, answers: [.init(200, "The share.", .share)],
+        problems: [.notFound, .forbidden, .conflict, .encryptionBoundary],
         handler: share),
       RouteDescription(
         method: .get, pattern: "/v1/files/{id}/shares", operation: "listShares", summary: "With whom it is shared, by name.",
@@ -55,7 +56,7 @@ extension GatewayService {
         method: .post, pattern: "/v1/files/{id}/links", operation: "createLink",
         summary: "Makes a link that opens it to whoever has the link.", headers: [.idempotencyKey], request: .linkRequest,
         requestRequired: false, answers: [.init(201, "The link; its token is shown this once.", .link)],
-        problems: [.notFound, .forbidden, .wrongKindOfEntry], handler: createLink),
+        problems: [.notFound, .forbidden, .wrongKindOfEntry, .encryptionBoundary], handler: createLink),
       RouteDescription(
         method: .get, pattern: "/v1/files/{id}/links", operation: "listLinksOfFile", summary: "The links of a file or folder.",
         parameters: [.limit, .cursor], answers: [.init(200, "Links.", .linkPage)], problems: [.notFound, .forbidden, .invalidCursor],

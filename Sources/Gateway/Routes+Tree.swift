@@ -22,8 +22,9 @@ extension GatewayService {
       RouteDescription(
         method: .patch, pattern: "/v1/files/{id}", operation: "updateFile", summary: "Moves, renames, or changes what is known of a file.",
         headers: [.ifMatch], request: .updateRequest, answers: [.init(200, "The file as it is now.", .file)],
-        problems: [.invalidName, .notFound, .forbidden, .conflict, .alreadyExists, .wrongKindOfEntry, .preconditionFailed],
-        handler: updateFile),
+        problems: [
+          .invalidName, .notFound, .forbidden, .conflict, .alreadyExists, .wrongKindOfEntry, .preconditionFailed, .encryptionBoundary,
+        ], handler: updateFile),
       RouteDescription(
         method: .delete, pattern: "/v1/files/{id}", operation: "deleteFile", summary: "To the trash, or away for good.",
         parameters: [
@@ -34,16 +35,17 @@ extension GatewayService {
       RouteDescription(
         method: .post, pattern: "/v1/folders", operation: "createFolder", summary: "Makes a folder.", headers: [.idempotencyKey],
         request: .folderRequest, answers: [.init(201, "The folder.", .file)],
-        problems: [.invalidName, .notFound, .forbidden, .alreadyExists, .wrongKindOfEntry], handler: createFolder),
+        problems: [.invalidName, .notFound, .forbidden, .conflict, .alreadyExists, .wrongKindOfEntry, .encryptionBoundary],
+        handler: createFolder),
       RouteDescription(
         method: .post, pattern: "/v1/symlinks", operation: "createSymlink", summary: "Makes a symlink, uninterpreted.",
         headers: [.idempotencyKey], request: .symlinkRequest, answers: [.init(201, "The symlink.", .file)],
-        problems: [.invalidName, .notFound, .forbidden, .alreadyExists], handler: createSymlink),
+        problems: [.invalidName, .notFound, .forbidden, .alreadyExists, .encryptionBoundary], handler: createSymlink),
       RouteDescription(
         method: .post, pattern: "/v1/files/{id}/copy", operation: "copyFile",
         summary: "Copies without moving bytes; folders with all below.",
         headers: [.idempotencyKey], request: .copyRequest, answers: [.init(201, "The copy.", .file)],
-        problems: [.invalidName, .notFound, .forbidden, .alreadyExists, .quota], handler: copyFile),
+        problems: [.invalidName, .notFound, .forbidden, .alreadyExists, .quota, .encryptionBoundary], handler: copyFile),
       RouteDescription(
         method: .get, pattern: "/v1/files/{id}/versions", operation: "listVersions", summary: "A file's revisions, newest first.",
         parameters: [.limit, .cursor], answers: [.init(200, "Revisions.", .versionPage)],
@@ -115,7 +117,8 @@ extension GatewayService {
   private func createFolder(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     let request = try await call.document(FolderRequest.self)
     let operation = UserOperations.CreateFolder(
-      path: try GatewayCall.path(request.path), parents: request.parents ?? false, modifiedAt: request.modifiedAt, chunker: request.chunker)
+      path: try GatewayCall.path(request.path), parents: request.parents ?? false, modifiedAt: request.modifiedAt, chunker: request.chunker,
+      key: request.encrypted)
     return try .file(try await perform(operation, call), status: 201)
   }
 

@@ -10,7 +10,8 @@ extension GatewayService {
         method: .post, pattern: "/v1/uploads", operation: "openUpload", summary: "Opens an upload and says which blocks are missing.",
         headers: [.idempotencyKey, .ifMatch, .ifNoneMatch], request: .uploadRequest, bodyLimit: GatewayLimits.listBytes,
         answers: [.init(201, "The session, with URLs for each missing block.", .upload)],
-        problems: [.invalidName, .notFound, .forbidden, .conflict, .alreadyExists, .wrongKindOfEntry, .quota, .full], handler: openUpload),
+        problems: [.invalidName, .notFound, .forbidden, .conflict, .alreadyExists, .wrongKindOfEntry, .quota, .full, .encryptionBoundary],
+        handler: openUpload),
       RouteDescription(
         method: .post, pattern: "/v1/uploads/{id}/blocks", operation: "addBlocks", summary: "Announces further blocks.",
         request: .blocksRequest, bodyLimit: GatewayLimits.listBytes, answers: [.init(200, "The missing ones of these.", .upload)],
@@ -28,7 +29,10 @@ extension GatewayService {
         headers: [.idempotencyKey, .ifMatch, .ifNoneMatch], request: .completeRequest, requestRequired: false,
         bodyLimit: GatewayLimits.listBytes,
         answers: [.init(201, "The file.", .file)],
-        problems: [.uploadNotFound, .conflict, .preconditionFailed, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota],
+        problems: [
+          .uploadNotFound, .conflict, .preconditionFailed, .missingBlocks, .hashMismatch, .invalidReceipt, .staleLayout, .quota,
+          .encryptionBoundary,
+        ],
         handler: completeUpload),
       RouteDescription(
         method: .delete, pattern: "/v1/uploads/{id}", operation: "abortUpload", summary: "Gives an upload up.",

@@ -22,7 +22,11 @@ extension SchemaName {
         .must("blocks", .array(.reference(.block), maximum: Limits.blocksPerRequest)),
       ])
     case .receiptsRequest: .object([.must("receipts", .array(.string), "Verbatim as the nodes gave them.")])
-    case .completeRequest: .object([.may("size", .count), .may("content_hash", .hash), .may("receipts", .array(.string))])
+    case .completeRequest:
+      .object([
+        .may("size", .count), .may("content_hash", .hash), .may("receipts", .array(.string)),
+        .may("envelope", .string, "In an encrypted folder: the plain size and content hash, sealed."),
+      ])
     case .uploadBatchRequest: .object([.must("uploads", .array(.reference(.uploadRequest), maximum: GatewayLimits.batch))])
     case .uploadBatch: .object([.must("results", .array(.reference(.uploadResult)), "In the order of the request.")])
     case .uploadResult: .result(of: .upload)
@@ -48,6 +52,7 @@ extension SchemaName {
       .may("executable", .boolean),
       .may("chunker", .chunker, "How the file is cut; when absent as its folder says, and the answer tells."),
       .may("parents", .boolean, "Make missing parent folders."),
+      .may("encrypted", .boolean, "The path and the contents are sealed, as they have to be in an encrypted folder."),
     ]
   }
 
@@ -65,6 +70,7 @@ extension SchemaName {
       .object([
         .must("file", .reference(.file)), .must("size", .count), .must("content_hash", .hash), .must("version", .count),
         .must("chunker", .chunker), .must("blocks", .array(.reference(.plannedBlock))), .may("next", .string),
+        .may("envelope", .string, "In an encrypted folder: the version's plain size and content hash, sealed."),
       ])
     case .downloadBatchRequest:
       .object([

@@ -22,6 +22,8 @@ enum SchemaName: String, Sendable, CaseIterable {
   case shareRequest = "ShareRequest", share = "Share", sharePage = "SharePage", linkRequest = "LinkRequest", link = "Link"
   case linkPage = "LinkPage", linkItem = "LinkItem", linkContent = "LinkContent"
   case notification = "Notification", notificationPage = "NotificationPage"
+  case keyPair = "KeyPair", keyPairRequest = "KeyPairRequest", publicKey = "PublicKey", wrappedKey = "WrappedKey"
+  case folderKeyRequest = "FolderKeyRequest", folderKey = "FolderKey", folderKeyPage = "FolderKeyPage"
   case change = "Change", changesPage = "ChangesPage", readiness = "Readiness"
 
   var schema: Schema {
@@ -37,6 +39,7 @@ enum SchemaName: String, Sendable, CaseIterable {
       revisionSchema
     case .shareRequest, .share, .sharePage, .linkRequest, .link, .linkPage, .linkItem, .linkContent, .notification, .notificationPage:
       sharingSchema
+    case .keyPair, .keyPairRequest, .publicKey, .wrappedKey, .folderKeyRequest, .folderKey, .folderKeyPage: keySchema
     default: fileSchema
     }
   }
@@ -86,6 +89,7 @@ enum SchemaName: String, Sendable, CaseIterable {
       .object([
         .must("path", .string), .may("parents", .boolean, "Make missing parents."), .may("modified_at", .time),
         .may("chunker", .folderChunker, "How files in it are cut whose uploads do not say; a folder that is there keeps its own."),
+        .may("encrypted", .reference(.wrappedKey), "Makes it an encrypted folder, its key wrapped to the caller."),
       ])
     case .symlinkRequest:
       .object([.must("path", .string), .must("target", .string), .may("parents", .boolean), .may("modified_at", .time)])
@@ -101,6 +105,7 @@ enum SchemaName: String, Sendable, CaseIterable {
         .must("chunker", .chunker, "With cdc the content hash is what the client claimed."), .must("modified_at", .time),
         .must("committed_at", .time), .must("author", .string), .may("device", .string),
         .may("quarantine", .string, "What a malware scanner found in it; it is not served then."),
+        .may("envelope", .string, "In an encrypted folder: its plain size and content hash, sealed."),
       ])
     case .versionPage: .page(of: .version)
     case .change:
@@ -131,6 +136,9 @@ enum SchemaName: String, Sendable, CaseIterable {
       .may("chunker", .chunker, "A folder's own, in answers about one folder; absent when it inherits."),
       .may("effective_chunker", .chunker, "The folder's own, or that of the nearest folder above which has one."),
       .may("case_clash", .boolean, "In listings: a neighbour has the same name but for upper and lower case."),
+      .may("encrypted", .boolean, "It is an encrypted folder, or lies in one: names, targets and contents are sealed by clients."),
+      .may("key_folder", .identifier, "That folder."),
+      .may("envelope", .string, "Of a file there: its plain size and content hash, sealed."),
     ]
   }
 }

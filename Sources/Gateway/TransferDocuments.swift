@@ -112,6 +112,7 @@ package enum TransferDocuments {
         }
       }
       if let next = plan.next { writer.member("next") { $0.string(next) } }
+      if let envelope = plan.envelope { writer.member("envelope") { $0.string(envelope) } }
     }
   }
 

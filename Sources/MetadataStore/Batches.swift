@@ -51,9 +51,11 @@ extension WriteTransaction {
   func write(_ state: NamespaceState, saved: NamespaceState, of namespace: Int64) throws {
     guard state != saved else { return }
     try db.send(
-      "UPDATE namespaces SET sequence = ?, last_time = ?, used = ?, reserved = ?, files = ?, shares = ? WHERE number = ?",
-      .integer(state.sequence), .time(state.lastTime), .integer(state.used), .integer(state.reserved), .integer(state.files),
-      .integer(state.shares), .integer(namespace))
+      """
+      UPDATE namespaces SET sequence = ?, last_time = ?, used = ?, reserved = ?, files = ?, shares = ?, encrypted_folders = ?
+      WHERE number = ?
+      """, .integer(state.sequence), .time(state.lastTime), .integer(state.used), .integer(state.reserved), .integer(state.files),
+      .integer(state.shares), .integer(state.encryptedFolders), .integer(namespace))
     if state.sequence != saved.sequence { context.noteChanged(namespace) }
   }
 }

@@ -102,7 +102,7 @@ extension ReadTransaction {
   static let changesLimit = 1000
   static let changeColumns = """
     c.sequence, c.at, c.action, c.entry, c.path, c.old_path, c.kind, c.version, c.size, c.content_hash, c.mime_type,
-    c.modified_at, c.executable, c.target, (SELECT a.name FROM users a WHERE a.number = c.author)
+    c.modified_at, c.executable, c.target, (SELECT a.name FROM users a WHERE a.number = c.author), c.key_folder, c.envelope
     """
 
   /// The changes after a cursor; without one, from the start. A cursor that cannot be continued answers `reset` and the present place: the
@@ -201,12 +201,12 @@ extension ReadTransaction {
   }
 
   func sharedChange(from row: any SQLRow, _ namespace: Int64, owner: String) throws -> Change {
-    let top: EntryID = row.id(18)
-    let mount = SharedFolder.path(of: row.text(19))
-    let side = ShareSide(rawValue: row.int(15)) ?? .inside
+    let top: EntryID = row.id(20)
+    let mount = SharedFolder.path(of: row.text(21))
+    let side = ShareSide(rawValue: row.int(17)) ?? .inside
     var change = change(from: row, owner: owner)
     change.share = top
-    change.entry.role = Role(number: row.int(20))
+    change.entry.role = Role(number: row.int(22))
     switch side {
     case .allCame, .allWent:
       // The change is of a folder above, which is not for the member to see.
@@ -219,8 +219,8 @@ extension ReadTransaction {
       change.action = side == .allCame ? .entered : .left
       change.oldPath = nil
     case .inside, .entered, .left:
-      let path = mount + ReadTransaction.rest(change.entry.path, row.int(16))
-      let oldPath = mount + ReadTransaction.rest(change.oldPath ?? change.entry.path, row.int(17))
+      let path = mount + ReadTransaction.rest(change.entry.path, row.int(18))
+      let oldPath = mount + ReadTransaction.rest(change.oldPath ?? change.entry.path, row.int(19))
       change.entry.path = side == .left ? oldPath : path
       change.oldPath = side == .inside && change.action == .moved ? oldPath : nil
       if side == .entered { change.action = .entered }
@@ -243,7 +243,7 @@ extension ReadTransaction {
       id: row.id(3), path: path, name: path.split(separator: "/").last.map(String.init) ?? "", kind: EntryType(number: row.int(6)),
       size: row.int64(8), contentHash: row.optionalBlob(9).map { HexDigits.encode($0) }, version: row.int64(7),
       mimeType: row.optionalText(10), modifiedAt: row.fileTime(11), executable: row.bool(12), target: row.optionalText(13), owner: owner,
-      role: .owner)
+      role: .owner, keyFolder: row.isNull(15) ? nil : row.id(15), envelope: row.optionalBlob(16).map { Base64URL.encode($0) })
     return Change(
       sequence: row.int64(0), action: Change.Action(number: row.int(2)), entry: entry, oldPath: row.optionalText(5), at: row.time(1),
       actor: row.optionalText(14))

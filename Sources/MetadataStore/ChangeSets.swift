@@ -56,8 +56,13 @@ extension WriteTransaction {
 
   func createFolder(_ operation: UserOperations.CreateFolder, _ principal: Principal) throws -> FileEntry {
     let (view, path) = try view(of: RemotePath.checked(operation.path), principal)
-    return try edit(view, principal) {
-      try $0.createFolder(path, parents: operation.parents, modifiedAt: operation.modifiedAt, chunker: operation.chunker)
+    return try edit(view, principal) { editor in
+      guard let key = operation.key else {
+        return try editor.createFolder(
+          path, parents: operation.parents, modifiedAt: operation.modifiedAt, chunker: operation.chunker)
+      }
+      return try editor.createEncryptedFolder(
+        path, parents: operation.parents, modifiedAt: operation.modifiedAt, chunker: operation.chunker, key: key)
     }
   }
 

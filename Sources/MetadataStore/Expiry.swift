@@ -30,7 +30,7 @@ extension WriteTransaction {
     let old = try db.all(
       "SELECT \(VersionRow.columns), ns, entry FROM versions WHERE superseded_at <= ? ORDER BY superseded_at LIMIT ?",
       .time(now - context.options.retention), .int(WriteTransaction.expiryStep)
-    ) { (version: VersionRow($0), namespace: $0.int64(11), entry: $0.id(12) as EntryID) }
+    ) { (version: VersionRow($0), namespace: $0.int64(VersionRow.columnCount), entry: $0.id(VersionRow.columnCount + 1) as EntryID) }
     try hold(old.map(\.namespace))
     for (version, namespace, id) in old {
       guard let owner = try ownerOf(namespace) else { continue }

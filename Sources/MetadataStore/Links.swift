@@ -48,6 +48,9 @@ extension WriteTransaction {
       let found = try editor.locate(link.entry, for: .link)
       guard found.row.parent != nil else { throw Problem(.forbidden, "The root cannot be linked: link what is in it.") }
       guard found.row.kind != .symlink else { throw Problem(.wrongKindOfEntry, "A symlink cannot be linked: link what it leads to.") }
+      guard found.row.keyFolder == nil else {
+        throw Problem(.encryptionBoundary, "A link opens nothing that is encrypted: whoever has the link has no key.")
+      }
       try db.send(
         """
         INSERT INTO links (id, ns, entry, creator, token_hash, password, created_at, expires_at, max_downloads, downloads)
@@ -133,7 +136,9 @@ extension ReadTransaction {
     let below = try RemotePath.checked(path)
     guard !below.components.isEmpty else { return top }
     let whole = RemotePath(components: try RemotePath.checked(top.path).components + below.components)
-    guard top.row.kind == .folder, let row = try lookUp(whole, top.view) else { throw Problem.nothingAt(below.text) }
+    guard top.row.kind == .folder, let row = try lookUp(whole, top.view), row.keyFolder == nil else {
+      throw Problem.nothingAt(below.text)
+    }
     return Located(row: row, path: whole.text, view: top.view, role: .read)
   }
 
@@ -151,7 +156,8 @@ extension ReadTransaction {
     if hasMore { rows.removeLast() }
     let prefix = path == "/" ? "/" : path + "/"
     return LinkContent(
-      item: LinkContent.Item(found.row, path: path), children: rows.map { LinkContent.Item($0, path: prefix + $0.name) },
+      item: LinkContent.Item(found.row, path: path),
+      children: rows.filter { $0.keyFolder == nil }.map { LinkContent.Item($0, path: prefix + $0.name) },
       next: hasMore ? rows.last.map { ListCursor.encode([$0.name]) } : nil, expiresAt: link.expiresAt)
   }
 

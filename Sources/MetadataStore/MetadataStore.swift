@@ -120,6 +120,15 @@ package protocol MetadataStore: ClusterMetadata, GarbageMetadata, ScanMetadata {
     tokenHash: [UInt8], path: String, version: Int64?, cursor: String?, limit: Int, counts: Bool
   ) async throws(MetadataError) -> DownloadPlan
 
+  // MARK: Keys
+
+  /// - Throws: `.refused` with `.notFound` when the user has no key pair.
+  func keyPair(of principal: Principal) async throws(MetadataError) -> KeyPairInfo
+  func putKeyPair(_ operation: UserOperations.PutKeyPair, for principal: Principal) async throws(MetadataError) -> KeyPairInfo
+  func publicKey(ofUserNamed name: String) async throws(MetadataError) -> PublicKeyInfo
+  func folderKeys(limit: Int, cursor: String?, for principal: Principal) async throws(MetadataError) -> Page<FolderKeyInfo>
+  func putFolderKey(_ operation: UserOperations.PutFolderKey, for principal: Principal) async throws(MetadataError)
+
   // MARK: The feed
 
   func changes(since cursor: String?, limit: Int, for principal: Principal) async throws(MetadataError) -> ChangesPage
@@ -274,10 +283,14 @@ package struct Completion: Sendable {
   package var receipts: [Receipt]
   /// The version that the file has to be at; 0 that nothing may be there. Whatever the upload's policy says.
   package var ifVersion: Int64?
+  /// In an encrypted folder: what the client says of the version.
+  package var envelope: String?
   package init(
-    upload: UploadID, size: Int64? = nil, contentHash: String? = nil, receipts: [Receipt] = [], ifVersion: Int64? = nil
+    upload: UploadID, size: Int64? = nil, contentHash: String? = nil, receipts: [Receipt] = [], ifVersion: Int64? = nil,
+    envelope: String? = nil
   ) {
     self.ifVersion = ifVersion
+    self.envelope = envelope
     self.upload = upload
     self.size = size
     self.contentHash = contentHash

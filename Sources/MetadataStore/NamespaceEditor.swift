@@ -11,12 +11,14 @@ struct NamespaceState: Equatable {
   var files: Int64
   /// Shares of its entries.
   var shares: Int64
+  /// Encrypted folders among its entries, those in the trash too.
+  var encryptedFolders: Int64
 }
 
 /// What a mutation has to know of a namespace before it begins.
 struct NamespaceCounters {
   /// Of `namespaces n` and its owner, `users o`.
-  static let columns = "n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, o.quota"
+  static let columns = "n.sequence, n.last_time, n.used, n.reserved, n.files, n.shares, n.encrypted_folders, o.quota"
 
   var state: NamespaceState
   var quota: Int64?
@@ -25,8 +27,8 @@ struct NamespaceCounters {
   init(_ row: any SQLRow, from start: Int32 = 0) {
     state = NamespaceState(
       sequence: row.int64(start), lastTime: row.time(start + 1), used: row.int64(start + 2), reserved: row.int64(start + 3),
-      files: row.int64(start + 4), shares: row.int64(start + 5))
-    quota = row.optionalInt64(start + 6)
+      files: row.int64(start + 4), shares: row.int64(start + 5), encryptedFolders: row.int64(start + 6))
+    quota = row.optionalInt64(start + 7)
   }
 }
 
@@ -53,6 +55,8 @@ final class NamespaceEditor: MetadataReading {
   var deletedEpochs: [BlockID: UInt64?] = [:]
   /// Whether any receipts were voided for the upload, once somebody asked.
   var voids: (upload: Int64, areAny: Bool)?
+  /// The encrypted folders that folders are or lie in; once somebody asked.
+  var keyFolders: [EntryID: EntryID?] = [:]
   /// Names of entries that are set aside while others take their places.
   var heldNames: [EntryID: String] = [:]
 
@@ -114,13 +118,14 @@ final class NamespaceEditor: MetadataReading {
     try db.send(
       """
       INSERT INTO changes (ns, sequence, at, action, entry, parent, path, old_path, kind, version, size, content_hash, mime_type,
-        modified_at, executable, target, author, old_parent, old_version, old_modified_at, old_executable)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        modified_at, executable, target, author, old_parent, old_version, old_modified_at, old_executable, key_folder, envelope)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, .integer(namespace), .integer(state.sequence), .time(state.lastTime), .int(action.number), .id(row.id),
       row.parent.map { .id($0) } ?? .blob([]), .text(path), .text(oldPath), .int(row.kind.number), .integer(row.version),
       .integer(row.size), .blob(row.contentHash), .text(row.mimeType), .time(row.modifiedAt), .flag(row.executable), .text(row.target),
       .integer(author), was.map { $0.parent.map { .id($0) } ?? .blob([]) } ?? .null, .integer(was?.version),
-      .integer(was?.modifiedAt.nanoseconds), .integer(was.map { $0.executable ? 1 : 0 }))
+      .integer(was?.modifiedAt.nanoseconds), .integer(was.map { $0.executable ? 1 : 0 }), row.keyFolder.map { .id($0) } ?? .null,
+      .blob(row.envelope))
     if state.shares > 0 { try recordForMembers(action, row, path: path, was: was, oldPath: oldPath ?? path) }
     return state.lastTime
   }
@@ -129,10 +134,12 @@ final class NamespaceEditor: MetadataReading {
     try db.send(
       """
       INSERT INTO entries (ns, id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, name_key,
-        chunker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        chunker, key_folder, envelope)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, .integer(namespace), .id(row.id), row.parent.map { .id($0) } ?? .blob([]), .text(row.name), .int(row.kind.number),
       .integer(row.version), .integer(row.size), .blob(row.contentHash), .text(row.mimeType), .time(row.modifiedAt),
-      .flag(row.executable), .text(row.target), .text(NameKey.make(row.name)), .integer(row.chunker.map { Int64($0.number) }))
+      .flag(row.executable), .text(row.target), .text(NameKey.make(row.name)), .integer(row.chunker.map { Int64($0.number) }),
+      row.keyFolder.map { .id($0) } ?? .null, .blob(row.envelope))
   }
 
   /// Writes all of a row but its id, kind, chunker and removal.
@@ -140,9 +147,11 @@ final class NamespaceEditor: MetadataReading {
     try db.send(
       """
       UPDATE entries SET parent = ?, name = ?, version = ?, size = ?, content_hash = ?, mime_type = ?, modified_at = ?, executable = ?,
-        name_key = ? WHERE ns = ? AND id = ?
+        name_key = ?, envelope = ? WHERE ns = ? AND id = ?
       """, row.parent.map { .id($0) } ?? .blob([]), .text(row.name), .integer(row.version), .integer(row.size), .blob(row.contentHash),
-      .text(row.mimeType), .time(row.modifiedAt), .flag(row.executable), .text(NameKey.make(row.name)), .integer(namespace), .id(row.id))
+      .text(row.mimeType), .time(row.modifiedAt), .flag(row.executable), .text(NameKey.make(row.name)), .blob(row.envelope),
+      .integer(namespace),
+      .id(row.id))
   }
 
   func insert(_ version: VersionRow, of entry: EntryID) throws {
@@ -160,10 +169,10 @@ final class NamespaceEditor: MetadataReading {
     try db.send(
       """
       INSERT INTO versions (ns, entry, version, size, content_hash, chunker, modified_at, committed_at, author, device, block_count, blocks,
-        pages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        pages, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, .integer(namespace), .id(entry), .integer(version.version), .integer(version.size), .blob(version.contentHash),
       .int(version.chunker.number), .time(version.modifiedAt), .time(version.committedAt), .integer(version.author), .text(version.device),
-      .int(count), .blob(short), .blob(pages))
+      .int(count), .blob(short), .blob(pages), .blob(version.envelope))
   }
 }
 

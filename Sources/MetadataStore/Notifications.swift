@@ -80,8 +80,8 @@ extension ReadTransaction {
       WHERE s.number = ? AND c.at < ? AND (c.author IS NULL OR c.author <> ?) ORDER BY sc.sequence DESC LIMIT ?
       """, .integer(share), .integer(time), .integer(principal.userNumber), .int(limit)
     ) { row in
-      let namespace = row.int64(21)
-      let owner = row.text(22)
+      let namespace = row.int64(23)
+      let owner = row.text(24)
       return Note(notification: note(of: try sharedChange(from: row, namespace, owner: owner), owner: owner), namespace: namespace)
     }
   }

@@ -23,6 +23,7 @@ extension NamespaceEditor {
     row.version += 1
     row.size = version.size
     row.contentHash = version.contentHash
+    row.envelope = version.envelope
     row.modifiedAt = version.modifiedAt
     row.quarantine = try finding(namespace, row.id, version.version)
     try retain(version.list)

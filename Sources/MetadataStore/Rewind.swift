@@ -240,6 +240,7 @@ extension NamespaceEditor {
       if row.isRemoved {
         try bringBack(row, as: name, in: parent, path)
       } else {
+        try checkBorder(row, named: name, into: parent)
         let oldPath = try heldPath(of: row)
         let was = row
         heldNames[row.id] = nil

@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import Platform
 internal import SQLSession
 internal import ServiceAPI
 
@@ -90,13 +91,14 @@ struct EntryRow {
   /// The same of a table with another name.
   static func columns(of table: String) -> String {
     let plain =
-      "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, removed_at IS NOT NULL, chunker"
+      "id, parent, name, kind, version, size, content_hash, mime_type, modified_at, executable, target, "
+      + "removed_at IS NOT NULL, chunker, key_folder, envelope"
     return plain.split(separator: ", ").map { "\(table).\($0)" }.joined(separator: ", ") + """
       , (SELECT c.finding FROM content_scans c WHERE c.ns = \(table).ns AND c.entry = \(table).id AND c.version = \(table).version \
       AND c.state = 1)
       """
   }
-  static let columnCount: Int32 = 14
+  static let columnCount: Int32 = 16
 
   var id: EntryID
   /// Nil for the root.
@@ -114,6 +116,10 @@ struct EntryRow {
   var isRemoved: Bool
   /// A folder's own; nil inherits.
   var chunker: Chunker?
+  /// The encrypted folder that it is or lies in.
+  var keyFolder: EntryID?
+  /// What the client says there of the newest version of a file.
+  var envelope: [UInt8]?
   /// What a malware scanner found in the present version.
   var quarantine: String?
 
@@ -131,7 +137,9 @@ struct EntryRow {
     target = row.optionalText(10)
     isRemoved = row.bool(11)
     chunker = row.optionalInt64(12).map { Chunker(number: Int($0)) }
-    quarantine = row.optionalText(13)
+    keyFolder = row.isNull(13) ? nil : row.id(13)
+    envelope = row.optionalBlob(14)
+    quarantine = row.optionalText(15)
   }
 
   init(
@@ -156,14 +164,16 @@ struct EntryRow {
   func document(path: String, owner: String) -> FileEntry {
     FileEntry(
       id: id, path: path, name: name, kind: kind, size: size, contentHash: contentHash.map { HexDigits.encode($0) }, version: version,
-      mimeType: mimeType, modifiedAt: modifiedAt, executable: executable, target: target, owner: owner, role: .owner, quarantine: quarantine
-    )
+      mimeType: mimeType, modifiedAt: modifiedAt, executable: executable, target: target, owner: owner, role: .owner,
+      quarantine: quarantine, keyFolder: keyFolder,
+      envelope: envelope.map { Base64URL.encode($0) })
   }
 }
 
 /// A row of `versions`.
 struct VersionRow {
-  static let columns = "version, size, content_hash, chunker, modified_at, committed_at, author, device, block_count, blocks, pages"
+  static let columns =
+    "version, size, content_hash, chunker, modified_at, committed_at, author, device, block_count, blocks, pages, envelope"
 
   var version: Int64
   var size: Int64
@@ -174,6 +184,10 @@ struct VersionRow {
   var author: Int64
   var device: String?
   var list: BlockList
+  /// In an encrypted folder: what the client says of it.
+  var envelope: [UInt8]?
+
+  static let columnCount: Int32 = 12
 
   init(_ row: any SQLRow) {
     version = row.int64(0)
@@ -186,11 +200,12 @@ struct VersionRow {
     device = row.optionalText(7)
     let count = row.int(8)
     list = row.optionalBlob(10).map { .pages($0, count: count) } ?? .short(row.optionalBlob(9) ?? [])
+    envelope = row.optionalBlob(11)
   }
 
   init(
     version: Int64, size: Int64, contentHash: [UInt8], chunker: Chunker, modifiedAt: FileTime, committedAt: WallTime, author: Int64,
-    device: String?, list: BlockList
+    device: String?, list: BlockList, envelope: [UInt8]? = nil
   ) {
     self.version = version
     self.size = size
@@ -201,6 +216,7 @@ struct VersionRow {
     self.author = author
     self.device = device
     self.list = list
+    self.envelope = envelope
   }
 }
 

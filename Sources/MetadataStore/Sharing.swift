@@ -49,6 +49,9 @@ extension WriteTransaction {
     return try edit(operation.entry, principal) { editor in
       let found = try editor.locate(operation.entry, for: .share)
       guard found.row.parent != nil else { throw Problem(.forbidden, "The root cannot be shared: share what is in it.") }
+      guard found.row.keyFolder == nil || found.row.keyFolder == found.row.id else {
+        throw Problem(.encryptionBoundary, "One key opens all of an encrypted folder, so it is shared as a whole.")
+      }
       guard member.namespaceNumber != editor.namespace else {
         throw Problem(.conflict, "\(found.callerPath) is \(member.userName)'s own: owners need no share.")
       }
@@ -114,6 +117,7 @@ extension WriteTransaction {
         .integer(member.userNumber))
       editor.state.shares -= 1
       editor.sharedAbove = [:]
+      try editor.forgetKeys(of: member)
       try announce(.left, found.row, mount, role: .read, to: member, by: principal)
       try log(actor: principal.userName, action: "unshare", subject: "\(found.row.id.hex) \(member.userName)")
     }
@@ -167,6 +171,7 @@ extension WriteTransaction {
       editor.sharedAbove = [:]
     }
     try db.send("DELETE FROM links WHERE ns = ? AND entry = ?", .integer(editor.namespace), .id(id))
+    try editor.forgetKeys(ofFolder: id)
   }
 }
 

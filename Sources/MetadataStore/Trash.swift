@@ -84,7 +84,8 @@ extension NamespaceEditor {
     let parent = try parentFolder(of: path, makeMissing: true)
     guard var name = path.name else { throw Problem(.alreadyExists, "The root is a folder.") }
     if let other = try child(namespace, parent, name.text) {
-      guard mayRename else { throw try occupied(other, path) }
+      // Nobody here can make a name that its client could open.
+      guard mayRename, removed.keyFolder == nil || removed.keyFolder == removed.id else { throw try occupied(other, path) }
       name = try freeName(name, in: parent)
     }
     let target = RemotePath(components: path.components.dropLast() + [name])
@@ -105,6 +106,7 @@ extension NamespaceEditor {
 
   /// Makes a removed row live again at a place that is free, and tells of it and of what is below it.
   func bringBack(_ removed: EntryRow, as name: EntryName, in parent: EntryID, _ path: RemotePath) throws {
+    try checkBorder(removed, named: name, into: parent)
     var row = removed
     row.parent = parent
     row.name = name.text

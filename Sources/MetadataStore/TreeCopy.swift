@@ -51,6 +51,11 @@ extension NamespaceEditor {
     try require(.createIn, at: parent.id, above.text)
     if let other = try child(namespace, parent.id, name.text) { throw try occupied(other, target) }
     let from = source.view.namespace
+    // A copy of an encrypted folder would need its key wrapped anew, and only who has it can do that.
+    guard try source.row.keyFolder == keyFolder(of: parent.id), source.row.keyFolder == nil || from == namespace else {
+      throw Problem.acrossBorder
+    }
+    try check(name, in: source.row.keyFolder)
     let top = try copy(source.row, of: from, named: name.text, into: parent.id, path: target.text)
     if source.row.kind == .folder { try copyBelow(source.row.id, of: from, to: top.id, target) }
     if from != namespace { try checkQuota() }
@@ -76,6 +81,9 @@ extension NamespaceEditor {
           throw Problem(.invalidName, "What is in the folder would be deeper than \(Limits.pathDepth) folders.")
         }
         for row in children {
+          guard row.keyFolder == nil || row.keyFolder != row.id else {
+            throw Problem(.encryptionBoundary, "There is an encrypted folder in it, and these are not copied: copy what is beside it.")
+          }
           let path = next.path + "/" + row.name
           let copied = try copy(row, of: from, named: row.name, into: next.copy, path: path)
           if row.kind == .folder { folders.append((row.id, copied.id, path, next.depth + 1)) }

@@ -30,9 +30,11 @@ extension NamespaceEditor {
       return try document(row, path)
     }
     let parent = try parentFolder(of: path, makeMissing: operation.parents)
-    let row = EntryRow(
-      id: context.orderedID(now), parent: parent, name: name.text, kind: .symlink, modifiedAt: operation.modifiedAt ?? FileTime(now),
-      target: operation.target)
+    let row = try marked(
+      EntryRow(
+        id: context.orderedID(now), parent: parent, name: name.text, kind: .symlink, modifiedAt: operation.modifiedAt ?? FileTime(now),
+        target: operation.target), named: name, in: parent)
+    try check(target: operation.target, in: row.keyFolder)
     try insert(row)
     try record(.created, row, path: path.text)
     return try document(row, path)
@@ -84,6 +86,7 @@ extension NamespaceEditor {
     let parent = try folder(above, view)
     try require(.createIn, at: parent.id, above.text)
     if let other = try child(namespace, parent.id, name.text), other.id != row.id { throw try occupied(other, target) }
+    try checkBorder(row, named: name, into: parent.id)
     if row.kind == .folder { try checkDepth(row.id, from: path, to: target) }
     let was = row
     row.parent = parent.id
@@ -161,8 +164,10 @@ extension NamespaceEditor {
   ) throws -> EntryRow {
     guard let name = path.name else { preconditionFailure("the root is made with the namespace") }
     try checkNotReserved(path)
-    let row = EntryRow(
-      id: context.orderedID(now), parent: parent, name: name.text, kind: .folder, modifiedAt: modifiedAt, chunker: chunker)
+    let row = try marked(
+      EntryRow(
+        id: context.orderedID(now), parent: parent, name: name.text, kind: .folder, modifiedAt: modifiedAt, chunker: chunker),
+      named: name, in: parent)
     try insert(row)
     try record(.created, row, path: path.text)
     return row

@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import Platform
 internal import SQLSession
 internal import ServiceAPI
 
@@ -160,6 +161,7 @@ extension MetadataReading {
   func document(of row: VersionRow) throws -> VersionInfo {
     VersionInfo(
       version: row.version, size: row.size, contentHash: HexDigits.encode(row.contentHash), chunker: row.chunker,
-      modifiedAt: row.modifiedAt, committedAt: row.committedAt, author: try userName(row.author), device: row.device)
+      modifiedAt: row.modifiedAt, committedAt: row.committedAt, author: try userName(row.author), device: row.device,
+      envelope: row.envelope.map { Base64URL.encode($0) })
   }
 }

@@ -48,7 +48,7 @@ extension NamespaceEditor {
           missing: Array(missing.prefix(Limits.blocksPerRequest))))
     }
     for arrival in arrivals { try settle(arrival) }
-    let (row, place) = try apply(place(content, upload, at: path, there), content, blocks, upload)
+    let (row, place) = try apply(place(content, upload, at: path, there), content, blocks, upload, envelope: completion.envelope)
     try end(upload, as: .uploaded, entry: row.id, version: row.version, hasReceipts: announced.hasReceipts)
     return ItemResult(value: try document(row, RemotePath.checked(place)))
   }
@@ -72,6 +72,7 @@ extension NamespaceEditor {
       row.size = version.size
       row.contentHash = version.contentHash
       row.modifiedAt = version.modifiedAt
+      row.envelope = version.envelope
     }
     return view.document(
       row, path: try path(of: row, namespace) ?? row.name, role: try role(at: row.id, view, principal) ?? .read)

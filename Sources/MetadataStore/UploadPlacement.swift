@@ -18,7 +18,7 @@ internal import ServiceAPI
 /// themselves, is then "anything else" whatever its version.
 extension NamespaceEditor {
   enum Placement {
-    case new(parent: EntryID, name: String, path: String)
+    case new(parent: EntryID, name: EntryName, path: String)
     case revise(EntryRow, path: String)
     case same(EntryRow, path: String)
   }
@@ -34,7 +34,7 @@ extension NamespaceEditor {
       if let base = upload.baseVersion, base > 0, upload.policy == .fail {
         throw Problem(.conflict, "Version \(base) of \(upload.path) is no longer there: it was deleted or moved meanwhile.")
       }
-      return .new(parent: parent, name: name.text, path: path.text)
+      return .new(parent: parent, name: name, path: path.text)
     }
     try require(.upload, at: row.id, path.text)
     if row.kind == .file {
@@ -97,6 +97,7 @@ extension NamespaceEditor {
 
   private func beside(_ name: String, _ path: RemotePath) throws -> Placement {
     let parent = try parentFolder(of: path, makeMissing: false)
+    guard try keyFolder(of: parent) == nil else { throw Problem.noCopyBeside }
     for attempt in 0..<100 {
       let raw = ConflictedCopyName.make(for: name, device: principal.deviceName, at: now, attempt: attempt)
       // A device's name is anything a user typed; if it cannot be part of a name, the copy does without it.
@@ -106,26 +107,28 @@ extension NamespaceEditor {
             ConflictedCopyName.make(for: name, device: "device", at: now, attempt: attempt)))
       else { continue }
       if try child(namespace, parent, copy.text) == nil {
-        return .new(parent: parent, name: copy.text, path: RemotePath(components: path.components.dropLast() + [copy]).text)
+        return .new(parent: parent, name: copy, path: RemotePath(components: path.components.dropLast() + [copy]).text)
       }
     }
     throw Problem(.conflict, "There are too many conflicted copies of \(view.callerPath(path.text)) from this second.")
   }
 
   func apply(
-    _ placement: Placement, _ content: Content, _ blocks: [BlockRef], _ upload: UploadRow
+    _ placement: Placement, _ content: Content, _ blocks: [BlockRef], _ upload: UploadRow, envelope: String?
   ) throws -> (EntryRow, path: String) {
     switch placement {
     case .same(var row, let path):
       try bringUpToDate(&row, path: path, upload)
       return (row, path)
     case .revise(var row, let path):
+      let envelope = try checkedEnvelope(envelope, in: row.keyFolder)
       let list = try storeWithinQuota(blocks, upload)
       let was = row
       row.version += 1
       row.quarantine = nil
       row.size = content.size
       row.contentHash = content.hash
+      row.envelope = envelope
       row.mimeType = upload.mimeType ?? row.mimeType
       row.modifiedAt = upload.modifiedAt ?? FileTime(now)
       row.executable = upload.executable ?? row.executable
@@ -137,9 +140,12 @@ extension NamespaceEditor {
       return (row, path)
     case .new(let parent, let name, let path):
       let list = try storeWithinQuota(blocks, upload)
-      let row = EntryRow(
-        id: context.orderedID(now), parent: parent, name: name, kind: .file, size: content.size, contentHash: content.hash,
-        mimeType: upload.mimeType, modifiedAt: upload.modifiedAt ?? FileTime(now), executable: upload.executable ?? false)
+      var row = try marked(
+        EntryRow(
+          id: context.orderedID(now), parent: parent, name: name.text, kind: .file, size: content.size, contentHash: content.hash,
+          mimeType: upload.mimeType, modifiedAt: upload.modifiedAt ?? FileTime(now), executable: upload.executable ?? false),
+        named: name, in: parent)
+      row.envelope = try checkedEnvelope(envelope, in: row.keyFolder)
       try insert(row)
       let at = try record(.created, row, path: path)
       try insert(versionRow(row, list, upload, at: at), of: row.id)
@@ -152,7 +158,8 @@ extension NamespaceEditor {
   private func versionRow(_ row: EntryRow, _ list: BlockList, _ upload: UploadRow, at time: WallTime) -> VersionRow {
     VersionRow(
       version: row.version, size: row.size, contentHash: row.contentHash ?? [], chunker: upload.chunker, modifiedAt: row.modifiedAt,
-      committedAt: time, author: principal.userNumber, device: principal.deviceName, list: list)
+      committedAt: time, author: principal.userNumber, device: principal.deviceName, list: list,
+      envelope: row.envelope)
   }
 
   /// Metadata that came with equal content: it never conflicts, and changes no version.

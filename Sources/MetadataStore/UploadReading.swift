@@ -1,4 +1,5 @@
 internal import BlockModel
+internal import Platform
 internal import SQLSession
 internal import ServiceAPI
 
@@ -69,7 +70,8 @@ extension ReadTransaction {
     let next = first + blocks.count < version.list.count ? NumberCursor.encode("d", wanted, Int64(first + blocks.count), offset) : nil
     return DownloadPlan(
       file: found.document, size: version.size,
-      contentHash: HexDigits.encode(version.contentHash), version: wanted, chunker: version.chunker, blocks: blocks, next: next)
+      contentHash: HexDigits.encode(version.contentHash), version: wanted, chunker: version.chunker, blocks: blocks, next: next,
+      envelope: version.envelope.map { Base64URL.encode($0) })
   }
 
   func versions(of reference: EntryReference, limit: Int, cursor: String?, _ principal: Principal) throws -> Page<VersionInfo> {

@@ -24,6 +24,7 @@ extension NamespaceEditor {
       throw Problem(
         .wrongKindOfEntry, "There is already a \(entry.kind.rawValue) at \(asked.text).", current: try document(entry, path))
     }
+    try checkSealing(request, path, there)
     if request.chunker == nil {
       upload.chunker = try folderChunker(for: request, at: path, in: there.folder)
       upload.isFoldersChunker = true
@@ -48,6 +49,29 @@ extension NamespaceEditor {
     let missing = try announce(blocks, start: 0, to: &upload, isNew: true)
     if !upload.hasCounters(of: written) { try writeCounters(upload) }
     return upload.document(missing: missing, next: nil)
+  }
+
+  /// What goes into an encrypted folder has to be sealed, and says so before anything of it travels.
+  private func checkSealing(_ request: UploadRequest, _ path: RemotePath, _ there: PathEnd) throws {
+    let inside: EntryID?
+    if let entry = there.entry {
+      inside = entry.keyFolder
+    } else if let folder = there.folder {
+      inside = try keyFolder(of: folder)
+    } else {
+      inside = try keyFolder(above: path)
+    }
+    let isSealed = request.encrypted ?? false
+    guard isSealed == (inside != nil) else {
+      throw Problem(
+        .encryptionBoundary,
+        isSealed
+          ? "This upload is sealed, and its folder is not encrypted."
+          : "The folder is encrypted, and this upload is not sealed: use a client that does that.")
+    }
+    guard inside != nil else { return }
+    guard request.onConflict != .copy else { throw Problem.noCopyBeside }
+    if let name = path.name { try check(name, in: inside) }
   }
 
   /// The role that making something at a path takes, at the nearest folder above it that is there.

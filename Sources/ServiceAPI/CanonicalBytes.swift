@@ -44,6 +44,7 @@ struct CanonicalBytes {
     add(request.executable)
     add(request.chunker?.rawValue)
     add(request.parents)
+    add(request.encrypted)
   }
 }
 

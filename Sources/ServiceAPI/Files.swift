@@ -71,10 +71,19 @@ package struct FileEntry: Sendable, Codable, Equatable {
   package var chunker: Chunker?
   /// The folder's own, or that of the nearest folder above which has one.
   package var effectiveChunker: Chunker?
+  /// True for an encrypted folder and for all below it: names, targets and contents are sealed by clients. Absent elsewhere.
+  package var encrypted: Bool?
+  /// The encrypted folder that it is or lies in, whose key opens it.
+  package var keyFolder: EntryID?
+  /// Of a file there: its plain size and content hash, sealed, in base 64 for URLs.
+  package var envelope: String?
+  /// Of clients alone, and never sent: it is sealed, and this one cannot open it.
+  package var isLocked = false
 
   package init(
     id: EntryID, path: String, name: String, kind: EntryType, size: Int64, contentHash: String?, version: Int64, mimeType: String?,
-    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role, caseClash: Bool? = nil, quarantine: String? = nil
+    modifiedAt: FileTime, executable: Bool, target: String?, owner: String, role: Role, caseClash: Bool? = nil, quarantine: String? = nil,
+    keyFolder: EntryID? = nil, envelope: String? = nil
   ) {
     self.id = id
     self.path = path
@@ -91,11 +100,15 @@ package struct FileEntry: Sendable, Codable, Equatable {
     self.role = role
     self.caseClash = caseClash
     self.quarantine = quarantine
+    encrypted = keyFolder == nil ? nil : true
+    self.keyFolder = keyFolder
+    self.envelope = envelope
   }
 
   private enum CodingKeys: String, CodingKey {
-    case id, path, name, kind, size, version, executable, target, owner, role, quarantine, chunker
+    case id, path, name, kind, size, version, executable, target, owner, role, quarantine, chunker, encrypted, envelope
     case effectiveChunker = "effective_chunker"
+    case keyFolder = "key_folder"
     case caseClash = "case_clash"
     case contentHash = "content_hash"
     case mimeType = "mime_type"
@@ -117,10 +130,12 @@ package struct VersionInfo: Sendable, Codable, Equatable {
   package var device: String?
   /// What a malware scanner found in it; it is not served then.
   package var quarantine: String?
+  /// Of a file in an encrypted folder: its plain size and content hash, sealed.
+  package var envelope: String?
 
   package init(
     version: Int64, size: Int64, contentHash: String, chunker: Chunker, modifiedAt: FileTime, committedAt: WallTime, author: String,
-    device: String?
+    device: String?, envelope: String? = nil
   ) {
     self.version = version
     self.size = size
@@ -130,10 +145,11 @@ package struct VersionInfo: Sendable, Codable, Equatable {
     self.committedAt = committedAt
     self.author = author
     self.device = device
+    self.envelope = envelope
   }
 
   private enum CodingKeys: String, CodingKey {
-    case version, size, author, device, chunker, quarantine
+    case version, size, author, device, chunker, quarantine, envelope
     case contentHash = "content_hash"
     case modifiedAt = "modified_at"
     case committedAt = "committed_at"

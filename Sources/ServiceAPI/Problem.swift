@@ -14,6 +14,7 @@ package struct Problem: Error, Sendable, Codable, Equatable, CustomStringConvert
     case tooLarge = "too-large", rangeNotSatisfiable = "range-not-satisfiable"
     case missingBlocks = "missing-blocks", hashMismatch = "hash-mismatch", invalidReceipt = "invalid-receipt"
     case keyReused = "idempotency-key-reused"
+    case encryptionBoundary = "encryption-boundary"
     case tooManyRequests = "too-many-requests"
     case quota, full
     case busy, unavailable, notScanned = "not-scanned"
@@ -56,7 +57,7 @@ package struct Problem: Error, Sendable, Codable, Equatable, CustomStringConvert
     case .preconditionFailed: 412
     case .tooLarge: 413
     case .rangeNotSatisfiable: 416
-    case .missingBlocks, .hashMismatch, .invalidReceipt, .keyReused: 422
+    case .missingBlocks, .hashMismatch, .invalidReceipt, .keyReused, .encryptionBoundary: 422
     case .preconditionRequired: 428
     case .tooManyRequests: 429
     case .internalError: 500

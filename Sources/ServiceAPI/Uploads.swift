@@ -20,11 +20,13 @@ package struct UploadRequest: Sendable, Codable, Equatable {
   package var chunker: Chunker?
   /// Makes missing parent folders.
   package var parents: Bool?
+  /// Says that path and contents are sealed, as they have to be in an encrypted folder and nowhere else.
+  package var encrypted: Bool?
 
   package init(
     path: String, size: Int64? = nil, contentHash: String? = nil, blocks: [BlockRef]? = nil, baseVersion: Int64? = nil,
     baseEntry: EntryID? = nil, onConflict: ConflictPolicy? = nil, mimeType: String? = nil, modifiedAt: FileTime? = nil,
-    executable: Bool? = nil, chunker: Chunker? = nil, parents: Bool? = nil
+    executable: Bool? = nil, chunker: Chunker? = nil, parents: Bool? = nil, encrypted: Bool? = nil
   ) {
     self.path = path
     self.size = size
@@ -38,10 +40,11 @@ package struct UploadRequest: Sendable, Codable, Equatable {
     self.executable = executable
     self.chunker = chunker
     self.parents = parents
+    self.encrypted = encrypted
   }
 
   private enum CodingKeys: String, CodingKey {
-    case path, size, blocks, executable, chunker, parents
+    case path, size, blocks, executable, chunker, parents, encrypted
     case contentHash = "content_hash"
     case baseVersion = "base_version"
     case baseEntry = "base_entry"
@@ -137,13 +140,16 @@ package struct CompleteRequest: Sendable, Codable, Equatable {
   package var size: Int64?
   package var contentHash: String?
   package var receipts: [String]?
-  package init(size: Int64? = nil, contentHash: String? = nil, receipts: [String]? = nil) {
+  /// In an encrypted folder: the plain size and content hash, sealed.
+  package var envelope: String?
+  package init(size: Int64? = nil, contentHash: String? = nil, receipts: [String]? = nil, envelope: String? = nil) {
     self.size = size
     self.contentHash = contentHash
     self.receipts = receipts
+    self.envelope = envelope
   }
   private enum CodingKeys: String, CodingKey {
-    case size, receipts
+    case size, receipts, envelope
     case contentHash = "content_hash"
   }
 }
@@ -213,8 +219,11 @@ package struct DownloadPlan: Sendable, Codable, Equatable {
   package var chunker: Chunker
   package var blocks: [Block]
   package var next: String?
+  /// Of this version of a file in an encrypted folder: its plain size and content hash, sealed.
+  package var envelope: String?
   package init(
-    file: FileEntry, size: Int64, contentHash: String, version: Int64, chunker: Chunker, blocks: [Block], next: String?
+    file: FileEntry, size: Int64, contentHash: String, version: Int64, chunker: Chunker, blocks: [Block], next: String?,
+    envelope: String? = nil
   ) {
     self.file = file
     self.size = size
@@ -223,9 +232,10 @@ package struct DownloadPlan: Sendable, Codable, Equatable {
     self.chunker = chunker
     self.blocks = blocks
     self.next = next
+    self.envelope = envelope
   }
   private enum CodingKeys: String, CodingKey {
-    case file, size, version, chunker, blocks, next
+    case file, size, version, chunker, blocks, next, envelope
     case contentHash = "content_hash"
   }
 }

@@ -213,11 +213,14 @@ extension UserOperations {
     package var modifiedAt: FileTime?
     /// Of the folder, not of the parents that are made with it; nil inherits.
     package var chunker: FolderChunker?
-    package init(path: String, parents: Bool, modifiedAt: FileTime?, chunker: FolderChunker? = nil) {
+    /// Makes it an encrypted folder, with its key wrapped to the caller; then nothing may be there.
+    package var key: WrappedKey?
+    package init(path: String, parents: Bool, modifiedAt: FileTime?, chunker: FolderChunker? = nil, key: WrappedKey? = nil) {
       self.path = path
       self.parents = parents
       self.modifiedAt = modifiedAt
       self.chunker = chunker
+      self.key = key
     }
   }
 

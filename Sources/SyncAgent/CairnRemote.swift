@@ -25,7 +25,7 @@ package final class CairnRemote: SyncRemote {
       switch error.kind {
       case .conflict, .notFound, .sourceChanged: .stale
       case .unavailable, .cancelled: .unavailable
-      case .notLoggedIn: .stopped
+      case .notLoggedIn, .noKey, .keyChanged, .encryption: .stopped
       case .invalidArgument, .notAllowed, .quota, .corrupted, .localFile, .unexpected: .refused
       }
     return SyncError(code, error.message)

@@ -45,7 +45,7 @@ enum CairnCommands {
     case .conflict: .conflict
     case .quota: .noSpace
     case .unavailable: .unavailable
-    case .sourceChanged, .corrupted, .localFile, .cancelled, .unexpected: .failed
+    case .sourceChanged, .corrupted, .noKey, .keyChanged, .encryption, .localFile, .cancelled, .unexpected: .failed
     }
   }
 
