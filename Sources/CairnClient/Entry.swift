@@ -74,6 +74,10 @@ public struct Entry: Sendable, Equatable, Codable {
   public var role: String
   /// What a malware scanner found in this version, whose content is not served; nil where it found nothing.
   public var quarantine: String?
+  /// True for an encrypted folder and for what is in it; nil elsewhere. All else here is as its users know it.
+  public var encrypted: Bool?
+  /// True for what is in an encrypted folder and cannot be opened on this device: its path, name and size are the sealed ones.
+  public var locked: Bool?
 
   init(_ entry: FileEntry) {
     id = entry.id.hex
@@ -95,10 +99,12 @@ public struct Entry: Sendable, Equatable, Codable {
     owner = entry.owner
     role = entry.role.rawValue
     quarantine = entry.quarantine
+    encrypted = entry.encrypted
+    locked = entry.isLocked ? true : nil
   }
 
   private enum CodingKeys: String, CodingKey {
-    case id, path, name, kind, size, version, executable, target, owner, role, quarantine
+    case id, path, name, kind, size, version, executable, target, owner, role, quarantine, encrypted, locked
     case contentHash = "content_hash"
     case mimeType = "mime_type"
     case modifiedAt = "modified_at"
