@@ -30,7 +30,11 @@ extension CairnClient {
   public func restore(_ item: String, to path: String? = nil) async throws(CairnError) -> Entry {
     try await answering {
       let id = try await trashed(item)
-      return Entry(try await gateway.restoreFromTrash(id, to: path.map { text in try RemotePath(text) }))
+      let target = try path.map { text in try RemotePath(text) }
+      if let target { try await checkBorder(try await trashed(id), to: target) }
+      let restored = try await gateway.restoreFromTrash(id, to: target)
+      await gateway.folders.forgetView()
+      return Entry(restored)
     }
   }
 
@@ -48,13 +52,23 @@ extension CairnClient {
   private func trashed(_ item: String) async throws -> EntryID {
     if let id = EntryID(hex: item) { return id }
     let path = try RemotePath(item).text
+    if let found = try await firstInTrash({ $0.path == path }) { return found.id }
+    throw CairnError(.notFound, "Nothing in the trash was at \(path); see “cairn trash”.")
+  }
+
+  private func trashed(_ id: EntryID) async throws -> FileEntry {
+    if let found = try await firstInTrash({ $0.id == id }) { return found }
+    throw CairnError(.notFound, "There is no such thing in the trash; see “cairn trash”.")
+  }
+
+  private func firstInTrash(_ isWanted: (FileEntry) -> Bool) async throws -> FileEntry? {
     var cursor: String?
     repeat {
       let page = try await gateway.trash(cursor: cursor, limit: 1000)
-      if let found = page.items.first(where: { $0.entry.path == path }) { return found.entry.id }
+      if let found = page.items.first(where: { isWanted($0.entry) }) { return found.entry }
       cursor = page.next
     } while cursor != nil
-    throw CairnError(.notFound, "Nothing in the trash was at \(path); see “cairn trash”.")
+    return nil
   }
 
   /// Makes a folder as it was at a time.
@@ -78,12 +92,20 @@ extension CairnClient {
 
   /// Shares a file or folder with a user, or changes their role.
   ///
-  /// - Parameter role: `read`, `write` or `admin`.
+  /// An encrypted folder's key goes along, wrapped to the user's public key, which this device remembers from then on.
+  ///
+  /// - Parameters:
+  ///   - role: `read`, `write` or `admin`.
+  ///   - acceptNewKey: of a user whose public key is not the one that this device remembers.
+  /// - Throws: `CairnError` `noKey` for an encrypted folder when the user has no key pair yet; `keyChanged`.
   @discardableResult
-  public func share(_ path: String, with user: String, role: String) async throws(CairnError) -> ShareGrant {
+  public func share(
+    _ path: String, with user: String, role: String, acceptNewKey: Bool = false
+  ) async throws(CairnError) -> ShareGrant {
     try await answering {
       let entry = try await gateway.entry(at: RemotePath(path))
-      return ShareGrant(try await gateway.share(entry.id, with: user, role: role))
+      guard entry.encrypted == true else { return ShareGrant(try await gateway.share(entry.id, with: user, role: role)) }
+      return try await shareEncrypted(entry, with: user, role: role, acceptNewKey: acceptNewKey)
     }
   }
 
@@ -96,6 +118,7 @@ extension CairnClient {
       var name = user
       if name == nil { name = try await gateway.currentUser().name }
       try await gateway.unshare(entry.id, user: name ?? "")
+      if user == nil { try await gateway.folders.removed(RemotePath(path), gateway) }
     }
   }
 

@@ -58,7 +58,7 @@ extension CairnClient {
   ) async throws(CairnError) -> Entry {
     try await answering {
       let entry = try await file(at: remotePath)
-      let plan = try await gateway.downloadPlan(entry.id, version: version)
+      let plan = try await gateway.downloadPlan(entry.id, in: entry.keyFolder, version: version)
       try await RangeRead(gateway: gateway, resources: resources, progress: progress).read(plan, range: range, consume: consume)
       return Entry(plan.file)
     }
@@ -73,7 +73,7 @@ extension CairnClient {
   ) async throws(CairnError) -> Entry {
     try await answering {
       let entry = try await file(at: remotePath)
-      let plan = try await gateway.downloadPlan(entry.id, version: version)
+      let plan = try await gateway.downloadPlan(entry.id, in: entry.keyFolder, version: version)
       let part = try await resources.threads.run { try PartFile(beside: localPath, executable: false) }
       do {
         let end = Mutex<Int64>(0)

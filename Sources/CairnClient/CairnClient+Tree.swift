@@ -63,7 +63,11 @@ extension CairnClient {
   public func move(_ source: String, to destination: String) async throws(CairnError) -> Entry {
     try await answering {
       let entry = try await gateway.entry(at: RemotePath(source))
-      return Entry(try await gateway.update(entry.id, path: try await place(of: entry, at: destination)))
+      let target = try await place(of: entry, at: destination)
+      try await checkBorder(entry, to: target)
+      let moved = try await gateway.update(entry.id, path: target)
+      try await gateway.folders.moved(from: RemotePath(entry.path), to: target, gateway)
+      return Entry(moved)
     }
   }
 
@@ -72,8 +76,17 @@ extension CairnClient {
   public func copy(_ source: String, to destination: String) async throws(CairnError) -> Entry {
     try await answering {
       let entry = try await gateway.entry(at: RemotePath(source))
-      return Entry(try await gateway.copy(entry.id, to: try await place(of: entry, at: destination)))
+      let target = try await place(of: entry, at: destination)
+      try await checkBorder(entry, to: target)
+      return Entry(try await gateway.copy(entry.id, to: target))
     }
+  }
+
+  /// Before anything is asked for: the cluster would refuse it, but by then it would have seen a plain name.
+  func checkBorder(_ entry: FileEntry, to target: RemotePath) async throws {
+    let around = try await gateway.view().root(around: target)?.id
+    let own = entry.keyFolder == entry.id ? nil : entry.keyFolder
+    guard around == own else { throw FolderView.acrossBorder }
   }
 
   private func place(of entry: FileEntry, at destination: String) async throws -> RemotePath {
@@ -100,6 +113,7 @@ extension CairnClient {
       let entry = try await gateway.entry(at: RemotePath(path))
       guard entry.path != "/" else { throw CairnError(.invalidArgument, "The root cannot be removed; remove what is in it.") }
       try await gateway.delete(entry.id, forever: forever, recursive: recursive, ifVersion: forever ? entry.version : nil)
+      try await gateway.folders.removed(RemotePath(path), gateway)
     }
   }
 
@@ -110,7 +124,7 @@ extension CairnClient {
     try await answering {
       let entry = try await gateway.entry(at: RemotePath(path))
       guard entry.kind == .file else { throw CairnError(.invalidArgument, "\(entry.path) is not a file, and only files have blocks.") }
-      var walk = PlanWalk(gateway: gateway, plan: try await gateway.downloadPlan(entry.id, version: version))
+      var walk = PlanWalk(gateway: gateway, plan: try await gateway.downloadPlan(entry.id, in: entry.keyFolder, version: version))
       var blocks: [BlockPlacement] = []
       while let step = try await walk.next() { blocks.append(BlockPlacement(step.block)) }
       return blocks
@@ -125,7 +139,7 @@ extension CairnClient {
       var revisions: [Revision] = []
       var cursor: String?
       repeat {
-        let page = try await gateway.versions(of: entry.id, limit: min(limit - revisions.count, 1000), cursor: cursor)
+        let page = try await gateway.versions(of: entry, limit: min(limit - revisions.count, 1000), cursor: cursor)
         revisions += page.items.map(Revision.init)
         cursor = page.items.isEmpty ? nil : page.next
       } while cursor != nil && revisions.count < limit

@@ -46,9 +46,12 @@ public final class CairnClient: Sendable {
       throw CairnError(
         .invalidArgument, "\(address) is plain HTTP to another machine, where anybody on the way could read the password; use https://.")
     }
-    gateway = GatewayConnection(
-      transport: transport, base: address, token: configuration.token, patience: configuration.patience, time: time)
     resources = TransferResources(transport: transport, configuration: configuration, time: time)
+    gateway = GatewayConnection(
+      transport: transport, base: address, token: configuration.token, patience: configuration.patience, time: time,
+      folders: EncryptedFolders(
+        store: KeyStore(stateDirectory: configuration.stateDirectory, gateway: address, time: time), threads: resources.threads, time: time)
+    )
     journals = configuration.stateDirectory.map {
       TransferJournals(folder: $0, gateway: address, sweep: JournalSweep(folder: $0, time: time))
     }
@@ -83,6 +86,7 @@ public final class CairnClient: Sendable {
     try await answering {
       let session = Session(try await gateway.logIn(name: name, password: password, device: device))
       gateway.setToken(session.token)
+      try await gateway.folders.loggedIn(name, token: session.token)
       return session
     }
   }

@@ -79,6 +79,10 @@ public struct Entry: Sendable, Equatable, Codable {
   /// How files in a folder are cut whose uploads do not say, by its own word or by that of the nearest folder above which has one; nil in
   /// lists.
   public var effectiveChunking: Chunking?
+  /// True for an encrypted folder and for what is in it; nil elsewhere. All else here is as its users know it.
+  public var encrypted: Bool?
+  /// True for what is in an encrypted folder and cannot be opened on this device: its path, name and size are the sealed ones.
+  public var locked: Bool?
 
   init(_ entry: FileEntry) {
     id = entry.id.hex
@@ -102,12 +106,14 @@ public struct Entry: Sendable, Equatable, Codable {
     quarantine = entry.quarantine
     chunking = entry.chunker.map { Chunking($0) }
     effectiveChunking = entry.effectiveChunker.map { Chunking($0) }
+    encrypted = entry.encrypted
+    locked = entry.isLocked ? true : nil
   }
 
   private enum CodingKeys: String, CodingKey {
     case chunking = "chunker"
     case effectiveChunking = "effective_chunker"
-    case id, path, name, kind, size, version, executable, target, owner, role, quarantine
+    case id, path, name, kind, size, version, executable, target, owner, role, quarantine, encrypted, locked
     case contentHash = "content_hash"
     case mimeType = "mime_type"
     case modifiedAt = "modified_at"

@@ -55,6 +55,8 @@ public struct ShareGrant: Sendable, Equatable, Codable {
   public var grantedAt: Timestamp
   /// What is shared, as the caller sees it.
   public var entry: Entry
+  /// Of the member's public key, when the key of an encrypted folder was just wrapped to it.
+  public var fingerprint: String?
 
   init(_ share: ShareInfo) {
     user = share.user
@@ -65,7 +67,7 @@ public struct ShareGrant: Sendable, Equatable, Codable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case user, role, entry
+    case user, role, entry, fingerprint
     case grantedBy = "granted_by"
     case grantedAt = "granted_at"
   }

@@ -8,13 +8,17 @@ package enum PasswordPrompt {
 
   /// Asks on the terminal without showing what is typed.
   ///
-  /// - Parameter confirming: asks a second time and compares, for new passwords.
+  /// - Parameters:
+  ///   - confirming: asks a second time and compares, for new passwords.
+  ///   - alternative: the flag by which it can be given without a terminal.
   /// - Throws: `CommandFailure` when there is no terminal, the two differ, or the question was broken off.
-  package static func ask(_ question: String = "Password: ", confirming: Bool = false) async throws -> SecretBytes {
+  package static func ask(
+    _ question: String = "Password: ", confirming: Bool = false, alternative: String = "--password-stdin"
+  ) async throws -> SecretBytes {
     try await offPool {
-      let first = try readHidden(question)
+      let first = try readHidden(question, alternative)
       guard confirming else { return first }
-      let second = try readHidden("Again: ")
+      let second = try readHidden("Again: ", alternative)
       guard constantTimeEqual(first.exposed, second.exposed) else {
         throw CommandFailure(.usage, "The two passwords differ; nothing was changed.")
       }
@@ -22,11 +26,11 @@ package enum PasswordPrompt {
     }
   }
 
-  /// The next line of standard input, for `--password-stdin`.
-  package static func readStandardInput() async throws -> SecretBytes {
+  /// The next line of standard input, for `--password-stdin` and the like.
+  package static func readStandardInput(asking what: String = "password") async throws -> SecretBytes {
     try await offPool {
       let line = try readLine(from: 0)
-      guard !line.isEmpty else { throw CommandFailure(.usage, "There is no password on standard input.") }
+      guard !line.isEmpty else { throw CommandFailure(.usage, "There is no \(what) on standard input.") }
       return SecretBytes(line)
     }
   }
@@ -38,10 +42,10 @@ package enum PasswordPrompt {
     }
   }
 
-  private static func readHidden(_ question: String) throws -> SecretBytes {
+  private static func readHidden(_ question: String, _ alternative: String) throws -> SecretBytes {
     let terminal = open("/dev/tty", O_RDWR | O_CLOEXEC)
     guard terminal >= 0 else {
-      throw CommandFailure(.usage, "There is no terminal to ask for the password on; give it by --password-stdin.")
+      throw CommandFailure(.usage, "There is no terminal to ask on; give it by \(alternative).")
     }
     defer { close(terminal) }
     _ = question.withCString { write(terminal, $0, strlen($0)) }

@@ -44,7 +44,7 @@ package final class CairnRemote: SyncRemote {
       }
     return RemoteEntry(
       id: file.id, path: file.path, kind: kind, content: file.contentHash ?? file.target ?? "", executable: file.executable,
-      modified: file.modifiedAt.nanoseconds, version: file.version, size: file.size)
+      modified: file.modifiedAt.nanoseconds, version: file.version, size: file.size, keyFolder: file.keyFolder, isLocked: file.isLocked)
   }
 
   // MARK: - Looking
@@ -90,6 +90,14 @@ package final class CairnRemote: SyncRemote {
     return RemoteChanges(changes: changes, cursor: page.cursor, hasMore: page.hasMore, reset: page.reset)
   }
 
+  package func keyFolder(at path: String) async throws(SyncError) -> EntryID? {
+    try await answering { () async throws(CairnError) in try await client.syncKeyFolder(at: path) }
+  }
+
+  package func encryptedFolders(below path: String) async throws(SyncError) -> [String] {
+    try await answering { () async throws(CairnError) in try await client.syncEncryptedFolders(below: path) }
+  }
+
   // MARK: - Carrying
 
   package func upload(_ files: [RemoteUpload]) async -> [Result<RemoteEntry, SyncError>] {
@@ -114,7 +122,7 @@ package final class CairnRemote: SyncRemote {
         places.map { place in
           .init(
             entry: files[place].entry, size: files[place].size, localPath: root + "/" + files[place].path,
-            basis: files[place].basis.map { root + "/" + $0 })
+            basis: files[place].basis.map { root + "/" + $0 }, keyFolder: files[place].keyFolder)
         })
     }
   }

@@ -22,7 +22,7 @@ struct FolderScan {
 
 /// Something that a person should know.
 package struct SyncIssue: Hashable, Sendable {
-  package enum Kind: String, Sendable { case special, name, caseClash = "case-clash", ignoredCopy = "spelled-twice", failed }
+  package enum Kind: String, Sendable { case special, name, encrypted, caseClash = "case-clash", ignoredCopy = "spelled-twice", failed }
   package var kind: Kind
   package var path: String
   package var message: String
@@ -46,7 +46,7 @@ struct FolderScanner {
   private var ignoreFiles: [String: IgnoreRules?] = [:]
   private var isAllDirty = true
   /// Paths that are left out together with all below them.
-  let isLeftOut: @Sendable (_ names: [String]) -> Bool
+  var isLeftOut: @Sendable (_ names: [String]) -> Bool
 
   init(isLeftOut: @escaping @Sendable (_ names: [String]) -> Bool) { self.isLeftOut = isLeftOut }
 

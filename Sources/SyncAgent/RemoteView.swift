@@ -1,4 +1,4 @@
-internal import BlockModel
+package import BlockModel
 package import ClusterLogic
 
 /// The remote tree, kept by the change feed.
@@ -12,6 +12,8 @@ package struct RemoteView {
   package private(set) var needsListing: Bool
   /// What the memory is to be told.
   package private(set) var changes: [SyncChange] = []
+  /// The encrypted folder that the folder is or lies in. What is of another one, or of none, is no part of it.
+  package var keyFolder: EntryID?
 
   package init(_ memory: SyncMemory) {
     tree = memory.remote
@@ -32,7 +34,8 @@ package struct RemoteView {
     if change.action == .deleted, entry.kind == .folder, RemoteView.isInside(path, entry.path) { throw gone() }
     let id = SyncNodeID.entry(entry.id)
     if change.action == .deleted { return remove(id) }
-    guard let names = names(entry.path) else { return remove(id) }
+    guard let names = names(entry.path), entry.keyFolder == keyFolder else { return remove(id) }
+    guard !entry.isLocked else { throw RemoteView.locked }
     guard let parent = folder(names.dropLast()), let name = names.last else {
       needsListing = true
       return
@@ -68,6 +71,10 @@ package struct RemoteView {
   /// What is known cannot be continued.
   package mutating func reset() { needsListing = true }
 
+  /// What cannot be opened must not look deleted.
+  private static let locked = SyncError(
+    .stopped, "Something in the encrypted folder cannot be opened with its key; nothing is synced until that is mended or removed.")
+
   func gone() -> SyncError {
     SyncError(
       .stopped, "The remote folder \(path) is gone; bring it back with “cairn restore \(path)”, or sync with another one.")
@@ -81,8 +88,10 @@ package struct RemoteView {
 
   /// Takes a whole listing in place of what was known.
   /// - Returns: false when it does not hang together, because things moved while it was made.
-  package mutating func take(_ listing: [RemoteEntry], at path: String) -> Bool {
+  package mutating func take(_ listing: [RemoteEntry], at path: String) throws(SyncError) -> Bool {
     self.path = path
+    let listing = listing.filter { $0.keyFolder == keyFolder }
+    guard !listing.contains(where: \.isLocked) else { throw RemoteView.locked }
     var tree = SyncTree(root: self.tree.root)
     var changes: [SyncChange] = [.remoteCleared]
     let entries = listing.compactMap { entry in names(entry.path).map { (entry: entry, names: $0) } }

@@ -330,7 +330,7 @@ extension SyncEngine {
         }
         if copies == nil, node.size >= SyncEngine.worthLooking { copies = contents(run) }
         let basis = run.local[.entry(entry)] != nil ? target : node.content.flatMap { copies?[$0] }
-        files.append(RemoteDownload(entry: entry, size: node.size, path: part, basis: basis))
+        files.append(RemoteDownload(entry: entry, size: node.size, path: part, basis: basis, keyFolder: keyFolder))
         taken.append((operation, entry, part, target))
       } catch { try failed(operation, error, run, &round) }
     }

@@ -64,6 +64,10 @@ package actor SyncEngine {
   /// By entry, or by path for what is new here.
   var retries: [String: Retry] = [:]
   private var closed: Set<String> = []
+  /// Encrypted folders below, as names from the synced folder down: neither side's are touched.
+  private var encrypted: [[String]] = []
+  /// The encrypted folder that the remote folder is or lies in.
+  private(set) var keyFolder: EntryID?
 
   /// Something that failed by itself.
   struct Retry {
@@ -129,6 +133,11 @@ package actor SyncEngine {
     var scan = try scanner.scan(folder, hash: knownHashes())
     try hashUnknown(&scan, &round)
     (round.issues, round.folders, round.files) = (scan.issues, scan.folders, scan.items.count)
+    for names in encrypted {
+      let path = names.joined(separator: "/")
+      round.issues.append(
+        SyncIssue(.encrypted, path, "\(path) is an encrypted folder and is not synced with this one; sync it by itself."))
+    }
     try forgetLeftOut(scan)
     let foldsCase = try folder.foldsCase()
     let cluster = memory.remote
@@ -250,7 +259,7 @@ package actor SyncEngine {
   // MARK: - What is left out
 
   private func leavesOut(_ scan: FolderScan) -> Bool {
-    !scan.ignores.isEmpty || !options.leftOut.isEmpty || !scan.unreadable.isEmpty
+    !scan.ignores.isEmpty || !options.leftOut.isEmpty || !encrypted.isEmpty || !scan.unreadable.isEmpty
   }
 
   private func visible(_ tree: SyncTree, _ scan: FolderScan) -> SyncTree {
@@ -289,6 +298,7 @@ package actor SyncEngine {
   private func follow() async throws(SyncError) {
     var view = RemoteView(memory)
     var cursor = memory.cursor
+    view.keyFolder = try await remote.keyFolder(at: view.path)
     for attempt in 0...SyncEngine.listingAttempts {
       var hasMore = true
       while hasMore {
@@ -301,11 +311,26 @@ package actor SyncEngine {
       guard attempt < SyncEngine.listingAttempts, let root = memory.remote.root.entry else { break }
       guard let entry = try await remote.entry(root) else { throw view.gone() }
       // What changes while it is listed comes by the feed afterwards.
-      _ = view.take(try await remote.list(entry.path), at: entry.path)
+      view.keyFolder = try await remote.keyFolder(at: entry.path)
+      _ = try view.take(try await remote.list(entry.path), at: entry.path)
     }
     guard !view.needsListing else { throw SyncError(.unavailable, "The remote folder changes faster than it can be listed.") }
+    try await leaveOutEncrypted(below: view.path, view.keyFolder)
     if view.changes.isEmpty, cursor == memory.cursor, view.path == memory.remotePath { return }
     try note(view.changes + [.followed(cursor: cursor, isListed: true, remotePath: view.path)])
+  }
+
+  /// In an encrypted folder there are no others.
+  private func leaveOutEncrypted(below path: String, _ keyFolder: EntryID?) async throws(SyncError) {
+    self.keyFolder = keyFolder
+    guard keyFolder == nil else { return }
+    let depth = path == "/" ? 0 : path.split(separator: "/").count
+    let found = try await remote.encryptedFolders(below: path).map { $0.split(separator: "/").dropFirst(depth).map(String.init) }
+    guard found != encrypted else { return }
+    encrypted = found
+    let leftOut = options.leftOut + found
+    scanner.isLeftOut = { names in leftOut.contains { names.starts(with: $0) } }
+    scanner.markAll()
   }
 
   // MARK: - Notes

@@ -12,11 +12,17 @@ package struct RemoteEntry: Sendable, Equatable {
   package var modified: Int64
   package var version: Int64
   package var size: Int64
+  /// The encrypted folder that it is or lies in.
+  package var keyFolder: EntryID?
+  /// It is encrypted, and this device cannot open it: path and content are not the real ones.
+  package var isLocked: Bool
 
   package init(
     id: EntryID, path: String, kind: SyncNode.Kind, content: String = "", executable: Bool = false, modified: Int64 = 0,
-    version: Int64 = 1, size: Int64 = 0
+    version: Int64 = 1, size: Int64 = 0, keyFolder: EntryID? = nil, isLocked: Bool = false
   ) {
+    self.keyFolder = keyFolder
+    self.isLocked = isLocked
     self.id = id
     self.path = path
     self.kind = kind
@@ -83,6 +89,8 @@ package struct RemoteDownload: Sendable {
   package var path: String
   /// A file of the local folder that may have much in common with it.
   package var basis: String?
+  /// The encrypted folder that it is in.
+  package var keyFolder: EntryID?
 }
 
 /// The cluster. Every call may fail after it was carried out; the change feed tells.
@@ -105,4 +113,13 @@ package protocol SyncRemote: Sendable {
   func setAttributes(_ entry: EntryID, executable: Bool, modified: Int64, ifVersion: Int64) async throws(SyncError)
   /// All or nothing; folders (without a version) only when they are empty by then.
   func delete(_ entries: [(id: EntryID, version: Int64?)]) async throws(SyncError)
+  /// The encrypted folder that a path is or lies in; what belongs to another one, or to none, is not synced with it.
+  func keyFolder(at path: String) async throws(SyncError) -> EntryID?
+  /// Encrypted folders below a path, which are not synced with a folder that is none.
+  func encryptedFolders(below path: String) async throws(SyncError) -> [String]
+}
+
+extension SyncRemote {
+  package func keyFolder(at path: String) async throws(SyncError) -> EntryID? { nil }
+  package func encryptedFolders(below path: String) async throws(SyncError) -> [String] { [] }
 }

@@ -130,6 +130,7 @@ extension FakeGateway {
       entry.version = state.nextVersion
       entry.size = size
       entry.contentHash = hash
+      entry.envelope = request.envelope
       entry.modifiedAt = upload.request.modifiedAt ?? entry.modifiedAt
       entry.executable = upload.request.executable ?? false
       state.entries[path.text] = entry

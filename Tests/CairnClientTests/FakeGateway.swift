@@ -47,6 +47,7 @@ final class FakeGateway: Sendable {
       (entry.chunker, entry.effectiveChunker) = (chunkers[path], effectiveChunker(of: path))
       return entry
     }
+    var keys = Keys()
   }
 
   let state = Mutex(State())
@@ -78,6 +79,7 @@ final class FakeGateway: Sendable {
     FakeGateway.addAccounts(route)
     FakeGateway.addTree(route)
     FakeGateway.addUploads(route)
+    FakeGateway.addKeys(route)
     server = HTTPServer(configuration: HTTPServer.Configuration(), router: router)
     holder.set(self)
     try server.start()
@@ -109,7 +111,8 @@ final class FakeGateway: Sendable {
     return FileEntry(
       id: EntryID(high: 7, low: state.lastID), path: path.text, name: path.name?.text ?? "", kind: kind, size: 0, contentHash: nil,
       version: 1,
-      mimeType: nil, modifiedAt: FileTime(nanoseconds: 0), executable: false, target: nil, owner: "ada", role: .owner)
+      mimeType: nil, modifiedAt: FileTime(nanoseconds: 0), executable: false, target: nil, owner: "ada", role: .owner,
+      keyFolder: keyFolder(state, of: path))
   }
 
   static func makeParents(_ state: inout State, of path: RemotePath) throws {
@@ -130,8 +133,9 @@ final class FakeGateway: Sendable {
     var parents: Bool?
     var modifiedAt: FileTime?
     var chunker: FolderChunker?
+    var encrypted: WrappedKey?
     private enum CodingKeys: String, CodingKey {
-      case path, target, parents, chunker
+      case path, target, parents, chunker, encrypted
       case modifiedAt = "modified_at"
     }
   }
@@ -162,8 +166,8 @@ final class FakeGateway: Sendable {
 
   private static func addTree(_ route: AddRoute) {
     route(.get, "/v1/files") { gateway, head, _ in try gateway.files(head) }
-    route(.post, "/v1/folders") { gateway, _, body in try gateway.create(body, kind: .folder) }
-    route(.post, "/v1/symlinks") { gateway, _, body in try gateway.create(body, kind: .symlink) }
+    route(.post, "/v1/folders") { gateway, head, body in try gateway.create(body, kind: .folder, head) }
+    route(.post, "/v1/symlinks") { gateway, head, body in try gateway.create(body, kind: .symlink, head) }
     route(.patch, "/v1/files/{id}") { gateway, head, body in
       let request = try JSONCoding.decode(Update.self, from: body)
       return .json(
@@ -201,19 +205,19 @@ final class FakeGateway: Sendable {
     return try state.withLock { state in
       let entry = path == .root ? Self.newEntry(&state, path: .root, kind: .folder) : state.entries[path.text]
       guard let entry else { throw Problem(.notFound, "\(path) is not there.") }
-      guard query["children"] == "1" else { return .json(try state.shown(entry)) }
+      guard query["children"] == "1" else { return .json(try state.shown(Self.shown(entry, state))) }
       let below = state.entries.values.filter { entry in
         guard let other = try? RemotePath(entry.path), other != path, other.isInside(path) else { return false }
         return query["recursive"] == "1" || other.components.count == path.components.count + 1
       }
-      let sorted = below.sorted { $0.path < $1.path } + lies.withLock { $0 }
+      let sorted = below.sorted { $0.path < $1.path }.map { Self.shown($0, state) } + lies.withLock { $0 }
       let start = Int(query["cursor"] ?? "0") ?? 0
       let page = Array(sorted.dropFirst(start).prefix(pageSize))
       return .json(Page(items: page, next: start + page.count < sorted.count ? String(start + page.count) : nil))
     }
   }
 
-  private func create(_ body: [UInt8], kind: EntryType) throws -> HTTPResponse {
+  private func create(_ body: [UInt8], kind: EntryType, _ head: HTTPRequestHead) throws -> HTTPResponse {
     let request = try JSONCoding.decode(NewEntry.self, from: body)
     let path = try RemotePath(request.path)
     return try state.withLock { state in
@@ -225,6 +229,7 @@ final class FakeGateway: Sendable {
       var entry = Self.newEntry(&state, path: path, kind: kind)
       entry.target = request.target
       entry.modifiedAt = request.modifiedAt ?? entry.modifiedAt
+      if let key = request.encrypted { Self.encrypt(&state, &entry, by: head, key) }
       state.entries[path.text] = entry
       state.chunkers[path] = request.chunker?.chunker
       return .json(try state.shown(entry), status: 201)
@@ -242,8 +247,9 @@ final class FakeGateway: Sendable {
       defer { offset += Int64(block.size) }
       return DownloadPlan.Block(id: block.id, offset: offset, size: block.size, get: targets("get", block))
     }
+    let file = state.withLock { Self.shown(found.entry, $0) }
     return DownloadPlan(
-      file: found.entry, size: found.entry.size, contentHash: found.entry.contentHash ?? "", version: found.number, chunker: found.chunker,
-      blocks: blocks, next: end < found.blocks.count ? String(end) : nil)
+      file: file, size: found.entry.size, contentHash: found.entry.contentHash ?? "", version: found.number, chunker: found.chunker,
+      blocks: blocks, next: end < found.blocks.count ? String(end) : nil, envelope: file.envelope)
   }
 }

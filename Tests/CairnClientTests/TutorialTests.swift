@@ -57,6 +57,13 @@ extension ClientTests {
 
         // Send only what changed
         try await client.upload(file, to: "/images/disk.img", options: UploadOptions(chunking: .contentDefined))
+
+        // Keep a folder to yourself
+        let made = try await client.createKeys()
+        print("Write this down: \(made.recoveryPhrase)")
+        try await client.makeEncryptedFolder("/secret")
+        try await client.upload(file, to: "/secret/plans.txt")
+        #expect(try await client.entry(at: "/secret/plans.txt").encrypted == true)
       }
     }
 

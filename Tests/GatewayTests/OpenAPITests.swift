@@ -71,6 +71,18 @@ struct OpenAPITests {
     }
     try check("File", Samples.file(mimeType: "text/plain"))
     try check("File", Samples.file(kind: .symlink))
+    var sealed = Samples.file()
+    (sealed.encrypted, sealed.keyFolder, sealed.envelope) = (true, Samples.entryID, "AA")
+    try check("File", sealed)
+    var sealedVersion = Samples.versionInfo
+    sealedVersion.envelope = "AA"
+    try check("Version", sealedVersion)
+    let wrapped = WrappedKey(wrappedKey: "AA", generation: 1)
+    try check("WrappedKey", wrapped)
+    try check("FolderKey", FolderKeyInfo(folder: sealed, key: wrapped, grantedBy: "ann"))
+    try check("FolderKeyPage", Page(items: [FolderKeyInfo(folder: sealed, key: nil, grantedBy: nil)], next: "n"))
+    try check("KeyPair", KeyPairInfo(publicKey: "AA", wrappedPrivateKey: "AA", generation: 1, createdAt: Samples.moment))
+    try check("PublicKey", PublicKeyInfo(user: "ann", publicKey: "AA", generation: 1))
     try check("Version", Samples.versionInfo)
     try check("Upload", Samples.upload(missing: 3, file: Samples.file()))
     try check("MissingBlock", Samples.upload(missing: 1).missing[0])
@@ -87,11 +99,13 @@ struct OpenAPITests {
       "UploadRequest",
       UploadRequest(
         path: "/a", size: 1, contentHash: Samples.hash, blocks: [], baseVersion: 1, baseEntry: Samples.file().id,
-        onConflict: .copy, mimeType: "a/b", modifiedAt: FileTime(Samples.moment), executable: true, chunker: .cdc, parents: true))
-    try check("CompleteRequest", CompleteRequest(size: 1, contentHash: Samples.hash, receipts: []))
+        onConflict: .copy, mimeType: "a/b", modifiedAt: FileTime(Samples.moment), executable: true, chunker: .cdc, parents: true,
+        encrypted: true))
+    try check("CompleteRequest", CompleteRequest(size: 1, contentHash: Samples.hash, receipts: [], envelope: "AA"))
     try check("SignedTarget", SignedTarget(node: Samples.node(1), zone: Samples.zone(ofNode: 1), url: "u"))
     var plan = FakeControl.plan()
     plan.next = "n"
+    plan.envelope = "AA"
     plan.blocks[0].strays = nil
     try check("DownloadPlan", plan)
     try check("PlannedBlock", plan.blocks[0])

@@ -102,6 +102,7 @@ extension FakeControl {
     }
     answerTree()
     answerSharing()
+    answerKeys()
   }
 
   private func answerSharing() {
@@ -140,6 +141,18 @@ extension FakeControl {
     on(UserOperations.ListNotifications.self) { _, _ in
       Page(items: [Notification(kind: .edited, at: Samples.moment, actor: "bob", entry: Samples.file())], next: nil)
     }
+  }
+
+  private func answerKeys() {
+    let pair = KeyPairInfo(publicKey: "AA", wrappedPrivateKey: "AA", generation: 1, createdAt: Samples.moment)
+    on(UserOperations.GetKeyPair.self) { _, _ in pair }
+    on(UserOperations.PutKeyPair.self) { _, _ in pair }
+    on(UserOperations.GetPublicKey.self) { operation, _ in PublicKeyInfo(user: operation.user, publicKey: "AA", generation: 1) }
+    on(UserOperations.ListFolderKeys.self) { _, _ in
+      let key = WrappedKey(wrappedKey: "AA", generation: 1)
+      return Page(items: [FolderKeyInfo(folder: Samples.file(kind: .folder), key: key, grantedBy: "ann")], next: nil)
+    }
+    on(UserOperations.PutFolderKey.self) { _, _ in Done() }
   }
 
   private func answerTree() {

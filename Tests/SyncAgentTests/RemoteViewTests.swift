@@ -13,7 +13,7 @@ struct RemoteViewTests {
   private func view() throws -> RemoteView {
     var view = RemoteView(SyncMemory(root: Self.root, remotePath: "/cloud/docs"))
     #expect(view.needsListing)
-    let isTaken = view.take(
+    let isTaken = try view.take(
       [
         RemoteEntry(id: Self.file, path: "/cloud/docs/f/a", kind: .file, content: "x"),
         RemoteEntry(id: Self.folder, path: "/cloud/docs/f", kind: .folder),
@@ -80,10 +80,45 @@ struct RemoteViewTests {
     #expect(view.tree.count == 0 && !view.needsListing)
   }
 
+  @Test("what is of another encrypted folder, or of one in a plain tree, is no part of it")
+  func otherFolders() throws {
+    let vault = EntryID(high: 0, low: 20)
+    var plain = try view()
+    try plain.apply(RemoteChange(.changed, RemoteEntry(id: vault, path: "/cloud/docs/vault", kind: .folder, keyFolder: vault)))
+    try plain.apply(
+      RemoteChange(
+        .changed,
+        RemoteEntry(id: EntryID(high: 0, low: 21), path: "/cloud/docs/vault/x", kind: .file, keyFolder: vault, isLocked: true)))
+    #expect(plain.tree.count == 2 && !plain.needsListing)
+    var sealed = RemoteView(SyncMemory(root: Self.root, remotePath: "/vault/docs"))
+    sealed.keyFolder = vault
+    let listing = [
+      RemoteEntry(id: Self.folder, path: "/vault/docs/f", kind: .folder, keyFolder: vault),
+      RemoteEntry(id: Self.file, path: "/vault/docs/g", kind: .folder),
+    ]
+    let isTaken = try sealed.take(listing, at: "/vault/docs")
+    #expect(isTaken && names(sealed, Self.folder) == "f" && sealed.tree.count == 1)
+  }
+
+  @Test("what cannot be opened stops the agent, and is never taken for deleted")
+  func locked() throws {
+    let vault = EntryID(high: 0, low: 20)
+    let entry = RemoteEntry(id: Self.file, path: "/vault/docs/a", kind: .file, content: "x", keyFolder: vault)
+    var view = RemoteView(SyncMemory(root: Self.root, remotePath: "/vault/docs"))
+    view.keyFolder = vault
+    let isTaken = try view.take([entry], at: "/vault/docs")
+    #expect(isTaken)
+    var locked = entry
+    (locked.path, locked.isLocked) = ("/vault/docs/c2VhbGVk", true)
+    #expect(throws: SyncError.self) { try view.apply(RemoteChange(.changed, locked)) }
+    #expect(throws: SyncError.self) { try view.take([locked], at: "/vault/docs") }
+    #expect(names(view, Self.file) == "a")
+  }
+
   @Test("a listing that does not hang together is not taken")
   func tornListing() throws {
     var view = RemoteView(SyncMemory(root: Self.root, remotePath: "/d"))
-    let isTaken = view.take([RemoteEntry(id: Self.file, path: "/d/f/a", kind: .file)], at: "/d")
+    let isTaken = try view.take([RemoteEntry(id: Self.file, path: "/d/f/a", kind: .file)], at: "/d")
     #expect(!isTaken && view.needsListing)
   }
 }

@@ -48,7 +48,7 @@ struct AccessRow: Sendable {
 
 /// Every route of the gateway, at least once.
 enum AccessTable {
-  static let rows = accounts + operation + tree + revisions + sharing + transfers
+  static let rows = accounts + operation + tree + revisions + sharing + keys + transfers
 
   private static let operation: [AccessRow] =
     ["/healthz", "/readyz", "/metrics", "/v1/openapi.json"].map { AccessRow(.get, $0, .open) }
@@ -160,6 +160,21 @@ enum AccessTable {
     },
     AccessRow("GET /l/{token}", .open) { world, _ in .init(.get, "/l/\(try await world.link(to: world.file().id).token)") },
     AccessRow("GET /l/{token}/raw", .open) { world, _ in .init(.get, "/l/\(try await world.link(to: world.file().id).token)/raw") },
+  ]
+
+  private static let keys: [AccessRow] = [
+    AccessRow(.get, "/v1/keys", .own),
+    AccessRow("GET /v1/keys", .own) { _, _ in .init(.get, "/v1/keys?user=owner") },
+    AccessRow("PUT /v1/keys", .own) { world, caller in
+      let pair = world.keyPair(of: caller)
+      let json = #"{"public_key":"\#(pair.publicKey)","wrapped_private_key":"\#(pair.wrappedPrivateKey)"}"#
+      return .init(.put, "/v1/keys", json: json)
+    },
+    AccessRow(.get, "/v1/folders/keys", .own),
+    AccessRow("PUT /v1/files/{id}/keys", .entry(.admin)) { world, _ in
+      let json = #"{"user":"owner","wrapped_key":"\#(world.wrappedKey.wrappedKey)","generation":1}"#
+      return .init(.put, "/v1/files/\(try await world.vault().id.hex)/keys", json: json)
+    },
   ]
 
   private static let transfers: [AccessRow] = [

@@ -116,6 +116,7 @@ final class AccessWorld: Sendable {
       _ = try await perform(UserOperations.SignUp(name: name(of: caller), password: Self.password))
       let token = try await logIn(as: caller)
       tokens.withLock { $0[caller] = token }
+      _ = try await perform(keyPair(of: caller), token: token)
     }
     _ = try await perform(UserOperations.SignUp(name: "third", password: Self.password))
     let shared = try await asOwner(UserOperations.CreateFolder(path: "/shared", parents: false, modifiedAt: nil))
@@ -183,6 +184,25 @@ final class AccessWorld: Sendable {
     return try await asOwner(
       UserOperations.CompleteUpload(
         upload: state.uploadID, request: CompleteRequest(receipts: block.map { [receipt(state.uploadID, $0)] } ?? []), ifVersion: nil))
+  }
+
+  // MARK: Keys
+
+  /// Everybody has one.
+  func keyPair(of caller: Caller) -> UserOperations.PutKeyPair {
+    let seed = UInt8(Caller.allCases.firstIndex(of: caller) ?? 0)
+    return UserOperations.PutKeyPair(
+      publicKey: Base64URL.encode([UInt8](repeating: seed, count: SealedForm.publicKeyBytes)),
+      wrappedPrivateKey: Base64URL.encode([UInt8](repeating: seed, count: SealedForm.wrappedPrivateKeyBytes)), replaces: 0)
+  }
+
+  let wrappedKey = WrappedKey(
+    wrappedKey: Base64URL.encode([UInt8](repeating: 5, count: SealedForm.wrappedFolderKeyBytes)), generation: 1)
+
+  /// A fresh encrypted folder of the owner's in the shared one.
+  func vault() async throws -> FileEntry {
+    try await asOwner(
+      UserOperations.CreateFolder(path: "/shared/vault-\(next())", parents: false, modifiedAt: nil, key: wrappedKey))
   }
 
   func folderIn() async throws -> FileEntry {

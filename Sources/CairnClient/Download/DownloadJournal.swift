@@ -17,7 +17,7 @@ final class DownloadJournal: Sendable {
   ///
   /// - Returns: nil when it cannot be used. `memory` is nil when there is nothing to go on with; `stale` is a part file of another version.
   static func open(
-    folder: String, gateway: String, destination: String, plan: DownloadPlan
+    folder: String, gateway: String, destination: String, plan: FilePlan
   ) -> (journal: DownloadJournal, memory: Memory?, stale: String?)? {
     let key = Array("\(gateway)\n\(destination)".utf8).withUnsafeBytes { BlockID(words: SHA256Hasher.hash($0)).hex }
     guard let opened = try? Journal.open("\(folder)/downloads/\(key).journal") else { return nil }
@@ -31,7 +31,7 @@ final class DownloadJournal: Sendable {
   private init(_ journal: Journal) { self.journal = journal }
 
   /// - Parameter folder: absolute path of the folder that the part file is in, for whoever has to remove it one day.
-  func began(_ plan: DownloadPlan, partName: String, in folder: String) throws(FileError) {
+  func began(_ plan: FilePlan, partName: String, in folder: String) throws(FileError) {
     try journal.reset()
     let names = [partName, folder].map { HexDigits.encode(Array($0.utf8)) }
     try journal.append(["download \(Self.identity(of: plan)) \(names[0]) \(names[1])"])
@@ -48,7 +48,7 @@ final class DownloadJournal: Sendable {
   func wrote(_ index: Int) throws(FileError) { try journal.append(["done \(index)"]) }
   func remove() { try? journal.remove() }
 
-  private static func identity(of plan: DownloadPlan) -> String { "\(plan.file.id.hex)-\(plan.version)-\(plan.contentHash)-\(plan.size)" }
+  private static func identity(of plan: FilePlan) -> String { "\(plan.file.id.hex)-\(plan.version)-\(plan.contentHash)-\(plan.size)" }
 
   private static func read(_ lines: [String]) -> (identity: String, memory: Memory)? {
     guard let first = lines.first?.split(separator: " "), (3...4).contains(first.count), first[0] == "download",

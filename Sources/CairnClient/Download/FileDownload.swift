@@ -14,12 +14,12 @@ struct FileDownload: Sendable {
   /// - Parameter destination: absolute or relative; what is there is replaced when the new file is whole.
   /// - Returns: what was downloaded, with the size and time of that version.
   func download(_ entry: FileEntry, version: Int64?, to destination: String) async throws -> FileEntry {
-    let plan = try await gateway.downloadPlan(entry.id, version: version)
+    let plan = try await gateway.downloadPlan(entry.id, in: entry.keyFolder, version: version)
     try await download(plan, to: destination)
     return plan.file
   }
 
-  func download(_ plan: DownloadPlan, to destination: String) async throws {
+  func download(_ plan: FilePlan, to destination: String) async throws {
     guard (0...Limits.fileBytes).contains(plan.size) else { throw PlanWalk.contradiction("its size cannot be") }
     if try await isThere(plan, destination) {
       progress?.moved(bytes: plan.size)
@@ -46,7 +46,7 @@ struct FileDownload: Sendable {
   }
 
   /// Whether the destination is this very file already: size, time and mode say so, and then the bytes as well.
-  private func isThere(_ plan: DownloadPlan, _ destination: String) async throws -> Bool {
+  private func isThere(_ plan: FilePlan, _ destination: String) async throws -> Bool {
     let identity = try await resources.threads.run { try FileIdentity.at(destination, followingLinks: false) }
     guard let identity else { return false }
     guard !identity.isDirectory else {
@@ -63,7 +63,7 @@ struct FileDownload: Sendable {
   }
 
   private func prepare(
-    _ plan: DownloadPlan, _ destination: String
+    _ plan: FilePlan, _ destination: String
   ) async throws -> (part: PartFile, journal: DownloadJournal?, done: Set<Int>) {
     let journals = plan.blocks.count > 2 ? journals : nil
     return try await resources.threads.run {
@@ -88,7 +88,7 @@ struct FileDownload: Sendable {
   }
 
   private func fill(
-    _ part: PartFile, _ plan: DownloadPlan, from basis: String, done: Set<Int>, journal: DownloadJournal?
+    _ part: PartFile, _ plan: FilePlan, from basis: String, done: Set<Int>, journal: DownloadJournal?
   ) async throws {
     let local = try await LocalBlocks.open(basis, for: plan, resources)
     let walk = try await withThrowingTaskGroup(of: Void.self) { group in
@@ -97,54 +97,55 @@ struct FileDownload: Sendable {
         let buffer = try await resources.buffer()
         let isDone = done.contains(step.index)
         group.addTask {
-          if isDone, try await isVerified(step.block, part, buffer) {
-            progress?.moved(bytes: Int64(step.block.size))
+          if isDone, try await isVerified(step, part, buffer, plan.cipher) {
+            progress?.moved(bytes: Int64(step.size))
             return
           }
           if let local, try await copy(step, from: local, part, buffer, journal) { return }
-          try await transfer(step, part, buffer, journal)
+          try await transfer(step, part, buffer, journal, plan.cipher)
         }
       }
       try await group.waitForAll()
       return walk
     }
     try walk.checkContentHash()
-    if plan.chunker == .cdc { try await checkBytes(of: part, plan) }
+    if plan.chunker == .cdc, plan.cipher == nil { try await checkBytes(of: part, plan) }
   }
 
   private func copy(
     _ step: PlanWalk.Step, from local: LocalBlocks, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?
   ) async throws -> Bool {
     let isThere = try await resources.threads.run {
-      guard local.take(step.block, index: step.index, into: buffer) else { return false }
-      try part.file.pwrite(buffer.bytes(0..<step.block.size), at: step.block.offset)
+      guard let plain = local.take(step, into: buffer) else { return false }
+      try part.file.pwrite(buffer.bytes(plain), at: step.offset)
       try journal?.wrote(step.index)
       return true
     }
-    if isThere { progress?.moved(bytes: Int64(step.block.size)) }
+    if isThere { progress?.moved(bytes: Int64(step.size)) }
     return isThere
   }
 
-  private func transfer(_ step: PlanWalk.Step, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?) async throws {
-    let fetched = try await BlockFetcher(resources: resources).fetch(step.block, into: buffer) {
+  private func transfer(
+    _ step: PlanWalk.Step, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?, _ cipher: FolderCipher?
+  ) async throws {
+    let fetched = try await BlockFetcher(resources: resources, cipher: cipher).fetch(step.block, into: buffer) {
       try await step.page.freshTargets(step.block.id)
     }
     try await resources.threads.run {
-      try part.file.pwrite(fetched.buffer.bytes(fetched.range), at: step.block.offset)
+      try part.file.pwrite(fetched.buffer.bytes(fetched.range), at: step.offset)
       try journal?.wrote(step.index)
     }
-    progress?.moved(bytes: Int64(step.block.size))
+    progress?.moved(bytes: Int64(step.size))
   }
 
   /// Whether a block that a former run wrote is really there.
-  private func isVerified(_ block: DownloadPlan.Block, _ part: PartFile, _ buffer: IOBuffer) async throws -> Bool {
-    try await resources.threads.run {
-      let count = try part.file.pread(into: buffer.mutableBytes(0..<block.size), at: block.offset)
-      return count == block.size && BlockID(words: SHA256Hasher.hash(buffer.bytes(0..<count))) == block.id
-    }
+  private func isVerified(
+    _ step: PlanWalk.Step, _ part: PartFile, _ buffer: IOBuffer, _ cipher: FolderCipher?
+  ) async throws -> Bool {
+    try await resources.threads.run { try LocalBlocks.read(step, from: part.file, at: step.offset, into: buffer, cipher) != nil }
   }
 
-  private func checkBytes(of part: PartFile, _ plan: DownloadPlan) async throws {
+  private func checkBytes(of part: PartFile, _ plan: FilePlan) async throws {
     let buffer = try await resources.buffer()
     let hash = try await resources.threads.run { try ContentHash.ofFile(part.file, buffer: buffer) }
     guard hash == plan.contentHash else {

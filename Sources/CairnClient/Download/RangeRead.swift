@@ -12,23 +12,25 @@ struct RangeRead: Sendable {
   ///   - range: bytes; cut to the file's end. Nil is all of it.
   ///   - consume: gets the bytes piece by piece, in order, on a thread that may block. They are valid inside the call only.
   func read(
-    _ plan: DownloadPlan, range: Range<Int64>?, consume: @escaping @Sendable (UnsafeRawBufferPointer) throws -> Void
+    _ plan: FilePlan, range: Range<Int64>?, consume: @escaping @Sendable (UnsafeRawBufferPointer) throws -> Void
   ) async throws {
     let range = (range ?? 0..<plan.size).clamped(to: 0..<plan.size)
+    // Of an encrypted file nothing is handed out before all of it is known to be what somebody with the key put together.
+    let expected = plan.cipher == nil ? nil : try await PlanWalk.checkedBlocks(of: plan, gateway)
     try await withThrowingTaskGroup(of: (Int, FetchedBlock).self) { group in
-      var walk = PlanWalk(gateway: gateway, plan: plan)
+      var walk = PlanWalk(gateway: gateway, plan: plan, expected: expected)
       var ready: [Int: FetchedBlock] = [:]
       var fetching = 0
-      var order: [(index: Int, block: DownloadPlan.Block)] = []
+      var order: [PlanWalk.Step] = []
       var isAtEnd = false
       while true {
         // A buffer is waited for only when this reader holds none, so that several readers cannot wait for one another.
         while !isAtEnd, order.count < resources.parallel, let step = try await nextInside(range, &walk, &isAtEnd, holding: order.count) {
           let buffer = step.buffer
-          order.append((step.step.index, step.step.block))
+          order.append(step.step)
           fetching += 1
           group.addTask {
-            let fetched = try await BlockFetcher(resources: resources).fetch(step.step.block, into: buffer) {
+            let fetched = try await BlockFetcher(resources: resources, cipher: plan.cipher).fetch(step.step.block, into: buffer) {
               try await step.step.page.freshTargets(step.step.block.id)
             }
             return (step.step.index, fetched)
@@ -41,8 +43,8 @@ struct RangeRead: Sendable {
         }
         guard let fetched = ready.removeValue(forKey: head.index) else { return }
         order.removeFirst()
-        let wanted = (head.block.offset..<head.block.offset + Int64(head.block.size)).clamped(to: range)
-        let from = Int(wanted.lowerBound - head.block.offset)
+        let wanted = (head.offset..<head.offset + Int64(head.size)).clamped(to: range)
+        let from = fetched.range.lowerBound + Int(wanted.lowerBound - head.offset)
         let piece = from..<(from + wanted.count)
         try await resources.threads.run { try consume(fetched.buffer.bytes(piece)) }
         progress?.moved(bytes: Int64(piece.count))
@@ -61,8 +63,8 @@ struct RangeRead: Sendable {
       buffer = try await resources.buffer()
     }
     while !range.isEmpty, let step = try await walk.next() {
-      if step.block.offset >= range.upperBound { break }
-      if step.block.offset + Int64(step.block.size) > range.lowerBound { return (step, buffer) }
+      if step.offset >= range.upperBound { break }
+      if step.offset + Int64(step.size) > range.lowerBound { return (step, buffer) }
     }
     isAtEnd = true
     return nil

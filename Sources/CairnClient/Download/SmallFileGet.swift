@@ -15,7 +15,7 @@ struct SmallFileGet: Sendable {
 
   private struct Planned: Sendable {
     var place: Int
-    var plan: DownloadPlan
+    var plan: FilePlan
   }
 
   let gateway: GatewayConnection
@@ -46,7 +46,7 @@ struct SmallFileGet: Sendable {
     let wanted = items.indices.filter { !present[$0] }
     guard !wanted.isEmpty else { return outcomes }
     var planned: [Planned] = []
-    for (place, answer) in zip(wanted, try await gateway.downloadPlans(wanted.map { items[$0].entry.id })) {
+    for (place, answer) in zip(wanted, try await gateway.downloadPlans(wanted.map { (items[$0].entry.id, items[$0].entry.keyFolder) })) {
       do {
         let plan = try answer.get()
         if Self.isSmall(plan) { planned.append(Planned(place: place, plan: plan)) }
@@ -66,10 +66,10 @@ struct SmallFileGet: Sendable {
     return outcomes
   }
 
-  private static func isSmall(_ plan: DownloadPlan) -> Bool {
-    guard plan.next == nil, plan.blocks.count <= 1, plan.chunker == .fixed else { return false }
+  private static func isSmall(_ plan: FilePlan) -> Bool {
+    guard plan.plan.next == nil, plan.blocks.count <= 1, plan.chunker == .fixed else { return false }
     guard let block = plan.blocks.first else { return plan.size == 0 }
-    return block.offset == 0 && Int64(block.size) == plan.size && (1...BlockBatch.itemDataBytes).contains(block.size)
+    return block.offset == 0 && Int64(block.size) == plan.plan.size && (1...BlockBatch.itemDataBytes).contains(block.size)
   }
 
   // MARK: Bytes
@@ -90,7 +90,7 @@ struct SmallFileGet: Sendable {
   }
 
   /// What the batch did not bring, each block by itself.
-  private func fetchAlone(_ files: [(place: Int, plan: DownloadPlan)]) async -> [(place: Int, result: Result<[UInt8], any Error>)] {
+  private func fetchAlone(_ files: [(place: Int, plan: FilePlan)]) async -> [(place: Int, result: Result<[UInt8], any Error>)] {
     await withTaskGroup(of: Alone.self) { group in
       for file in files {
         group.addTask {
@@ -110,7 +110,7 @@ struct SmallFileGet: Sendable {
     var result: Result<[UInt8], any Error>
   }
 
-  private func fetchAlone(_ plan: DownloadPlan) async throws -> [UInt8] {
+  private func fetchAlone(_ plan: FilePlan) async throws -> [UInt8] {
     let block = plan.blocks[0]
     let page = PlanPage(gateway: gateway, file: plan.file.id, version: plan.version, cursor: nil)
     return try await resources.smallBlocks.run {
@@ -123,11 +123,13 @@ struct SmallFileGet: Sendable {
   // MARK: Files
 
   /// Blocks, as all below does.
-  private func write(_ bytes: [UInt8], _ plan: DownloadPlan, to destination: String) throws {
-    let pieces = bytes.isEmpty ? [] : plan.blocks.map(\.id)
-    guard ContentHash.ofPieces(pieces) == plan.contentHash else {
+  private func write(_ stored: [UInt8], _ plan: FilePlan, to destination: String) throws {
+    let pieces = stored.isEmpty ? [] : plan.blocks.map(\.id)
+    guard ContentHash.ofPieces(pieces) == plan.plan.contentHash else {
       throw PlanWalk.contradiction("its blocks do not add up to the content hash")
     }
+    let bytes = try stored.isEmpty ? [] : plan.cipher?.opened(block: stored) ?? stored
+    guard Int64(bytes.count) == plan.size else { throw PlanWalk.contradiction("its blocks do not have the file's size") }
     if let there = try FileIdentity.at(destination, followingLinks: false), there.isDirectory {
       throw CairnError(.localFile, "\(destination) is a folder and in the way of a file; move it away.")
     }

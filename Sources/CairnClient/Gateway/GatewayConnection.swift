@@ -20,8 +20,12 @@ final class GatewayConnection: Sendable {
   private let token: Mutex<String?>
   let patience: Duration
   let time: any TimeSource
+  let folders: EncryptedFolders
 
-  init(transport: any HTTPRequesting, base: String, token: String?, patience: Duration, time: any TimeSource) {
+  init(
+    transport: any HTTPRequesting, base: String, token: String?, patience: Duration, time: any TimeSource, folders: EncryptedFolders
+  ) {
+    self.folders = folders
     self.transport = transport
     self.base = base.hasSuffix("/") ? String(base.dropLast()) : base
     self.token = Mutex(token)
@@ -86,7 +90,7 @@ final class GatewayConnection: Sendable {
         // It was there at the first attempt, or what is asked for has come about without us.
         if problem.kind == .notFound, request.method == .delete, mayBeDone { return [] }
         mayBeDone = mayBeDone || problem.kind == .unavailable
-        guard ProblemReader.isTransient(problem) else { throw problem }
+        guard ProblemReader.isTransient(problem) else { throw await opened(problem) }
         retryAfter = problem.retryAfter.map { .seconds($0) }
         failure = problem
       } catch let error as HTTPClientError {

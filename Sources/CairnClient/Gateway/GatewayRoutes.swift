@@ -48,7 +48,13 @@ extension GatewayConnection {
 
   // MARK: Tree
 
-  func entry(at path: RemotePath) async throws -> FileEntry { try await call(.get, "/v1/files", query: [("path", path.text)]) }
+  func entry(at path: RemotePath) async throws -> FileEntry {
+    let path = (plain: path, sealed: try await sealed(path))
+    return try await opened(try await call(.get, "/v1/files", query: [("path", path.sealed.text)]), at: path.plain)
+  }
+
+  /// Wherever it is now.
+  func entry(_ id: EntryID) async throws -> FileEntry { try await opened(try await call(.get, Self.file(id))) }
 
   /// The entry, nil when nothing is there.
   func entryIfThere(at path: RemotePath) async throws -> FileEntry? {
@@ -56,11 +62,22 @@ extension GatewayConnection {
   }
 
   func children(of path: RemotePath, recursive: Bool, cursor: String?, limit: Int = 1000) async throws -> Page<FileEntry> {
-    try await call(
+    let view = try await view()
+    let root = try view.root(over: path)
+    // Without the key there is nothing to be shown of it.
+    _ = try root?.cipher.get()
+    let page: Page<FileEntry> = try await call(
       .get, "/v1/files",
       query: [
-        ("path", path.text), ("children", "1"), ("recursive", recursive ? "1" : nil), ("limit", String(limit)), ("cursor", cursor),
+        ("path", try view.sealed(path).text), ("children", "1"), ("recursive", recursive ? "1" : nil), ("limit", String(limit)),
+        ("cursor", cursor),
       ])
+    if let root, page.items.contains(where: { $0.keyFolder != root.id }) { throw FolderView.contradiction(path.text) }
+    try view.check(page.items)
+    var opened = try await opened(page)
+    // The cluster's order is that of sealed names. With folders' contents in between it is left as it is.
+    if root != nil, !recursive { opened.items.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) } }
+    return opened
   }
 
   private struct NewFolder: Encodable, Sendable {
@@ -68,8 +85,9 @@ extension GatewayConnection {
     var parents: Bool?
     var modifiedAt: FileTime?
     var chunker: FolderChunker?
+    var encrypted: WrappedKey?
     private enum CodingKeys: String, CodingKey {
-      case path, parents, chunker
+      case path, parents, chunker, encrypted
       case modifiedAt = "modified_at"
     }
   }
@@ -77,8 +95,16 @@ extension GatewayConnection {
   func createFolder(
     _ path: RemotePath, parents: Bool, modifiedAt: FileTime?, chunker: FolderChunker? = nil
   ) async throws -> FileEntry {
+    let body = NewFolder(path: try await sealed(path).text, parents: parents, modifiedAt: modifiedAt, chunker: chunker)
+    return try await opened(try await call(.post, "/v1/folders", body: body, repeatable: .keyed), at: path)
+  }
+
+  /// Makes an encrypted folder where no other is; its own name is plain.
+  func createEncryptedFolder(
+    _ path: RemotePath, parents: Bool, chunker: FolderChunker?, key: WrappedKey
+  ) async throws -> FileEntry {
     try await call(
-      .post, "/v1/folders", body: NewFolder(path: path.text, parents: parents, modifiedAt: modifiedAt, chunker: chunker),
+      .post, "/v1/folders", body: NewFolder(path: path.text, parents: parents, modifiedAt: nil, chunker: chunker, encrypted: key),
       repeatable: .keyed)
   }
 
@@ -94,9 +120,11 @@ extension GatewayConnection {
   }
 
   func createSymlink(_ path: RemotePath, target: String, parents: Bool, modifiedAt: FileTime?) async throws -> FileEntry {
-    try await call(
-      .post, "/v1/symlinks", body: NewSymlink(path: path.text, target: target, parents: parents, modifiedAt: modifiedAt),
-      repeatable: .keyed)
+    let view = try await view()
+    let body = NewSymlink(
+      path: try view.sealed(path).text, target: try view.cipher(at: path)?.sealed(target: target) ?? target, parents: parents,
+      modifiedAt: modifiedAt)
+    return try await opened(try await call(.post, "/v1/symlinks", body: body, repeatable: .keyed), at: path)
   }
 
   private struct EntryUpdate: Encodable, Sendable {
@@ -114,8 +142,10 @@ extension GatewayConnection {
     _ id: EntryID, path: RemotePath? = nil, modifiedAt: FileTime? = nil, executable: Bool? = nil, chunker: FolderChunker? = nil,
     ifVersion: Int64? = nil
   ) async throws -> FileEntry {
-    let update = EntryUpdate(path: path?.text, modifiedAt: modifiedAt, executable: executable, chunker: chunker)
-    return try await call(.patch, Self.file(id), body: update, ifMatch: ifVersion)
+    var target: RemotePath?
+    if let path { target = try await sealed(path) }
+    let update = EntryUpdate(path: target?.text, modifiedAt: modifiedAt, executable: executable, chunker: chunker)
+    return try await opened(try await call(.patch, Self.file(id), body: update, ifMatch: ifVersion))
   }
 
   func delete(_ id: EntryID, forever: Bool, recursive: Bool, ifVersion: Int64? = nil) async throws {
@@ -126,17 +156,29 @@ extension GatewayConnection {
   private struct CopyTarget: Encodable, Sendable { var path: String }
 
   func copy(_ id: EntryID, to path: RemotePath) async throws -> FileEntry {
-    try await call(.post, Self.file(id) + "/copy", body: CopyTarget(path: path.text), repeatable: .keyed)
+    let body = CopyTarget(path: try await sealed(path).text)
+    return try await opened(try await call(.post, Self.file(id) + "/copy", body: body, repeatable: .keyed), at: path)
   }
 
-  func versions(of id: EntryID, limit: Int, cursor: String?) async throws -> Page<VersionInfo> {
-    try await call(.get, Self.file(id) + "/versions", query: [("limit", String(limit)), ("cursor", cursor)])
+  func versions(of entry: FileEntry, limit: Int, cursor: String?) async throws -> Page<VersionInfo> {
+    var page: Page<VersionInfo> = try await call(
+      .get, Self.file(entry.id) + "/versions", query: [("limit", String(limit)), ("cursor", cursor)])
+    guard let folder = entry.keyFolder else { return page }
+    let cipher = try await view().cipher(of: folder)
+    for index in page.items.indices {
+      let version = page.items[index]
+      guard let content = version.envelope.flatMap({ cipher.opened(envelope: $0, of: version.contentHash) }) else {
+        throw CairnError(.corrupted, "Version \(version.version) of \(entry.path) was not written by anybody who has the folder's key.")
+      }
+      (page.items[index].size, page.items[index].contentHash) = (content.size, content.contentHash)
+    }
+    return page
   }
 
   // MARK: Uploads
 
   func openUpload(_ request: UploadRequest) async throws -> UploadState {
-    try await call(.post, "/v1/uploads", body: request, repeatable: .keyed)
+    try await call(.post, "/v1/uploads", body: try await sealed(request), repeatable: .keyed)
   }
 
   func addBlocks(_ id: UploadID, start: Int, _ blocks: [BlockRef]) async throws -> UploadState {
@@ -145,7 +187,7 @@ extension GatewayConnection {
 
   /// Also renews the session's lease; the URLs in the answer are fresh.
   func uploadState(_ id: UploadID, cursor: String? = nil) async throws -> UploadState {
-    try await call(.get, Self.upload(id), query: [("cursor", cursor)])
+    try await opened(try await call(.get, Self.upload(id), query: [("cursor", cursor)]) as UploadState)
   }
 
   func addReceipts(_ id: UploadID, _ receipts: [String]) async throws {
@@ -153,26 +195,34 @@ extension GatewayConnection {
   }
 
   func completeUpload(_ id: UploadID, _ request: CompleteRequest) async throws -> FileEntry {
-    try await call(.post, Self.upload(id) + "/complete", body: request, repeatable: .keyed)
+    try await opened(try await call(.post, Self.upload(id) + "/complete", body: request, repeatable: .keyed) as FileEntry)
   }
 
   func abortUpload(_ id: UploadID) async throws { try await perform(.delete, Self.upload(id)) }
 
   func openUploads(_ requests: [UploadRequest]) async throws -> [ItemResult<UploadState>] {
+    var sealed: [UploadRequest] = []
+    for request in requests { sealed.append(try await self.sealed(request)) }
     let answer: BatchOpenResponse = try await call(
-      .post, "/v1/uploads/batch", body: BatchOpenRequest(uploads: requests), repeatable: .keyed)
-    return try Self.complete(answer.results, count: requests.count)
+      .post, "/v1/uploads/batch", body: BatchOpenRequest(uploads: sealed), repeatable: .keyed)
+    return await openedProblems(try Self.complete(answer.results, count: requests.count))
   }
 
   func completeUploads(_ items: [BatchCompleteRequest.Item]) async throws -> [ItemResult<FileEntry>] {
     let answer: BatchCompleteResponse = try await call(
       .post, "/v1/uploads/batch/complete", body: BatchCompleteRequest(uploads: items), repeatable: .keyed)
-    return try Self.complete(answer.results, count: items.count)
+    return try await opened(try Self.complete(answer.results, count: items.count))
   }
 
   // MARK: Downloads
 
-  func downloadPlan(_ id: EntryID, version: Int64?, cursor: String? = nil, limit: Int = 256) async throws -> DownloadPlan {
+  /// - Parameter folder: the encrypted folder that the file is known to be in.
+  func downloadPlan(_ id: EntryID, in folder: EntryID?, version: Int64?) async throws -> FilePlan {
+    try await opened(try await planPage(id, version: version, cursor: nil), in: folder)
+  }
+
+  /// A page of a plan as it is stored.
+  func planPage(_ id: EntryID, version: Int64?, cursor: String?, limit: Int = 256) async throws -> DownloadPlan {
     try await call(
       .get, Self.file(id) + "/download", query: [("version", version.map { String($0) }), ("cursor", cursor), ("limit", String(limit))])
   }
@@ -184,9 +234,14 @@ extension GatewayConnection {
 
   private struct PlanAnswer: Decodable { var items: [ItemResult<DownloadPlan>] }
 
-  func downloadPlans(_ ids: [EntryID]) async throws -> [ItemResult<DownloadPlan>] {
-    let answer: PlanAnswer = try await call(.post, "/v1/downloads/batch", body: PlanRequest(entries: ids.map { .init(id: $0) }))
-    return try Self.complete(answer.items, count: ids.count)
+  /// - Parameter files: ids and folders as with `downloadPlan`.
+  func downloadPlans(_ files: [(id: EntryID, folder: EntryID?)]) async throws -> [Result<FilePlan, any Error>] {
+    let answer: PlanAnswer = try await call(.post, "/v1/downloads/batch", body: PlanRequest(entries: files.map { .init(id: $0.id) }))
+    var plans: [Result<FilePlan, any Error>] = []
+    for (file, item) in zip(files, try Self.complete(answer.items, count: files.count)) {
+      do { plans.append(.success(try await opened(try item.get(), in: file.folder))) } catch { plans.append(.failure(error)) }
+    }
+    return plans
   }
 
   private static func complete<Value>(_ results: [ItemResult<Value>], count: Int) throws -> [ItemResult<Value>] {

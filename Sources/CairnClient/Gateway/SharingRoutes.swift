@@ -6,17 +6,22 @@ extension GatewayConnection {
   // MARK: Revisions and trash
 
   func restoreVersion(_ version: Int64, of id: EntryID) async throws -> FileEntry {
-    try await call(.post, Self.file(id) + "/versions/\(version)/restore", repeatable: .keyed)
+    try await opened(try await call(.post, Self.file(id) + "/versions/\(version)/restore", repeatable: .keyed) as FileEntry)
   }
 
   func trash(cursor: String?, limit: Int) async throws -> Page<TrashItem> {
-    try await call(.get, "/v1/trash", query: [("cursor", cursor), ("limit", String(limit))])
+    var page: Page<TrashItem> = try await call(.get, "/v1/trash", query: [("cursor", cursor), ("limit", String(limit))])
+    for (index, entry) in try await opened(page.items.map(\.entry)).enumerated() { page.items[index].entry = entry }
+    return page
   }
 
   private struct Target: Encodable, Sendable { var path: String? }
 
   func restoreFromTrash(_ id: EntryID, to path: RemotePath?) async throws -> FileEntry {
-    try await call(.post, "/v1/trash/\(id.hex)/restore", body: Target(path: path?.text), repeatable: .keyed)
+    var target: RemotePath?
+    if let path { target = try await sealed(path) }
+    return try await opened(
+      try await call(.post, "/v1/trash/\(id.hex)/restore", body: Target(path: target?.text), repeatable: .keyed) as FileEntry)
   }
 
   func emptyTrash() async throws -> EmptiedTrash { try await call(.delete, "/v1/trash") }
@@ -31,6 +36,7 @@ extension GatewayConnection {
     try await call(.post, Self.file(id) + "/rewind", body: Moment(time: time, cursor: cursor), repeatable: .keyed)
   }
 
+  /// - Parameter request: names entries by their ids: paths in it would have to be sealed first.
   func apply(_ request: ChangeSetRequest) async throws -> ChangeSetResponse {
     try await call(.post, "/v1/changesets", body: request, repeatable: .keyed)
   }
@@ -51,11 +57,17 @@ extension GatewayConnection {
   func unshare(_ id: EntryID, user: String) async throws { try await perform(.delete, try Self.member(id, user)) }
 
   func shares(of id: EntryID, cursor: String?) async throws -> Page<ShareInfo> {
-    try await call(.get, Self.file(id) + "/shares", query: [("cursor", cursor)])
+    try await opened(try await call(.get, Self.file(id) + "/shares", query: [("cursor", cursor)]))
   }
 
   func shared(cursor: String?) async throws -> Page<ShareInfo> {
-    try await call(.get, "/v1/shared", query: [("cursor", cursor), ("limit", "1000")])
+    try await opened(try await call(.get, "/v1/shared", query: [("cursor", cursor), ("limit", "1000")]))
+  }
+
+  private func opened(_ page: Page<ShareInfo>) async throws -> Page<ShareInfo> {
+    var page = page
+    for (index, entry) in try await opened(page.items.map(\.entry)).enumerated() { page.items[index].entry = entry }
+    return page
   }
 
   // MARK: Links
@@ -86,11 +98,21 @@ extension GatewayConnection {
   // MARK: The feed
 
   func changes(cursor: String?, limit: Int, wait: Int) async throws -> ChangesPage {
-    try await call(
+    var page: ChangesPage = try await call(
       .get, "/v1/changes", query: [("cursor", cursor), ("limit", String(limit)), ("wait", wait > 0 ? String(wait) : nil)])
+    let entries = try await opened(page.changes.map(\.entry))
+    let view = try await view()
+    for (index, entry) in entries.enumerated() {
+      page.changes[index].entry = entry
+      page.changes[index].oldPath = page.changes[index].oldPath.map { view.opened(path: $0, in: entry.keyFolder) }
+    }
+    return page
   }
 
   func notifications(cursor: String?, limit: Int) async throws -> Page<ServiceAPI.Notification> {
-    try await call(.get, "/v1/notifications", query: [("cursor", cursor), ("limit", String(limit))])
+    var page: Page<ServiceAPI.Notification> = try await call(
+      .get, "/v1/notifications", query: [("cursor", cursor), ("limit", String(limit))])
+    for (index, entry) in try await opened(page.items.map(\.entry)).enumerated() { page.items[index].entry = entry }
+    return page
   }
 }

@@ -32,8 +32,11 @@ extension CairnClient {
     package var localPath: String
     /// A local file that may have much in common with it.
     package var basis: String?
+    /// The encrypted folder that it is in.
+    package var keyFolder: EntryID?
 
-    package init(entry: EntryID, size: Int64, localPath: String, basis: String? = nil) {
+    package init(entry: EntryID, size: Int64, localPath: String, basis: String? = nil, keyFolder: EntryID? = nil) {
+      self.keyFolder = keyFolder
       self.entry = entry
       self.size = size
       self.localPath = localPath
@@ -115,7 +118,7 @@ extension CairnClient {
     for index in files.indices where outcomes[index] == nil {
       let file = files[index]
       do {
-        let plan = try await gateway.downloadPlan(file.entry, version: nil)
+        let plan = try await gateway.downloadPlan(file.entry, in: file.keyFolder, version: nil)
         let download = FileDownload(gateway: gateway, resources: resources, progress: nil, journals: journals, basis: file.basis)
         try await download.download(plan, to: file.localPath)
         outcomes[index] = .success(plan.file)
@@ -130,7 +133,7 @@ extension CairnClient {
       TreeGet.Item(
         entry: FileEntry(
           id: file.entry, path: "/", name: "", kind: .file, size: file.size, contentHash: nil, version: 0, mimeType: nil,
-          modifiedAt: FileTime(nanoseconds: 0), executable: false, target: nil, owner: "", role: .read),
+          modifiedAt: FileTime(nanoseconds: 0), executable: false, target: nil, owner: "", role: .read, keyFolder: file.keyFolder),
         destination: file.localPath)
     }
     var outcomes: [Result<FileEntry, CairnError>?] = []
@@ -183,7 +186,24 @@ extension CairnClient {
 
   /// Wherever it is now.
   package func syncEntry(_ id: EntryID) async throws(CairnError) -> FileEntry {
-    try await answering { try await gateway.call(.get, GatewayConnection.file(id)) }
+    try await answering { try await gateway.entry(id) }
+  }
+
+  /// The encrypted folder that a path is or lies in.
+  /// - Throws: `noKey` when this device cannot open it.
+  package func syncKeyFolder(at path: String) async throws(CairnError) -> EntryID? {
+    try await answering {
+      let root = try await gateway.view().root(over: RemotePath(path))
+      _ = try root?.cipher.get()
+      return root?.id
+    }
+  }
+
+  package func syncEncryptedFolders(below path: String) async throws(CairnError) -> [String] {
+    try await answering {
+      let path = try RemotePath(path)
+      return try await gateway.view().roots.map(\.path).filter { $0 != path && $0.isInside(path) }.map(\.text).sorted()
+    }
   }
 
   package func syncEntries(below path: String, cursor: String?) async throws(CairnError) -> Page<FileEntry> {

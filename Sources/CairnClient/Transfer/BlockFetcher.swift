@@ -4,7 +4,7 @@ internal import Platform
 internal import ServiceAPI
 internal import Synchronization
 
-/// A verified block: `range` of `buffer` are plain bytes whose hash is the block's name.
+/// A verified block: `range` of `buffer` are its plain bytes.
 struct FetchedBlock: Sendable {
   var buffer: IOBuffer
   var range: Range<Int>
@@ -13,6 +13,8 @@ struct FetchedBlock: Sendable {
 /// Gets one block from the cluster: the nearest replica, then the others, by hedge or after a failure; never bytes whose hash is wrong.
 struct BlockFetcher: Sendable {
   let resources: TransferResources
+  /// Opens what came; nil outside of encrypted folders.
+  var cipher: FolderCipher?
 
   /// - Parameters:
   ///   - buffer: where the bytes go; lent from the pool by the caller.
@@ -28,7 +30,10 @@ struct BlockFetcher: Sendable {
       do {
         guard !targets.isEmpty else { throw NodeRefusal.failed(status: 503, detail: "no node that holds it is up") }
         try await resources.pace.wait(for: block.size)
-        return try await race(block, resources.health.order(targets), into: buffer)
+        let fetched = try await race(block, resources.health.order(targets), into: buffer)
+        guard let cipher else { return fetched }
+        return FetchedBlock(
+          buffer: fetched.buffer, range: try await resources.threads.run { try cipher.open(fetched.range, in: fetched.buffer) })
       } catch let error as CairnError { throw error } catch let error as CancellationError { throw error } catch { failure = error }
       guard let wait = backoff.next() else { throw NodeRefusal.sentence(failure, verb: "give") }
       if case NodeRefusal.staleURL = failure {} else { try await Task.sleep(for: wait) }

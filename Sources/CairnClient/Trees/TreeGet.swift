@@ -94,6 +94,9 @@ struct TreeGet: Sendable {
     guard path.isInside(root), path != root else {
       throw CairnError(.unexpected, "The gateway named \(entry.path) as something in \(root), which it is not; nothing was written.")
     }
+    guard !entry.isLocked else {
+      throw CairnError(.noKey, "\(entry.path) is in an encrypted folder that this device cannot open; run “cairn keys recover”.")
+    }
     let names = Array(path.components.dropFirst(root.components.count))
     let destination = folders.path(names)
     switch entry.kind {

@@ -25,24 +25,29 @@ final class BlockCutter: Sendable {
 
   private let chunking: ContentDefinedChunking?
   private let countsPieces: Bool
+  /// Where in a buffer a block goes.
+  private let start: Int
   private let read: Reading
   private let rest: IOBuffer
   private let state = Mutex(State())
 
   /// - Parameters:
-  ///   - chunking: nil cuts blocks of 4 MiB.
+  ///   - chunking: nil cuts blocks of 4 MiB, or what `start` leaves of that.
   ///   - countsPieces: whether the content hash is wanted, which costs as much as hashing the blocks.
-  init(_ chunking: ContentDefinedChunking?, countsPieces: Bool = true, read: @escaping Reading) {
+  ///   - start: where in a buffer blocks go; what is before stays as it is, for the tag of a block that is to be sealed.
+  init(_ chunking: ContentDefinedChunking?, countsPieces: Bool = true, start: Int = 0, read: @escaping Reading) {
     self.chunking = chunking
-    self.countsPieces = countsPieces && chunking != nil
+    // Of blocks of 4 MiB the names say it.
+    self.countsPieces = countsPieces && (chunking != nil || start > 0)
+    self.start = start
     self.read = read
     rest = IOBuffer(capacity: BlockCutter.step)
   }
 
   /// Cuts a file from its start on.
-  convenience init(_ chunking: ContentDefinedChunking, from file: File, countsPieces: Bool = true) {
+  convenience init(_ chunking: ContentDefinedChunking?, from file: File, countsPieces: Bool = true, start: Int = 0) {
     let place = Mutex<Int64>(0)
-    self.init(chunking, countsPieces: countsPieces) { bytes in
+    self.init(chunking, countsPieces: countsPieces, start: start) { bytes in
       try place.withLock { place in
         let count = try file.pread(into: bytes, at: place)
         place += Int64(count)
@@ -54,12 +59,12 @@ final class BlockCutter: Sendable {
   /// Bytes in the blocks so far.
   var cutBytes: Int64 { state.withLock { $0.cutBytes } }
 
-  /// Writes the next block to the start of `buffer`, which holds 4 MiB. Blocks.
+  /// Writes the next block to its place in `buffer`, which holds 4 MiB. Blocks.
   /// - Returns: its length; 0 at the end.
   func next(into buffer: IOBuffer) throws -> Int {
     try state.withLock { state in
       let count = try fill(buffer, &state)
-      if countsPieces { state.pieces.update(buffer.bytes(0..<count)) }
+      if countsPieces { state.pieces.update(buffer.bytes(start..<(start + count))) }
       state.cutBytes += Int64(count)
       return count
     }
@@ -89,31 +94,32 @@ final class BlockCutter: Sendable {
   private func fill(_ buffer: IOBuffer, _ state: inout State) throws -> Int {
     var count = 0
     var block = chunking?.block()
-    let limit = chunking?.maximumBytes ?? Limits.blockBytes
+    let limit = chunking?.maximumBytes ?? Limits.blockBytes - start
     while count < limit, !(state.isAtEnd && state.carried.isEmpty) {
       let fresh = try more(buffer, at: count, limit: limit, &state)
       count = fresh.upperBound
-      guard let end = block?.end(in: buffer.bytes(fresh)) else { continue }
-      keep(buffer.bytes((fresh.lowerBound + end)..<fresh.upperBound), &state)
+      let bytes = buffer.bytes((start + fresh.lowerBound)..<(start + fresh.upperBound))
+      guard let end = block?.end(in: bytes) else { continue }
+      keep(UnsafeRawBufferPointer(rebasing: bytes[end...]), &state)
       return fresh.lowerBound + end
     }
     return count
   }
 
-  /// Adds up to a step of bytes at `start`, first those that were left over.
-  private func more(_ buffer: IOBuffer, at start: Int, limit: Int, _ state: inout State) throws -> Range<Int> {
+  /// Adds up to a step of bytes at `place` of the block, first those that were left over.
+  private func more(_ buffer: IOBuffer, at place: Int, limit: Int, _ state: inout State) throws -> Range<Int> {
     state.isFromRest = !state.carried.isEmpty
     if state.isFromRest {
-      let count = min(state.carried.count, limit - start)
+      let count = min(state.carried.count, limit - place)
       let taken = state.carried.lowerBound..<(state.carried.lowerBound + count)
-      buffer.mutableBytes(start..<(start + count)).copyMemory(from: rest.bytes(taken))
+      buffer.mutableBytes((start + place)..<(start + place + count)).copyMemory(from: rest.bytes(taken))
       state.carried = taken.upperBound..<state.carried.upperBound
-      return start..<(start + count)
+      return place..<(place + count)
     }
-    let wanted = min(BlockCutter.step, limit - start)
-    let count = try read(buffer.mutableBytes(start..<(start + wanted)))
+    let wanted = min(BlockCutter.step, limit - place)
+    let count = try read(buffer.mutableBytes((start + place)..<(start + place + wanted)))
     state.isAtEnd = count < wanted
-    return start..<(start + count)
+    return place..<(place + count)
   }
 
   /// Puts the last of the bytes that `more` took back.

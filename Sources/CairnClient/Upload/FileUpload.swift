@@ -21,34 +21,70 @@ struct FileUpload: Sendable {
 
   /// - Throws: `CairnError` `sourceChanged` when the file keeps changing.
   func upload(_ localPath: String, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
-    do { return try await uploadOnce(localPath, to: path, options) } catch let error as CairnError where error.kind == .sourceChanged {
+    let root = try await gateway.view().root(around: path)
+    let cipher = try root?.cipher.get()
+    guard cipher != nil, options.onConflict == .copy else { return try await upload(localPath, to: path, options, cipher) }
+    return try await uploadBeside(localPath, to: path, options, cipher)
+  }
+
+  private func upload(
+    _ localPath: String, to path: RemotePath, _ options: UploadOptions, _ cipher: FolderCipher?
+  ) async throws -> FileEntry {
+    do { return try await uploadOnce(localPath, to: path, options, cipher) } catch let error as CairnError
+      where error.kind == .sourceChanged
+    {
       // Once more from the start: what writes to a file is often just finishing.
-      return try await uploadOnce(localPath, to: path, options)
+      return try await uploadOnce(localPath, to: path, options, cipher)
     } catch let problem as Problem where problem.kind == .uploadNotFound {
       // The session ended meanwhile, as after a long sleep of this machine.
-      return try await uploadOnce(localPath, to: path, options)
+      return try await uploadOnce(localPath, to: path, options, cipher)
     }
   }
 
-  private func uploadOnce(_ localPath: String, to path: RemotePath, _ given: UploadOptions) async throws -> FileEntry {
+  /// In an encrypted folder only a client can name the conflicted copy. Its blocks are there already when it is the second attempt.
+  private func uploadBeside(
+    _ localPath: String, to path: RemotePath, _ given: UploadOptions, _ cipher: FolderCipher?
+  ) async throws -> FileEntry {
+    var options = given
+    options.onConflict = .fail
+    do { return try await upload(localPath, to: path, options, cipher) } catch let problem as Problem
+      where [.conflict, .alreadyExists, .wrongKindOfEntry].contains(problem.kind)
+    {
+      (options.baseVersion, options.baseEntry) = (0, nil)
+      let device = try await gateway.currentUser().device ?? "device"
+      for attempt in 0..<FileUpload.copyAttempts {
+        let name = try SealedCopyName.make(for: path, device: device, at: resources.time.wall(), attempt: attempt)
+        do { return try await upload(localPath, to: name, options, cipher) } catch let problem as Problem
+          where [.conflict, .alreadyExists, .wrongKindOfEntry].contains(problem.kind)
+        { continue }
+      }
+      throw problem
+    }
+  }
+
+  private static let copyAttempts = 100
+
+  private func uploadOnce(
+    _ localPath: String, to path: RemotePath, _ given: UploadOptions, _ cipher: FolderCipher?
+  ) async throws -> FileEntry {
     let source = try await resources.threads.run { try SourceFile(localPath) }
-    guard source.identity.isRegular else { return try await upload(SourceStream(source.file), to: path, given) }
+    guard source.identity.isRegular else { return try await upload(SourceStream(source.file), to: path, given, cipher) }
     var options = given
     // What is one block either way is a fixed one, whose content hash the cluster can check.
     if source.identity.size <= Int64(ContentDefinedChunking.standard.minimumBytes) { options.chunking = .fixed }
-    let opened = try await openJournal(source, path, options)
-    var session = makeSession(source, path, options, opened?.journal)
+    let opened = try await openJournal(source, path, options, cipher)
+    var session = makeSession(source, path, options, opened?.journal, cipher)
     do {
       if let memory = opened?.memory {
         if try await session.resume(memory) {
           // What a former run announced and no node has acknowledged.
-          try await sendLacking(source, session, chunking(options, of: session, to: path))
+          try await sendLacking(source, session, chunking(options, of: session, to: path), cipher)
         } else {
           opened?.journal.forget()
-          session = makeSession(source, path, options, opened?.journal)
+          session = makeSession(source, path, options, opened?.journal, cipher)
         }
       }
-      let file = try await transfer(source, session, chunking(options, of: session, to: path))
+      let file = try await transfer(source, session, chunking(options, of: session, to: path), cipher)
       if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
       return file
     } catch {
@@ -84,27 +120,44 @@ struct FileUpload: Sendable {
   }
 
   private func openJournal(
-    _ source: SourceFile, _ path: RemotePath, _ options: UploadOptions
+    _ source: SourceFile, _ path: RemotePath, _ options: UploadOptions, _ cipher: FolderCipher?
   ) async throws -> (journal: UploadJournal, memory: UploadJournal.Memory?)? {
     // What fits into two blocks is sent again faster than remembered.
     guard let journals, source.blockCount > 2 else { return nil }
     let chunking = options.chunking == .fixed ? "" : " \(options.chunking?.rawValue ?? "folder")"
-    let key = "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)\(options.baseEntry.map { " " + $0.hex } ?? "")\(chunking)"
+    let sealing = cipher == nil ? "" : " sealed"
+    let key =
+      "\(options.onConflict.rawValue) \(options.baseVersion ?? -1)\(options.baseEntry.map { " " + $0.hex } ?? "")\(chunking)\(sealing)"
     return try await resources.threads.run {
       journals.sweep.runOnce()
-      return UploadJournal.open(folder: journals.folder, gateway: journals.gateway, path: path, source: source.identity, key: key)
+      return UploadJournal.open(
+        folder: journals.folder, gateway: journals.gateway, path: path, source: source.identity, key: key,
+        overhead: FileUpload.overhead(cipher))
     }
   }
 
   private func makeSession(
-    _ source: SourceFile, _ path: RemotePath, _ options: UploadOptions, _ journal: UploadJournal?
+    _ source: SourceFile, _ path: RemotePath, _ options: UploadOptions, _ journal: UploadJournal?, _ cipher: FolderCipher?
   ) -> UploadSession {
     var request = Self.request(path, options)
-    request.size = source.identity.size
+    request.encrypted = cipher == nil ? nil : true
+    request.size = storedSize(of: source, options.chunking, cipher)
     request.chunker = options.chunking?.wire
     request.modifiedAt = request.modifiedAt ?? FileTime(nanoseconds: source.identity.modifiedNanoseconds)
     request.executable = request.executable ?? source.identity.isExecutable
     return UploadSession(gateway: gateway, template: request, journal: journal, source: source.identity, threads: resources.threads)
+  }
+
+  /// Bytes that a block has beside the file's.
+  static func overhead(_ cipher: FolderCipher?) -> Int { cipher == nil ? 0 : SealedForm.tagBytes }
+
+  /// Nil where it is known at the end only.
+  private func storedSize(of source: SourceFile, _ chunking: Chunking?, _ cipher: FolderCipher?) -> Int64? {
+    let size = source.identity.size
+    guard cipher != nil else { return size }
+    guard chunking == .fixed else { return nil }
+    let piece = Int64(SealedForm.pieceBytes)
+    return size + (size + piece - 1) / piece * Int64(SealedForm.tagBytes)
   }
 
   static func request(_ path: RemotePath, _ options: UploadOptions) -> UploadRequest {
@@ -116,22 +169,30 @@ struct FileUpload: Sendable {
 
   // MARK: The stages
 
-  private func transfer(_ source: SourceFile, _ session: UploadSession, _ chunking: Chunking) async throws -> FileEntry {
+  /// What is sealed is read in order, because its content hash is of other pieces than its blocks; what is not, and cut every 4 MiB, is not.
+  private func cutter(_ chunking: Chunking, _ cipher: FolderCipher?, _ file: File) -> BlockCutter? {
+    guard cipher != nil else { return chunking == .fixed ? nil : BlockCutter(.standard, from: file) }
+    return BlockCutter(chunking == .fixed ? nil : .sealed, from: file, start: SealedForm.tagBytes)
+  }
+
+  private func transfer(
+    _ source: SourceFile, _ session: UploadSession, _ chunking: Chunking, _ cipher: FolderCipher?
+  ) async throws -> FileEntry {
     let known = await session.blocks
-    let start = known.reduce(Int64(0)) { $0 + Int64($1.size) }
+    let start = known.reduce(Int64(0)) { $0 + Int64($1.size - FileUpload.overhead(cipher)) }
     progress?.moved(bytes: start)
-    let cutter = chunking == .fixed ? nil : BlockCutter(.standard, from: source.file)
+    let cutter = cutter(chunking, cipher, source.file)
     try await guarded(session) { group in
       if let cutter {
         let buffer = try await resources.buffer()
         try await resources.threads.run { try cutter.skip(start, through: buffer) }
       }
-      if let cutter { return try await cut(cutter, from: known.count, session, &group) }
+      if let cutter { return try await cut(cutter, from: known.count, session, cipher, &group) }
       for index in known.count..<source.blockCount {
         let buffer = try await resources.buffer()
         group.addTask {
-          let ref = try await hash(buffer) { try source.read(index, into: buffer) }
-          try await announceAndSend(index, ref, buffer, session)
+          let ref = try await hash(buffer, nil) { try source.read(index, into: buffer) }
+          try await announceAndSend(index, ref, buffer, session, nil)
         }
       }
     }
@@ -139,16 +200,17 @@ struct FileUpload: Sendable {
     try await resources.threads.run { try source.checkUnchanged() }
     if source.blockCount == 0 { try await session.openEmpty() }
     for _ in 0..<FileUpload.completionRounds {
-      let done = try await session.complete(size: source.identity.size, contentHash: cutter?.contentHash())
+      let done = try await session.complete(size: source.identity.size, contentHash: cutter?.contentHash(), sealedWith: cipher)
       if case .done(let file) = done { return file }
-      try await sendLacking(source, session, chunking)
+      try await sendLacking(source, session, chunking, cipher)
     }
     throw CairnError(.unavailable, "The cluster keeps losing copies of this upload; check “cairnctl status”, then try again.")
   }
 
   /// Reads and sends all that a cutter makes of its bytes.
   private func cut(
-    _ cutter: BlockCutter, from first: Int, _ session: UploadSession, _ group: inout ThrowingTaskGroup<Void, any Error>
+    _ cutter: BlockCutter, from first: Int, _ session: UploadSession, _ cipher: FolderCipher?,
+    _ group: inout ThrowingTaskGroup<Void, any Error>
   ) async throws {
     var index = first
     while true {
@@ -157,16 +219,19 @@ struct FileUpload: Sendable {
       if count == 0 { return }
       let place = index
       group.addTask {
-        let ref = try await hash(buffer) { count }
-        try await announceAndSend(place, ref, buffer, session)
+        let ref = try await hash(buffer, cipher) { count }
+        try await announceAndSend(place, ref, buffer, session, cipher)
       }
       index += 1
     }
   }
 
   /// Sends the announced blocks that no node has acknowledged.
-  private func sendLacking(_ source: SourceFile, _ session: UploadSession, _ chunking: Chunking) async throws {
-    let places = BlockPlaces(await session.blocks, source, chunking)
+  private func sendLacking(
+    _ source: SourceFile, _ session: UploadSession, _ chunking: Chunking, _ cipher: FolderCipher?
+  ) async throws {
+    let overhead = FileUpload.overhead(cipher)
+    let places = BlockPlaces(await session.blocks, source, chunking, overhead: overhead)
     var cursor: String?
     repeat {
       let page = try await session.lackingPage(cursor: cursor)
@@ -175,7 +240,7 @@ struct FileUpload: Sendable {
           guard let place = try places.place(of: block.index) else { continue }
           let buffer = try await resources.buffer()
           group.addTask {
-            let ref = try await hash(buffer) { try source.read(place.size, at: place.offset, into: buffer) }
+            let ref = try await hash(buffer, cipher) { try source.read(place.size, at: place.offset, into: buffer, start: overhead) }
             guard ref.id == block.id else { throw source.changed() }
             try await send(block.index, ref, buffer, block.put, session)
           }
@@ -189,24 +254,37 @@ struct FileUpload: Sendable {
 
   /// Uploads what can be read from `localPath` until it ends. It cannot go on after an interruption: the bytes are gone.
   func upload(streamAt localPath: String, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
-    try await upload(try await resources.threads.run { SourceStream(try File(localPath, .read)) }, to: path, options)
+    let root = try await gateway.view().root(around: path)
+    let cipher = try root?.cipher.get()
+    return try await upload(try await resources.threads.run { SourceStream(try File(localPath, .read)) }, to: path, options, cipher)
   }
 
-  private func upload(_ stream: SourceStream, to path: RemotePath, _ options: UploadOptions) async throws -> FileEntry {
+  private func upload(
+    _ stream: SourceStream, to path: RemotePath, _ options: UploadOptions, _ cipher: FolderCipher?
+  ) async throws -> FileEntry {
+    if cipher != nil, options.onConflict == .copy {
+      throw CairnError(
+        .invalidArgument, "A stream cannot be read again for a conflicted copy in an encrypted folder; use another policy than “copy”.")
+    }
     var request = Self.request(path, options)
+    request.encrypted = cipher == nil ? nil : true
     request.chunker = options.chunking?.wire
     let session = UploadSession(gateway: gateway, template: request, journal: nil, source: nil, threads: resources.threads)
-    do { return try await transfer(stream, session, chunking(options, of: session, to: path)) } catch {
+    do { return try await transfer(stream, session, chunking(options, of: session, to: path), cipher) } catch {
       await session.abort()
       throw error
     }
   }
 
-  private func transfer(_ stream: SourceStream, _ session: UploadSession, _ chunking: Chunking) async throws -> FileEntry {
-    let cutter = BlockCutter(chunking == .fixed ? nil : .standard) { try stream.read(into: $0) }
-    try await guarded(session) { group in try await cut(cutter, from: 0, session, &group) }
+  private func transfer(
+    _ stream: SourceStream, _ session: UploadSession, _ chunking: Chunking, _ cipher: FolderCipher?
+  ) async throws -> FileEntry {
+    let cutting: ContentDefinedChunking? = chunking == .fixed ? nil : cipher == nil ? .standard : .sealed
+    let cutter = BlockCutter(cutting, start: FileUpload.overhead(cipher)) { try stream.read(into: $0) }
+    try await guarded(session) { group in try await cut(cutter, from: 0, session, cipher, &group) }
     if cutter.cutBytes == 0 { try await session.openEmpty() }
-    guard case .done(let file) = try await session.complete(size: cutter.cutBytes, contentHash: cutter.contentHash()) else {
+    let completion = try await session.complete(size: cutter.cutBytes, contentHash: cutter.contentHash(), sealedWith: cipher)
+    guard case .done(let file) = completion else {
       throw CairnError(.unavailable, "The cluster lost blocks of a stream that cannot be read again; run the command again.")
     }
     return file
@@ -235,20 +313,26 @@ struct FileUpload: Sendable {
     }
   }
 
-  private func hash(_ buffer: IOBuffer, _ read: @escaping @Sendable () throws -> Int) async throws -> BlockRef {
+  /// Reads, seals where that is to be, and hashes.
+  private func hash(
+    _ buffer: IOBuffer, _ cipher: FolderCipher?, _ read: @escaping @Sendable () throws -> Int
+  ) async throws -> BlockRef {
     try await resources.threads.run {
       let count = try read()
-      return BlockRef(id: BlockID(words: SHA256Hasher.hash(buffer.bytes(0..<count))), size: count)
+      let block = try cipher?.seal(count, in: buffer) ?? 0..<count
+      return BlockRef(id: BlockID(words: SHA256Hasher.hash(buffer.bytes(block))), size: block.count)
     }
   }
 
-  private func announceAndSend(_ index: Int, _ ref: BlockRef, _ buffer: IOBuffer, _ session: UploadSession) async throws {
+  private func announceAndSend(
+    _ index: Int, _ ref: BlockRef, _ buffer: IOBuffer, _ session: UploadSession, _ cipher: FolderCipher?
+  ) async throws {
     do {
       switch try await session.announce(index, ref) {
-      case .have: progress?.moved(bytes: Int64(ref.size))
+      case .have: progress?.moved(bytes: Int64(ref.size - FileUpload.overhead(cipher)))
       case .send(let targets):
         try await send(index, ref, buffer, targets, session)
-        progress?.moved(bytes: Int64(ref.size))
+        progress?.moved(bytes: Int64(ref.size - FileUpload.overhead(cipher)))
       }
     } catch {
       // Those after this one wait for it to be announced.
@@ -287,22 +371,24 @@ struct FileUpload: Sendable {
 private struct BlockPlaces: Sendable {
   private let source: SourceFile
   private let chunking: Chunking
+  /// Bytes of a block that are not the file's.
+  private let overhead: Int
   private var known: [(offset: Int64, size: Int)] = []
 
-  init(_ blocks: [BlockRef], _ source: SourceFile, _ chunking: Chunking) {
-    (self.source, self.chunking) = (source, chunking)
+  init(_ blocks: [BlockRef], _ source: SourceFile, _ chunking: Chunking, overhead: Int) {
+    (self.source, self.chunking, self.overhead) = (source, chunking, overhead)
     known.reserveCapacity(blocks.count)
     var end: Int64 = 0
     for block in blocks {
-      known.append((end, block.size))
-      end += Int64(block.size)
+      known.append((end, block.size - overhead))
+      end += Int64(block.size - overhead)
     }
   }
 
   /// Nil for a block that a former run announced and this one has no note of: where it is will be known when the file is cut so far.
   func place(of index: Int) throws -> (offset: Int64, size: Int)? {
     if known.indices.contains(index) { return known[index] }
-    guard chunking == .fixed else { return nil }
+    guard chunking == .fixed, overhead == 0 else { return nil }
     guard index < source.blockCount else { throw CairnError(.unexpected, "The gateway asks for a block beyond the file's end.") }
     return (Int64(index) * Int64(Limits.blockBytes), source.size(ofBlock: index))
   }

@@ -24,6 +24,8 @@ struct SmallFileBatch: Sendable {
     /// Bytes from the range's start that are sent.
     var stored: Int
     var encoding: ContentEncoding
+    /// In an encrypted folder: what it is sealed with, and what it is.
+    var sealing: (cipher: FolderCipher, content: FolderCipher.Content)?
   }
 
   /// A file whose session is open, with its receipts.
@@ -44,12 +46,13 @@ struct SmallFileBatch: Sendable {
     var current: [LocalItem] = []
     var bytes: Int64 = 0
     for file in files {
-      if current.count == SmallFileBatch.files || bytes + file.identity.size > Int64(Limits.blockBytes) {
+      let size = file.identity.size + Int64(SealedForm.tagBytes)
+      if current.count == SmallFileBatch.files || bytes + size > Int64(Limits.blockBytes) {
         batches.append(current)
         (current, bytes) = ([], 0)
       }
       current.append(file)
-      bytes += file.identity.size
+      bytes += size
     }
     if !current.isEmpty { batches.append(current) }
     return batches
@@ -59,7 +62,16 @@ struct SmallFileBatch: Sendable {
   func upload(_ items: [LocalItem]) async throws -> [Result] {
     let buffer = try await resources.buffer()
     var results = [Result](repeating: .alone, count: items.count)
-    let loaded = try await resources.threads.run { load(items, into: buffer) }
+    let view = try await gateway.view()
+    var ciphers: [FolderCipher?] = []
+    for (place, item) in items.enumerated() {
+      do { ciphers.append(try view.cipher(at: item.remote)) } catch {
+        results[place] = .refused(error)
+        ciphers.append(nil)
+      }
+    }
+    let (known, refused) = (ciphers, Set(results.indices.filter { if case .refused = results[$0] { true } else { false } }))
+    let loaded = try await resources.threads.run { load(items, known, leavingOut: refused, into: buffer) }
     let states = try await open(items, loaded)
     var opened: [(file: Loaded, state: UploadState)] = []
     for (file, state) in zip(loaded, states) {
@@ -92,19 +104,29 @@ struct SmallFileBatch: Sendable {
   }
 
   /// Reads and hashes; leaves out what cannot be read as it was listed. Blocks.
-  private func load(_ items: [LocalItem], into buffer: IOBuffer) -> [Loaded] {
+  private func load(
+    _ items: [LocalItem], _ ciphers: [FolderCipher?], leavingOut refused: Set<Int>, into buffer: IOBuffer
+  ) -> [Loaded] {
     var loaded: [Loaded] = []
     var end = 0
-    for (place, item) in items.enumerated() {
+    for (place, item) in items.enumerated() where !refused.contains(place) {
       let size = Int(item.identity.size)
-      guard size <= buffer.capacity - end, let source = try? SourceFile(item.path), source.identity == item.identity,
-        (try? source.file.pread(into: buffer.mutableBytes(end..<end + size), at: 0)) == size, (try? source.checkUnchanged()) != nil
+      // An empty file has no block, sealed or not.
+      let start = end + (size == 0 ? 0 : FileUpload.overhead(ciphers[place]))
+      guard size <= buffer.capacity - start, let source = try? SourceFile(item.path), source.identity == item.identity,
+        (try? source.file.pread(into: buffer.mutableBytes(start..<start + size), at: 0)) == size, (try? source.checkUnchanged()) != nil
       else { continue }
-      let range = end..<end + size
+      let range = end..<start + size
+      var sealing: (cipher: FolderCipher, content: FolderCipher.Content)?
+      if let cipher = ciphers[place] {
+        let pieces = size == 0 ? [] : [BlockID(words: SHA256Hasher.hash(buffer.bytes(start..<start + size)))]
+        guard size == 0 || (try? cipher.seal(size, in: buffer, at: end)) != nil else { continue }
+        sealing = (cipher, FolderCipher.Content(size: Int64(size), contentHash: ContentHash.ofPieces(pieces)))
+      }
       let id = BlockID(words: SHA256Hasher.hash(buffer.bytes(range)))
       let (stored, encoding) = compress(range, of: buffer)
-      loaded.append(Loaded(place: place, range: range, id: id, stored: stored, encoding: encoding))
-      end += size
+      loaded.append(Loaded(place: place, range: range, id: id, stored: stored, encoding: encoding, sealing: sealing))
+      end = range.upperBound
     }
     return loaded
   }
@@ -125,7 +147,12 @@ struct SmallFileBatch: Sendable {
       loaded.map { file in
         let item = items[file.place]
         var request = FileUpload.request(item.remote, options)
-        request.size = item.identity.size
+        request.size = Int64(file.range.count)
+        if file.sealing != nil {
+          request.encrypted = true
+          // Who names the conflicted copy is the client, one file at a time.
+          if request.onConflict == .copy { request.onConflict = .fail }
+        }
         if let base = item.baseVersion { (request.baseEntry, request.baseVersion) = (item.baseEntry, base) }
         request.blocks = blocks(of: file)
         request.contentHash = ContentHash.ofPieces(request.blocks?.map(\.id) ?? [])
@@ -168,15 +195,17 @@ struct SmallFileBatch: Sendable {
   private func complete(_ sent: [Sent], into results: inout [Result]) async throws {
     guard !sent.isEmpty else { return }
     let answers = try await gateway.completeUploads(
-      sent.map { file in
+      try sent.map { file in
+        let hash = ContentHash.ofPieces(blocks(of: file.loaded).map(\.id))
         let request = CompleteRequest(
-          size: Int64(file.loaded.range.count), contentHash: ContentHash.ofPieces(blocks(of: file.loaded).map(\.id)),
-          receipts: file.receipts.isEmpty ? nil : file.receipts)
+          size: Int64(file.loaded.range.count), contentHash: hash, receipts: file.receipts.isEmpty ? nil : file.receipts,
+          envelope: try file.loaded.sealing.map { try $0.cipher.envelope($0.content, of: hash) })
         return BatchCompleteRequest.Item(uploadID: file.upload, complete: request)
       })
     for (file, answer) in zip(sent, answers) {
       do { results[file.place] = .stored(try answer.get()) } catch let problem as Problem
         where problem.kind == .missingBlocks || problem.kind == .invalidReceipt
+        || (file.loaded.sealing != nil && options.onConflict == .copy && problem.kind == .conflict)
       { results[file.place] = .alone } catch { results[file.place] = .refused(error) }
     }
   }

@@ -69,9 +69,9 @@ final class SourceFile: Sendable {
     try read(size(ofBlock: index), at: Int64(index) * Int64(Limits.blockBytes), into: buffer)
   }
 
-  /// Reads `size` bytes to the start of `buffer` and answers their number. Blocks.
-  func read(_ size: Int, at offset: Int64, into buffer: IOBuffer) throws -> Int {
-    let count = try file.pread(into: buffer.mutableBytes(0..<size), at: offset)
+  /// Reads `size` bytes into `buffer`, from `start` on, and answers their number. Blocks.
+  func read(_ size: Int, at offset: Int64, into buffer: IOBuffer, start: Int = 0) throws -> Int {
+    let count = try file.pread(into: buffer.mutableBytes(start..<(start + size)), at: offset)
     guard count == size else { throw changed() }
     return count
   }

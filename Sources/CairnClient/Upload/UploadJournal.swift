@@ -24,13 +24,14 @@ final class UploadJournal: Sendable {
   ///
   /// - Returns: nil when it cannot be used; the upload goes on without then. `memory` is nil when there is nothing to go on with: no former
   ///   run, or of another state of the file.
+  /// - Parameter overhead: bytes of a block that are not the file's.
   static func open(
-    folder: String, gateway: String, path: RemotePath, source: FileIdentity, key: String
+    folder: String, gateway: String, path: RemotePath, source: FileIdentity, key: String, overhead: Int = 0
   ) -> (journal: UploadJournal, memory: Memory?)? {
     let name = BlockID(words: hash("\(gateway)\n\(path.text)\n\(source.device)-\(source.inode)\n\(key)")).hex
     guard let opened = try? Journal.open("\(folder)/uploads/\(name).journal") else { return nil }
     let journal = UploadJournal(opened.journal)
-    if let memory = read(opened.lines, source: source) { return (journal, memory) }
+    if let memory = read(opened.lines, source: source, overhead: overhead) { return (journal, memory) }
     guard (try? opened.journal.reset()) != nil else { return nil }
     return (journal, nil)
   }
@@ -54,7 +55,7 @@ final class UploadJournal: Sendable {
     Array(text.utf8).withUnsafeBytes { SHA256Hasher.hash($0) }
   }
 
-  static func read(_ lines: [String], source: FileIdentity) -> Memory? {
+  static func read(_ lines: [String], source: FileIdentity, overhead: Int = 0) -> Memory? {
     guard let first = lines.first?.split(separator: " "), first.count == 3, first[0] == "upload",
       let upload = UploadID(hex: String(first[1])),
       first[2] == source.text
@@ -68,11 +69,11 @@ final class UploadJournal: Sendable {
       case "block":
         // Without a size it is of a former version of this program, which cut 4 MiB.
         let size = words.count == 3 ? Int(words[2]) : Int(min(Int64(Limits.blockBytes), source.size - end))
-        guard let id = BlockID(hex: String(words[1])), let size, (1...Limits.blockBytes).contains(size),
-          end + Int64(size) <= source.size
+        guard let id = BlockID(hex: String(words[1])), let size, (overhead + 1...Limits.blockBytes).contains(size),
+          end + Int64(size - overhead) <= source.size
         else { return nil }
         memory.blocks.append(BlockRef(id: id, size: size))
-        end += Int64(size)
+        end += Int64(size - overhead)
       case "receipt": memory.receipts.append(String(words[1]))
       case "delivered":
         guard let count = Int(words[1]), count >= 0, count <= memory.receipts.count else { return nil }

@@ -223,14 +223,22 @@ actor UploadSession {
     case lacking
   }
 
-  /// - Parameter contentHash: where it does not follow from the blocks.
-  func complete(size: Int64, contentHash: String?) async throws -> Completion {
+  /// - Parameters:
+  ///   - size: of the file; its blocks have more where they are sealed.
+  ///   - contentHash: where it does not follow from the blocks; where they are sealed, that of the file.
+  ///   - cipher: what they are sealed with.
+  func complete(size: Int64, contentHash: String?, sealedWith cipher: FolderCipher? = nil) async throws -> Completion {
     guard let id else { throw CairnError(.unexpected, "The upload has no session.") }
     while isDelivering { try await Task.sleep(for: .milliseconds(1)) }
     if receipts.count > UploadSession.receiptsPerRequest { try await deliver(all: true) }
     let sent = receipts
-    let request = CompleteRequest(
-      size: size, contentHash: contentHash ?? ContentHash.ofPieces(blocks.map(\.id)), receipts: sent.isEmpty ? nil : sent)
+    var request = CompleteRequest(size: size, contentHash: contentHash, receipts: sent.isEmpty ? nil : sent)
+    if cipher != nil || contentHash == nil { request.contentHash = ContentHash.ofPieces(blocks.map(\.id)) }
+    if let cipher, let sealedHash = request.contentHash {
+      request.size = blocks.reduce(0) { $0 + Int64($1.size) }
+      request.envelope = try cipher.envelope(
+        FolderCipher.Content(size: size, contentHash: contentHash ?? ContentHash.ofPieces([])), of: sealedHash)
+    }
     do {
       let file = try await gateway.completeUpload(id, request)
       return .done(file)

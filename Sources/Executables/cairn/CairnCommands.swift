@@ -21,7 +21,7 @@ enum CairnCommands {
         """,
       flags: [.json, .quiet],
       subcommands: AccountCommands.all + TransferCommands.all + TreeCommands.all
-        + HistoryCommands.all + SharingCommands.all + SyncCommands.all + InspectionCommands.all,
+        + HistoryCommands.all + SharingCommands.all + KeyCommands.all + SyncCommands.all + InspectionCommands.all,
       examples: [
         "export CAIRN_GATEWAY=http://127.0.0.1:8080", "cairn signup ada && cairn login ada", "cairn put -r photos /photos",
         "cairn get /photos/2026.jpg .",

@@ -23,16 +23,24 @@ enum SharingCommands {
     discussion: """
       The user finds it under “/Shared with me”. With the role read they may look and copy, with write also change and \
       delete to your trash, with admin also share it on, make links and delete for good.
+
+      With an encrypted folder its key goes along, under the user's public key, whose fingerprint is printed: compare it with the user. A \
+      former member can open what they kept, and whatever they can get hold of later: a folder's key does not change.
       """,
     arguments: [remote, CommandArgument("USER", help: "whom to share it with")],
     options: [
       CommandOption("role", value: "ROLE", help: "read, write or admin", kind: .choice(["read", "write", "admin"]), default: "read")
     ],
+    flags: [CommandFlag("accept-new-key", help: "with an encrypted folder: the user's public key may be another one than was seen first")],
     examples: ["cairn share /photos bob", "cairn share /plans.txt carol --role write"]
   ) { invocation in
     let grant = try await Profile.current().client().share(
-      invocation.argument("REMOTE"), with: invocation.argument("USER"), role: invocation.option("role") ?? "read")
-    try invocation.console.result(grant) { "\(grant.user) may \(grant.role) \(grant.entry.path) now." }
+      invocation.argument("REMOTE"), with: invocation.argument("USER"), role: invocation.option("role") ?? "read",
+      acceptNewKey: invocation.flag("accept-new-key"))
+    try invocation.console.result(grant) {
+      let key = grant.fingerprint.map { "\nFingerprint of the public key of \(grant.user): \($0)" } ?? ""
+      return "\(grant.user) may \(grant.role) \(grant.entry.path) now." + key
+    }
   }
 
   private static let unshare = Command(

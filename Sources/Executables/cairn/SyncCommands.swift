@@ -99,7 +99,7 @@ enum SyncCommands {
     for line in planned { console.print(line) }
     for line in done { console.note(line) }
     for path in round.conflicts { console.note("Both sides changed it; yours is \(path).") }
-    for issue in round.issues where issue.kind == .failed { console.note(issue.message) }
+    for issue in round.issues where issue.kind == .failed || issue.kind == .encrypted { console.note(issue.message) }
   }
 
   private static func hostName() -> String {

@@ -26,7 +26,11 @@ enum TreeCommands {
   // MARK: ls, stat
 
   private static let list = Command(
-    "ls", summary: "list folders", discussion: "Folders are shown with a slash. With -l: size, time, version and name.",
+    "ls", summary: "list folders",
+    discussion: """
+      Folders are shown with a slash. With -l: size, time, version and name; what is encrypted says so, and what this device cannot open \
+      is shown as the cluster has it.
+      """,
     arguments: [CommandArgument("REMOTE", help: "folders or files; the root by default", count: .any)],
     flags: [recursive, CommandFlag("long", short: "l", help: "a line with details for each")],
     examples: ["cairn ls", "cairn ls -l /docs", "cairn ls -r /photos --json"]
@@ -65,13 +69,17 @@ enum TreeCommands {
     for entry in entries {
       let size = entry.kind == .file ? HumanFormat.size(entry.size) : "-"
       let target = entry.target.map { " -> \($0)" } ?? ""
-      let mark = entry.quarantine.map { "  [quarantined: \(TextWidth.sanitised($0))]" } ?? ""
+      let mark = entry.quarantine.map { "  [quarantined: \(TextWidth.sanitised($0))]" } ?? marks(of: entry)
       table.add([
         size, String(entry.modifiedAt.rfc3339.prefix(19)), String(entry.version),
         name(entry) + (entry.executable ? "*" : "") + target + mark,
       ])
     }
     return table.render(style: console.style)
+  }
+
+  private static func marks(of entry: Entry) -> String {
+    entry.locked == true ? "  [encrypted, no key here]" : entry.encrypted == true ? "  [encrypted]" : ""
   }
 
   private static let stat = Command(
@@ -97,6 +105,7 @@ enum TreeCommands {
     if entry.kind == .folder, let text = chunkingText(of: entry) { lines.append(("chunker", text)) }
     if let target = entry.target { lines.append(("target", target)) }
     if let finding = entry.quarantine { lines.append(("quarantined", finding)) }
+    if entry.encrypted == true { lines.append(("encrypted", entry.locked == true ? "yes, and this device has no key" : "yes")) }
     lines += [("modified", entry.modifiedAt.rfc3339), ("owner", entry.owner), ("your role", entry.role), ("id", entry.id)]
     return lines.map { name, value in name + String(repeating: " ", count: 14 - name.count) + TextWidth.sanitised(value) }.joined(
       separator: "\n")
@@ -105,17 +114,29 @@ enum TreeCommands {
   // MARK: mkdir, mv, cp, rm
 
   private static let makeFolder = Command(
-    "mkdir", summary: "make folders", arguments: [CommandArgument("REMOTE", help: "the folders", count: .oneOrMore)],
+    "mkdir", summary: "make folders",
+    discussion: """
+      With --encrypted, names and contents of all that is put into the folder are encrypted on this machine before they are sent; only \
+      the folder's own name is not. The keys stay with you (see “cairn keys”). The first time, a key pair is made for you, and its recovery \
+      phrase is printed.
+      """,
+    arguments: [CommandArgument("REMOTE", help: "the folders", count: .oneOrMore)],
     options: [
       CommandOption(
         "chunker", value: "KIND",
         help: "how files that go there are cut into blocks, fixed or cdc, as with “cairn chunking”; a folder that is there keeps its own",
         kind: .choice(["fixed", "cdc"]))
     ],
-    flags: [CommandFlag("parents", short: "p", help: "make missing folders above, and do not mind folders that are there")],
-    examples: ["cairn mkdir /docs", "cairn mkdir -p /projects/2026/plans", "cairn mkdir --chunker cdc /images"]
+    flags: [
+      CommandFlag("parents", short: "p", help: "make missing folders above, and do not mind folders that are there"),
+      CommandFlag("encrypted", help: "make encrypted folders; nothing may be there"),
+    ],
+    examples: [
+      "cairn mkdir /docs", "cairn mkdir -p /projects/2026/plans", "cairn mkdir --chunker cdc /images", "cairn mkdir --encrypted /secret",
+    ]
   ) { invocation in
     let client = try Profile.current().client()
+    if invocation.flag("encrypted") { return try await makeEncryptedFolders(invocation, client) }
     for path in invocation.arguments("REMOTE") {
       let made = try await client.makeFolder(
         trimmed(path), parents: invocation.flag("parents"),
@@ -161,6 +182,32 @@ enum TreeCommands {
       throw CommandFailure(.usage, "\(entry.path) is not a folder; “cairn revs \(entry.path) --json” says how its revisions are cut.")
     }
     try invocation.console.result(entry) { text }
+  }
+
+  /// What `mkdir --encrypted --json` prints of each folder; the first time, the phrase stands beside it.
+  private struct MadeFolder: Encodable {
+    var entry: Entry
+    var recoveryPhrase: String?
+    private enum CodingKeys: String, CodingKey {
+      case entry
+      case recoveryPhrase = "recovery_phrase"
+    }
+  }
+
+  private static func makeEncryptedFolders(_ invocation: Invocation, _ client: CairnClient) async throws {
+    // The first time there is no pair to wrap a folder's key to.
+    var phrase: String?
+    if try await client.keys() == nil {
+      let made = try await client.createKeys()
+      phrase = made.recoveryPhrase
+      if !invocation.console.isJSON { invocation.console.print("A key pair was made for you. " + KeyCommands.text(of: made)) }
+    }
+    for path in invocation.arguments("REMOTE") {
+      let entry = try await client.makeEncryptedFolder(
+        trimmed(path), parents: invocation.flag("parents"), chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)))
+      if invocation.console.isJSON { try invocation.console.printJSON(MadeFolder(entry: entry, recoveryPhrase: phrase)) }
+      phrase = nil
+    }
   }
 
   private static let move = Command(
