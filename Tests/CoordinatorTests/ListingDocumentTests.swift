@@ -14,7 +14,7 @@ struct ListingDocumentTests {
         id: EntryID(high: 1, low: UInt64(index)), path: "/d/" + name, name: name, kind: .file, size: .max - Int64(index),
         contentHash: String(repeating: "ab", count: 32), version: Int64(index), mimeType: index % 2 == 0 ? nil : "text/\"x\"",
         modifiedAt: FileTime(nanoseconds: 1_700_000_000_123_456_789), executable: index % 2 == 0, target: nil, owner: "ada", role: .owner,
-        caseClash: index == 3 ? true : nil)
+        caseClash: index == 3 ? true : nil, keyFolder: index == 4 ? EntryID(high: 9, low: 9) : nil, envelope: index == 4 ? "AA" : nil)
     }
     items.append(
       FileEntry(

@@ -172,11 +172,12 @@ struct UserServiceTests {
     let block = BlockRef(id: BlockID(words: (1, 2, 3, 4)), size: 5)
     let hash = String(repeating: "a", count: 64)
     let request = UploadRequest(path: "/f", size: 5, blocks: [block], onConflict: .fail, parents: true)
-    #expect(Mirror(reflecting: request).children.count == 12, "a new field has to be told apart, too")
+    #expect(Mirror(reflecting: request).children.count == 13, "a new field has to be told apart, too")
     let changes: [(inout UploadRequest) -> Void] = [
       { $0.path = "/g" }, { $0.size = nil }, { $0.contentHash = hash }, { $0.blocks = [] }, { $0.blocks = nil }, { $0.baseVersion = 0 },
       { ($0.baseVersion, $0.baseEntry) = (1, EntryID(high: 1, low: 1)) }, { $0.onConflict = nil }, { $0.mimeType = "a/b" },
       { $0.modifiedAt = FileTime(nanoseconds: 0) }, { $0.executable = false }, { $0.chunker = .fixed }, { $0.parents = nil },
+      { $0.encrypted = true },
       { $0.blocks = [BlockRef(id: block.id, size: 4)] },
     ]
     let context = UserFixture.context(try await fixture.logIn(), key: "once")
@@ -196,7 +197,7 @@ struct UserServiceTests {
   @Test("every user operation has its handler, under the audience it names")
   func registered() async throws {
     let fixture = try await UserFixture()
-    #expect(fixture.dispatcher.operationNames.count == 49)
+    #expect(fixture.dispatcher.operationNames.count == 54)
     #expect(fixture.dispatcher.audience(of: "sign-up") == .gateway && fixture.dispatcher.audience(of: "stat") == .user)
     #expect(fixture.dispatcher.audience(of: "no-such-operation") == nil)
   }

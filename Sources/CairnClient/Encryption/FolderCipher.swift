@@ -3,8 +3,8 @@ package import Platform
 
 /// Seals and opens what is in one encrypted folder (`docs/encryption.md`).
 ///
-/// What must hold: all of it is deterministic, so that equal blocks of a folder are one block and a name is found by sealing it; each kind of
-/// thing has a key of its own; nothing is handed out that was not sealed with the folder's key.
+/// What must hold: all of it is deterministic, so that equal blocks of a folder are one block and a name is found by sealing it; each kind
+/// of thing has a key of its own; nothing is handed out that was not sealed with the folder's key.
 package struct FolderCipher: Sendable {
   /// Of the folder; what it is wrapped from when it is shared.
   package let key: SecretBytes

@@ -1,10 +1,11 @@
 internal import BlockModel
 internal import ServiceAPI
 
-/// Which folders are encrypted, as a client knows it at a moment: turns plain paths into those that the cluster knows, and its answers back.
+/// Which folders are encrypted, as a client knows it at a moment: turns plain paths into those that the cluster knows, and its answers
+/// back.
 ///
-/// What must hold: nothing plain leaves for a place that is encrypted, or was when this device last knew; nothing that the cluster puts into
-/// an encrypted folder passes for its contents.
+/// What must hold: nothing plain leaves for a place that is encrypted, or was when this device last knew; nothing that the cluster puts
+/// into an encrypted folder passes for its contents.
 struct FolderView: Sendable {
   /// An encrypted folder that the cluster speaks of.
   struct Root: Sendable {
@@ -39,8 +40,8 @@ struct FolderView: Sendable {
       let now = root(doubt.folder).map { "has it at \($0.path) now" } ?? "no longer has it"
       throw CairnError(
         .encryption,
-        "\(doubt.path) is an encrypted folder as far as this device knows, and the cluster \(now); nothing was sent. If that is as it should "
-          + "be, run “cairn keys forget \(doubt.path)”.")
+        "\(doubt.path) is an encrypted folder as far as this device knows, and the cluster \(now); nothing was sent. If that is as it "
+          + "should be, run “cairn keys forget \(doubt.path)”.")
     }
     return roots.first { path.isInside($0.path) }
   }

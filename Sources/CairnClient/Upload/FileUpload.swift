@@ -169,7 +169,7 @@ struct FileUpload: Sendable {
 
   // MARK: The stages
 
-  /// What is sealed is read in order, because its content hash is of other pieces than its blocks; what is not, and cut every 4 MiB, is not.
+  /// What is sealed is read in order, because its content hash is of other pieces than its blocks. Else only what is cut by its content.
   private func cutter(_ chunking: Chunking, _ cipher: FolderCipher?, _ file: File) -> BlockCutter? {
     guard cipher != nil else { return chunking == .fixed ? nil : BlockCutter(.standard, from: file) }
     return BlockCutter(chunking == .fixed ? nil : .sealed, from: file, start: SealedForm.tagBytes)

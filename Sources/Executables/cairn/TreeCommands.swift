@@ -117,8 +117,8 @@ enum TreeCommands {
     "mkdir", summary: "make folders",
     discussion: """
       With --encrypted, names and contents of all that is put into the folder are encrypted on this machine before they are sent; only \
-      the folder's own name is not. The keys stay with you (see “cairn keys”). The first time, a key pair is made for you, and its recovery \
-      phrase is printed.
+      the folder's own name is not. The keys stay with you (see “cairn keys”). The first time, a key pair is made for you, and its \
+      recovery phrase is printed.
       """,
     arguments: [CommandArgument("REMOTE", help: "the folders", count: .oneOrMore)],
     options: [
