@@ -4,8 +4,8 @@ internal import ServiceAPI
 
 /// Statements that walk the unique index of names down from a folder, several names each: with PostgreSQL every statement is a round trip.
 enum PathWalk {
-  /// Names that one statement walks: SQLite's parser nests no more than eleven such subqueries.
-  static let longest = 10
+  /// Names that one statement walks: the stack of SQLite's parser holds nine such subqueries.
+  static let longest = 8
 
   /// Answers the entry's row, or none.
   /// - Parameter count: of names, 1 to `longest`.
