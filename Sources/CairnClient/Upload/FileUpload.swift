@@ -48,7 +48,8 @@ struct FileUpload: Sendable {
           session = makeSession(source, path, options, opened?.journal)
         }
       }
-      let file = try await transfer(source, session, chunking(options, of: session, to: path))
+      let hash = options.known.flatMap { $0.isOf(source.identity) ? $0.contentHash : nil }
+      let file = try await transfer(source, session, chunking(options, of: session, to: path), contentHash: hash)
       if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
       return file
     } catch {
@@ -116,11 +117,14 @@ struct FileUpload: Sendable {
 
   // MARK: The stages
 
-  private func transfer(_ source: SourceFile, _ session: UploadSession, _ chunking: Chunking) async throws -> FileEntry {
+  /// - Parameter contentHash: of the source in the state in which it was opened, where that is known; it stays so, or the upload fails.
+  private func transfer(
+    _ source: SourceFile, _ session: UploadSession, _ chunking: Chunking, contentHash: String?
+  ) async throws -> FileEntry {
     let known = await session.blocks
     let start = known.reduce(Int64(0)) { $0 + Int64($1.size) }
     progress?.moved(bytes: start)
-    let cutter = chunking == .fixed ? nil : BlockCutter(.standard, from: source.file)
+    let cutter = chunking == .fixed ? nil : BlockCutter(.standard, from: source.file, countsPieces: contentHash == nil)
     try await guarded(session) { group in
       if let cutter {
         let buffer = try await resources.buffer()
@@ -139,7 +143,7 @@ struct FileUpload: Sendable {
     try await resources.threads.run { try source.checkUnchanged() }
     if source.blockCount == 0 { try await session.openEmpty() }
     for _ in 0..<FileUpload.completionRounds {
-      let done = try await session.complete(size: source.identity.size, contentHash: cutter?.contentHash())
+      let done = try await session.complete(size: source.identity.size, contentHash: cutter.flatMap { $0.contentHash() ?? contentHash })
       if case .done(let file) = done { return file }
       try await sendLacking(source, session, chunking)
     }
