@@ -41,6 +41,26 @@ public enum Chunking: String, Sendable, CaseIterable, Codable {
   }
 }
 
+/// The content hash of a local file in one state of it. Whoever says it has read the file in just this state.
+package struct KnownContent: Sendable, Equatable {
+  package var inode: UInt64
+  package var size: Int64
+  /// Nanoseconds, as the next.
+  package var modified: Int64
+  package var changed: Int64
+  package var contentHash: String
+
+  package init(inode: UInt64, size: Int64, modified: Int64, changed: Int64, contentHash: String) {
+    (self.inode, self.size, self.modified, self.changed) = (inode, size, modified, changed)
+    self.contentHash = contentHash
+  }
+
+  func isOf(_ identity: FileIdentity) -> Bool {
+    (inode, size, modified, changed)
+      == (identity.inode, identity.size, identity.modifiedNanoseconds, identity.changedNanoseconds)
+  }
+}
+
 /// How an upload is done.
 public struct UploadOptions: Sendable {
   /// When somebody else's change came first.
@@ -49,6 +69,8 @@ public struct UploadOptions: Sendable {
   public var baseVersion: Int64?
   /// The entry that `baseVersion` is of; another file at the path is a conflict then, whatever its version.
   package var baseEntry: EntryID?
+  /// What the local file is known to hold, so that its content hash is not computed once more.
+  package var known: KnownContent?
   /// How files are cut that are more than one block; nil is as the folder says that they go to.
   public var chunking: Chunking?
   /// Makes missing parent folders.

@@ -106,12 +106,19 @@ package final class CairnRemote: SyncRemote {
     let chunking = chunking
     return await together(files.map(\.size)) { places in
       await client.syncUpload(
-        places.map {
-          .init(
-            localPath: root + "/" + files[$0].path, remotePath: files[$0].remotePath, baseEntry: files[$0].entry,
-            baseVersion: files[$0].baseVersion, size: files[$0].size)
+        places.map { place in
+          let file = files[place]
+          return .init(
+            localPath: root + "/" + file.path, remotePath: file.remotePath, baseEntry: file.entry, baseVersion: file.baseVersion,
+            size: file.size, known: Self.known(file))
         }, chunking: chunking)
     }
+  }
+
+  private static func known(_ file: RemoteUpload) -> KnownContent? {
+    guard let identity = file.identity, let content = file.content else { return nil }
+    return KnownContent(
+      inode: identity.inode, size: identity.size, modified: identity.modified, changed: identity.changed, contentHash: content)
   }
 
   package func download(_ files: [RemoteDownload]) async -> [Result<RemoteEntry, SyncError>] {

@@ -124,17 +124,10 @@ package final class LinuxSyncFolder: SyncFolder {
       let stale = FileError(operation: "read", path: absolute, errno: ENOENT)
       let file = try Self.open(absolute)
       guard try Self.identity(of: file) == expecting else { throw stale }
-      let buffer = IOBuffer(capacity: Int(min(max(expecting.size, 1), Int64(Limits.blockBytes))))
-      var hasher = SHA256Hasher()
-      var offset: Int64 = 0
-      while offset < expecting.size {
-        let wanted = Int(min(Int64(buffer.capacity), expecting.size - offset))
-        let count = try file.pread(into: buffer.mutableBytes(0..<wanted), at: offset)
-        guard count == wanted else { throw stale }
-        hasher.update(BlockID(words: SHA256Hasher.hash(buffer.bytes(0..<count))).bytes)
-        offset += Int64(count)
-      }
+      guard let pieces = try PieceHashes.of(file, size: expecting.size) else { throw stale }
       guard try Self.identity(of: file) == expecting else { throw stale }
+      var hasher = SHA256Hasher()
+      for piece in pieces { hasher.update(piece.bytes) }
       return BlockID(words: hasher.finalize()).hex
     }
   }

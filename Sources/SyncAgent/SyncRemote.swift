@@ -80,6 +80,9 @@ package struct RemoteUpload: Sendable {
   /// The version that it replaces; 0 when nothing may be there.
   package var baseVersion: Int64
   package var size: Int64
+  /// The state of the file that is meant, and what it held then; nil where that is not known.
+  package var identity: LocalIdentity?
+  package var content: String?
 }
 
 package struct RemoteDownload: Sendable {

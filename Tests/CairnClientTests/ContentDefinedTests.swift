@@ -1,5 +1,6 @@
 import BlockModel
 import CairnClient
+import Glibc
 import Platform
 import ServiceAPI
 import Synchronization
@@ -114,6 +115,36 @@ extension ClientTests {
         _ = await writer.wait()
         #expect(try version(cluster, entry).blocks == file.blocks)
         #expect(entry.contentHash == contentHash(bytes))
+      }
+    }
+
+    @Test("a content hash that is known is taken for the very state of the file that it is of, and for no other")
+    func known() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        let bytes = random.bytes(2 * Limits.blockBytes + 5)
+        let source = try cluster.write("source", bytes)
+        var status = stat()
+        #expect(stat(source, &status) == 0)
+        func nanoseconds(_ time: timespec) -> Int64 { Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec) }
+        // The stand-in counts a new file's versions from 1. Wrong, so that it shows whether it was taken; the cluster cannot tell.
+        let claim = String(repeating: "7", count: 64)
+        let state = KnownContent(
+          inode: UInt64(status.st_ino), size: Int64(bytes.count), modified: nanoseconds(status.st_mtim),
+          changed: nanoseconds(status.st_ctim), contentHash: claim)
+        let client = try cluster.client()
+        func upload(_ path: String, _ change: (inout KnownContent) -> Void) async throws -> String? {
+          var known = state
+          change(&known)
+          let file = CairnClient.SyncUpload(
+            localPath: source, remotePath: path, baseEntry: nil, baseVersion: 1, size: Int64(bytes.count), known: known)
+          return try await client.syncUpload([file], chunking: .contentDefined).first?.get().contentHash
+        }
+        #expect(try await upload("/same") { _ in } == claim)
+        #expect(try await upload("/changed") { $0.changed += 1 } == contentHash(bytes))
+        #expect(try await upload("/modified") { $0.modified += 1 } == contentHash(bytes))
+        #expect(try await upload("/other") { $0.inode += 1 } == contentHash(bytes))
+        #expect(try await upload("/longer") { $0.size += 1 } == contentHash(bytes))
       }
     }
 

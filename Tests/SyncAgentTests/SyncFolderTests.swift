@@ -138,6 +138,25 @@ struct SyncFolderTests {
       try fixture.folder.contentHash("a", expecting: identity) == "4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358")
   }
 
+  @Test(
+    "a large file has the content hash of its pieces in their order, however many threads hash them",
+    arguments: [0, 1, Limits.blockBytes, 9 * Limits.blockBytes, 9 * Limits.blockBytes + 5])
+  func largeContents(size: Int) throws {
+    let temporary = try TemporaryFolder()
+    let folder = LinuxSyncFolder(root: temporary.path)
+    var random = Seeds.random()
+    let bytes = random.bytes(size)
+    try AtomicFile.write(temporary.path("a"), bytes, mode: 0o644)
+    var hashes: [UInt8] = []
+    for start in stride(from: 0, to: size, by: Limits.blockBytes) {
+      hashes += SHA256Hasher.hash(Array(bytes[start..<min(start + Limits.blockBytes, size)]))
+    }
+    var identity = try #require(try folder.item("a")).identity
+    #expect(try folder.contentHash("a", expecting: identity) == HexDigits.encode(SHA256Hasher.hash(hashes)))
+    identity.size += 1
+    #expect(isStale { () throws(SyncError) in _ = try folder.contentHash("a", expecting: identity) })
+  }
+
   @Test("a watch hints at what changed in the folders that it was given")
   func watches() async throws {
     let temporary = try TemporaryFolder()

@@ -146,9 +146,7 @@ struct FileDownload: Sendable {
   }
 
   private func checkBytes(of part: PartFile, _ plan: FilePlan) async throws {
-    let buffer = try await resources.buffer()
-    let hash = try await resources.threads.run { try ContentHash.ofFile(part.file, buffer: buffer) }
-    guard hash == plan.contentHash else {
+    guard try await ContentHash.ofFile(part.file, size: plan.size, resources) == plan.contentHash else {
       throw CairnError(.corrupted, "The file's bytes do not have its content hash; whoever uploaded it claimed a wrong one.")
     }
   }

@@ -14,8 +14,12 @@ extension CairnClient {
     /// The version that it replaces; 0 when nothing may be there.
     package var baseVersion: Int64
     package var size: Int64
+    package var known: KnownContent?
 
-    package init(localPath: String, remotePath: String, baseEntry: EntryID?, baseVersion: Int64, size: Int64) {
+    package init(
+      localPath: String, remotePath: String, baseEntry: EntryID?, baseVersion: Int64, size: Int64, known: KnownContent? = nil
+    ) {
+      self.known = known
       self.localPath = localPath
       self.remotePath = remotePath
       self.baseEntry = baseEntry
@@ -97,7 +101,7 @@ extension CairnClient {
   ) async -> Result<FileEntry, CairnError> {
     do {
       var options = UploadOptions(onConflict: .fail, baseVersion: file.baseVersion, chunking: chunking, parents: false)
-      options.baseEntry = file.baseEntry
+      (options.baseEntry, options.known) = (file.baseEntry, file.known)
       return .success(try await upload.upload(file.localPath, to: RemotePath(file.remotePath), options))
     } catch { return .failure(CairnError(error)) }
   }

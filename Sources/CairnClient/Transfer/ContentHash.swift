@@ -10,6 +10,32 @@ enum ContentHash {
     return BlockID(words: hasher.finalize()).hex
   }
 
+  /// Of a local file of this size, its pieces read and hashed as many at a time as there are threads and buffers.
+  ///
+  /// - Returns: nil when the file is shorter.
+  static func ofFile(_ file: File, size: Int64, _ resources: TransferResources) async throws -> String? {
+    let piece = Int64(Limits.blockBytes)
+    let count = Int((size + piece - 1) / piece)
+    let pieces = try await withThrowingTaskGroup(of: (Int, BlockID?).self) { group in
+      for index in 0..<count {
+        let buffer = try await resources.buffer()
+        let offset = Int64(index) * piece
+        let wanted = Int(min(piece, size - offset))
+        group.addTask {
+          try await resources.threads.run {
+            let read = try file.pread(into: buffer.mutableBytes(0..<wanted), at: offset)
+            return (index, read == wanted ? BlockID(words: SHA256Hasher.hash(buffer.bytes(0..<read))) : nil)
+          }
+        }
+      }
+      var pieces = [BlockID?](repeating: nil, count: count)
+      for try await (index, hash) in group { pieces[index] = hash }
+      return pieces
+    }
+    let whole = pieces.compactMap { $0 }
+    return whole.count == count ? ofPieces(whole) : nil
+  }
+
   /// Of a local file, read from start to end through `buffer`, which holds a piece. Blocks.
   static func ofFile(_ file: File, buffer: IOBuffer) throws(FileError) -> String {
     var pieces: [BlockID] = []

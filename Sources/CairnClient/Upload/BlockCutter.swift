@@ -78,7 +78,7 @@ final class BlockCutter: Sendable {
         let wanted = Int(min(left, Int64(buffer.capacity)))
         let count = try read(buffer.mutableBytes(0..<wanted))
         guard count == wanted else { throw CairnError(.sourceChanged, "The file became shorter while it was read; upload it again.") }
-        state.pieces.update(buffer.bytes(0..<count))
+        if countsPieces { state.pieces.update(buffer.bytes(0..<count)) }
         left -= Int64(count)
       }
       state.cutBytes += bytes

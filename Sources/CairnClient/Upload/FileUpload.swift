@@ -84,7 +84,8 @@ struct FileUpload: Sendable {
           session = makeSession(source, path, options, opened?.journal, cipher)
         }
       }
-      let file = try await transfer(source, session, chunking(options, of: session, to: path), cipher)
+      let hash = options.known.flatMap { $0.isOf(source.identity) ? $0.contentHash : nil }
+      let file = try await transfer(source, session, chunking(options, of: session, to: path), cipher, contentHash: hash)
       if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
       return file
     } catch {
@@ -170,18 +171,19 @@ struct FileUpload: Sendable {
   // MARK: The stages
 
   /// What is sealed is read in order, because its content hash is of other pieces than its blocks. Else only what is cut by its content.
-  private func cutter(_ chunking: Chunking, _ cipher: FolderCipher?, _ file: File) -> BlockCutter? {
-    guard cipher != nil else { return chunking == .fixed ? nil : BlockCutter(.standard, from: file) }
-    return BlockCutter(chunking == .fixed ? nil : .sealed, from: file, start: SealedForm.tagBytes)
+  private func cutter(_ chunking: Chunking, _ cipher: FolderCipher?, _ file: File, countsPieces: Bool) -> BlockCutter? {
+    guard cipher != nil else { return chunking == .fixed ? nil : BlockCutter(.standard, from: file, countsPieces: countsPieces) }
+    return BlockCutter(chunking == .fixed ? nil : .sealed, from: file, countsPieces: countsPieces, start: SealedForm.tagBytes)
   }
 
+  /// - Parameter contentHash: of the source in the state in which it was opened, where that is known; it stays so, or the upload fails.
   private func transfer(
-    _ source: SourceFile, _ session: UploadSession, _ chunking: Chunking, _ cipher: FolderCipher?
+    _ source: SourceFile, _ session: UploadSession, _ chunking: Chunking, _ cipher: FolderCipher?, contentHash: String?
   ) async throws -> FileEntry {
     let known = await session.blocks
     let start = known.reduce(Int64(0)) { $0 + Int64($1.size - FileUpload.overhead(cipher)) }
     progress?.moved(bytes: start)
-    let cutter = cutter(chunking, cipher, source.file)
+    let cutter = cutter(chunking, cipher, source.file, countsPieces: contentHash == nil)
     try await guarded(session) { group in
       if let cutter {
         let buffer = try await resources.buffer()
@@ -200,7 +202,8 @@ struct FileUpload: Sendable {
     try await resources.threads.run { try source.checkUnchanged() }
     if source.blockCount == 0 { try await session.openEmpty() }
     for _ in 0..<FileUpload.completionRounds {
-      let done = try await session.complete(size: source.identity.size, contentHash: cutter?.contentHash(), sealedWith: cipher)
+      let done = try await session.complete(
+        size: source.identity.size, contentHash: cutter.flatMap { $0.contentHash() ?? contentHash }, sealedWith: cipher)
       if case .done(let file) = done { return file }
       try await sendLacking(source, session, chunking, cipher)
     }
