@@ -24,9 +24,10 @@ private let audiences: [ControlAudience: [String]] = [
   .user: [
     "abort-upload", "add-blocks", "add-receipts", "apply-change-set", "change-password", "complete-upload", "complete-upload-batch",
     "copy-entry", "create-folder", "create-link", "create-symlink", "delete-entry", "empty-trash", "get-changes", "get-download-plan",
-    "get-download-plans", "get-upload", "get-usage", "list-devices", "list-folder", "list-links", "list-notifications", "list-shared",
-    "list-shares", "list-trash", "list-versions", "log-out", "open-upload", "open-upload-batch", "restore-from-trash",
-    "restore-version", "revoke-device", "revoke-link", "rewind", "share", "stat", "unshare", "update-entry", "who-am-i",
+    "get-download-plans", "get-key-pair", "get-public-key", "get-upload", "get-usage", "list-devices", "list-folder", "list-folder-keys",
+    "list-links", "list-notifications", "list-shared", "list-shares", "list-trash", "list-versions", "log-out", "open-upload",
+    "open-upload-batch", "put-folder-key", "put-key-pair", "restore-from-trash", "restore-version", "revoke-device", "revoke-link", "rewind",
+    "share", "stat", "unshare", "update-entry", "who-am-i",
   ],
 ]
 
