@@ -26,8 +26,8 @@ private let audiences: [ControlAudience: [String]] = [
     "copy-entry", "create-folder", "create-link", "create-symlink", "delete-entry", "empty-trash", "get-changes", "get-download-plan",
     "get-download-plans", "get-key-pair", "get-public-key", "get-upload", "get-usage", "list-devices", "list-folder", "list-folder-keys",
     "list-links", "list-notifications", "list-shared", "list-shares", "list-trash", "list-versions", "log-out", "open-upload",
-    "open-upload-batch", "put-folder-key", "put-key-pair", "restore-from-trash", "restore-version", "revoke-device", "revoke-link", "rewind",
-    "share", "stat", "unshare", "update-entry", "who-am-i",
+    "open-upload-batch", "put-folder-key", "put-key-pair", "restore-from-trash", "restore-version", "revoke-device", "revoke-link",
+    "rewind", "share", "stat", "unshare", "update-entry", "who-am-i",
   ],
 ]
 
