@@ -29,10 +29,8 @@ extension GatewayService {
   }
 
   private func getKeys(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
-    let users = call.head.query.filter { $0.name == "user" }
-    guard users.count <= 1 else { throw Problem(.malformed, "This takes the parameter `user` once.") }
-    guard let user = users.first else { return try .json(try await perform(UserOperations.GetKeyPair(), call)) }
-    return try .json(try await perform(UserOperations.GetPublicKey(user: user.value), call))
+    guard let user = try call.query("user") else { return try .json(try await perform(UserOperations.GetKeyPair(), call)) }
+    return try .json(try await perform(UserOperations.GetPublicKey(user: user), call))
   }
 
   private func putKeys(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
