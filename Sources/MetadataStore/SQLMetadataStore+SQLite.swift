@@ -50,6 +50,8 @@ extension SQLMetadataStore {
     }
     var reading = SQLiteConnection.Options()
     reading.readOnly = true
+    // The upper levels of the indexes of a few million entries.
+    reading.cacheKibibytes = 16 << 10
     let hub = ChangeHub()
     self.init(
       writer: CommitWriter(connection: connection, context: WriterContext(settings: settings, options: options), time: time, hub: hub),

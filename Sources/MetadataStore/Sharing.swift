@@ -230,17 +230,18 @@ extension ReadTransaction {
   func shared(limit: Int, cursor: String?, _ principal: Principal) throws -> Page<ShareInfo> {
     let limit = min(max(1, limit), ReadTransaction.listLimit)
     let after = try cursor.map { try ListCursor.decode($0) } ?? []
-    let condition = "WHERE s.member = ? AND s.mount > ? ORDER BY s.mount LIMIT ?"
-    let values: [SQLValue] = [.integer(principal.userNumber), .text(after.first ?? ""), .int(limit + 1)]
     var rows: [(share: ShareRow, entry: EntryRow, grantedBy: String)] = []
-    try db.rows("\(ShareRow.selectWithEntry) \(condition)", values) { row in
+    try db.rows(
+      "\(ShareRow.selectWithEntry) WHERE s.member = ? AND s.mount > ? ORDER BY s.mount LIMIT ?",
+      [.integer(principal.userNumber), .text(after.first ?? ""), .int(limit + 1)]
+    ) { row in
       let share = ShareRow(row, from: EntryRow.columnCount)
       rows.append((share, EntryRow(row), row.optionalText(EntryRow.columnCount + 9) ?? "?"))
       return true
     }
     let hasMore = rows.count > limit
     if hasMore { rows.removeLast() }
-    let ancestry = try ancestry(condition, values)
+    let ancestry = try ancestry(rows.map { ($0.share.namespace, $0.entry) })
     let items = rows.compactMap { share, entry, grantedBy -> ShareInfo? in
       guard ancestry.reachesRoot(share.entry, in: share.namespace) else { return nil }
       var document = entry.document(path: SharedFolder.path(of: share.mount), owner: share.owner)
@@ -251,22 +252,25 @@ extension ReadTransaction {
     return Page(items: items, next: hasMore ? rows.last.map { ListCursor.encode([$0.share.mount]) } : nil)
   }
 
-  /// Where the entries of a page of shares and all folders above them lie, those that are in the trash left out: all at once, because a
-  /// page has many and trees are deep, and each folder once, however many of the page lie below it.
-  private func ancestry(_ condition: String, _ values: [SQLValue]) throws -> SharedAncestry {
+  /// Where the entries of a page of shares and all folders above them lie, those that are in the trash left out: asked for all at once,
+  /// because a page has many and trees are deep, and once for each folder that some of the page lie in.
+  private func ancestry(_ entries: [(namespace: Int64, row: EntryRow)]) throws -> SharedAncestry {
     var ancestry = SharedAncestry()
+    var folders: [[SQLValue]] = []
+    for (namespace, row) in entries where !row.isRemoved {
+      if let folder = row.parent, ancestry.isNew(folder, in: namespace) { folders.append([.integer(namespace), .id(folder)]) }
+      ancestry.add(row.id, in: namespace, below: row.parent)
+    }
     try db.rows(
       """
-      WITH RECURSIVE page (ns, entry) AS (SELECT s.ns, s.entry FROM shares s \(condition)),
-      above (ns, id, parent) AS (
-        SELECT e.ns, e.id, e.parent FROM page p JOIN entries e ON e.ns = p.ns AND e.id = p.entry WHERE e.removed_at IS NULL UNION
-        SELECT e.ns, e.id, e.parent FROM above a JOIN entries e ON e.ns = a.ns AND e.id = a.parent WHERE e.removed_at IS NULL)
+      WITH RECURSIVE above (ns, id, parent) AS (
+        SELECT ns, id, parent FROM entries WHERE ns = ?1 AND id = ?2 AND removed_at IS NULL UNION
+        SELECT e.ns, e.id, e.parent FROM above a JOIN entries e ON e.ns = ?1 AND e.id = a.parent WHERE e.removed_at IS NULL)
       SELECT ns, id, parent FROM above
-      """, values
-    ) { row in
+      """, each: folders
+    ) { _, row in
       let isRoot = row.withBlob(2) { $0.isEmpty }
       ancestry.add(row.id(1), in: row.int64(0), below: isRoot ? nil : row.id(2))
-      return true
     }
     return ancestry
   }
@@ -280,6 +284,12 @@ private struct SharedAncestry {
   }
 
   private var folders: [Place: EntryID?] = [:]
+  private var asked: Set<Place> = []
+
+  /// Whether nobody has asked this of the folder before.
+  mutating func isNew(_ folder: EntryID, in namespace: Int64) -> Bool {
+    asked.insert(Place(namespace: namespace, entry: folder)).inserted
+  }
 
   /// - Parameter folder: nil for a root.
   mutating func add(_ entry: EntryID, in namespace: Int64, below folder: EntryID?) {
