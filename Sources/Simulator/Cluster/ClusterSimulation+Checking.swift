@@ -138,12 +138,14 @@ extension ClusterSimulation {
     }
   }
 
-  func checkRetirement(of block: BlockID, by node: SimulatedNode, under version: UInt64) {
+  func checkRetirement(of block: BlockID, _ copy: StoredCopy, by node: SimulatedNode, under version: UInt64) {
     totals.retired += 1
     checkVoid(block, node)
     guard metadata.isReferenced(block) || metadata.isLeased(block) else { return }
     // An upload that announced a block while it is being deleted was told to put it, and stands on the receipts of that.
     guard metadata.isReferenced(block) || metadata.deletes[block] == nil else { return }
+    // A copy that a collection may delete, or has in quarantine here, may go as it would by that delete.
+    if let authorized = metadata.deletes[block], copy.gcEpoch < authorized, !lacksNewer(block, authorized) { return }
     guard let layout = metadata.layouts.first(where: { $0.version == version }) else { return }
     // A replica of the command's layout may have handed its copy on under a newer one, which this node has not heard of: then the replicas
     // of the newest have it.
@@ -179,7 +181,7 @@ extension ClusterSimulation {
     }
     // A copy that is older than the delete may go even when newer ones are referenced by now: those that the commit stood on, and that
     // uploads since were told of.
-    let lacksNewer = zones(block, excusing: truth.nodesThatLost(block), from: authorized) < metadata.layout.zonesForCommit
+    let lacksNewer = lacksNewer(block, authorized)
     if metadata.isReferenced(block), lacksNewer {
       fail(.authorizedDeletes, "\(node.id) deleted block \(name(block)), which a version refers to, and too few newer copies are left")
     }
@@ -191,6 +193,11 @@ extension ClusterSimulation {
         fail(.authorizedDeletes, "\(node.id) deleted block \(name(block)), for which upload \(id) has its receipt")
       }
     }
+  }
+
+  /// Too few zones for a commit have copies that are newer than a delete.
+  private func lacksNewer(_ block: BlockID, _ authorized: UInt64) -> Bool {
+    zones(block, excusing: truth.nodesThatLost(block), from: authorized) < metadata.layout.zonesForCommit
   }
 
   func checkDecision(_ block: BlockID) {

@@ -182,8 +182,8 @@ extension SimulatedNode {
     guard !held.isEmpty else { return finish() }
     left = held.count
     for block in held {
-      simulation.checkRetirement(of: block, by: self, under: signature.layoutVersion)
-      guard let store = store(of: block) else { continue }
+      guard let store = store(of: block), let copy = store.copies[block] else { continue }
+      simulation.checkRetirement(of: block, copy, by: self, under: signature.layoutVersion)
       change(store, .remove(block)) {
         left -= 1
         if left == 0 { finish() }
