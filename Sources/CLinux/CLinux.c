@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -131,6 +132,8 @@ void cairn_error_text(int number, char *text, size_t capacity) {
   const char *words = strerror_r(number, scratch, sizeof scratch);
   if (capacity > 0) snprintf(text, capacity, "%s", words);
 }
+
+void cairn_trim_memory(void) { malloc_trim(0); }
 
 void cairn_name_thread(const char *name) {
   char kept[16];

@@ -43,7 +43,7 @@ package final class CairnRemote: SyncRemote {
       case .symlink: .symlink
       }
     return RemoteEntry(
-      id: file.id, path: file.path, kind: kind, content: file.contentHash ?? file.target ?? "", executable: file.executable,
+      id: file.id, path: file.path, kind: kind, content: SyncContent(file.contentHash ?? file.target ?? ""), executable: file.executable,
       modified: file.modifiedAt.nanoseconds, version: file.version, size: file.size, keyFolder: file.keyFolder, isLocked: file.isLocked)
   }
 
@@ -118,7 +118,7 @@ package final class CairnRemote: SyncRemote {
   private static func known(_ file: RemoteUpload) -> KnownContent? {
     guard let identity = file.identity, let content = file.content else { return nil }
     return KnownContent(
-      inode: identity.inode, size: identity.size, modified: identity.modified, changed: identity.changed, contentHash: content)
+      inode: identity.inode, size: identity.size, modified: identity.modified, changed: identity.changed, contentHash: content.text)
   }
 
   package func download(_ files: [RemoteDownload]) async -> [Result<RemoteEntry, SyncError>] {

@@ -4,7 +4,6 @@ internal import ClusterLogic
 /// What a scan found, in the form that the matcher takes, and what is to be said about it.
 struct FolderScan {
   var items: [ScannedItem] = []
-  var paths: [String] = []
   var found: [FolderItem] = []
   var ignores = IgnoreTree()
   /// Files to be hashed before they can be planned: places in `items`.
@@ -14,6 +13,17 @@ struct FolderScan {
   var folders: [String] = []
   /// Folders that may not be read. What is in them is left out, for it must not look deleted.
   var unreadable: Set<String> = []
+
+  /// Where an item is, from the folder down.
+  func path(_ place: Int) -> String {
+    var names: [String] = []
+    var current = place
+    while current >= 0 {
+      names.append(items[current].name)
+      current = items[current].parent
+    }
+    return names.reversed().joined(separator: "/")
+  }
 
   func isUnreadable(_ names: [String]) -> Bool {
     !unreadable.isEmpty && (1..<max(names.count, 1)).contains { unreadable.contains(names[..<$0].joined(separator: "/")) }
@@ -35,27 +45,29 @@ package struct SyncIssue: Hashable, Sendable {
 
 /// Reads the local folder, and again only what hints say has changed.
 struct FolderScanner {
-  /// What a folder held when it was read last, and which folder that was.
+  /// What a folder held when it was read last, which folder that was, and what was made of it.
   private struct Listing {
     var identity: LocalIdentity?
     var items: [FolderItem]
+    var judgement: FolderJudgement
   }
 
   private var known: [String: Listing] = [:]
   private var dirty: Set<String> = []
   private var ignoreFiles: [String: IgnoreRules?] = [:]
   private var isAllDirty = true
-  /// Paths that are left out together with all below them.
-  var isLeftOut: @Sendable (_ names: [String]) -> Bool
+  /// Paths that are left out together with all below them; nil where that is nothing.
+  var isLeftOut: (@Sendable (_ names: [String]) -> Bool)?
 
-  init(isLeftOut: @escaping @Sendable (_ names: [String]) -> Bool) { self.isLeftOut = isLeftOut }
+  init(isLeftOut: (@Sendable (_ names: [String]) -> Bool)?) { self.isLeftOut = isLeftOut }
 
+  func leavesOut(_ names: [String]) -> Bool { isLeftOut?(names) ?? false }
   mutating func markAll() { isAllDirty = true }
   mutating func mark(_ folder: String) { dirty.insert(folder) }
 
-  /// - Parameter hash: the content of a file that is known already; nil when it has to be read.
+  /// - Parameter content: of a file that is known already; nil when it has to be read.
   mutating func scan(
-    _ folder: some SyncFolder, hash: (_ path: String, _ item: FolderItem) -> String?
+    _ folder: some SyncFolder, content: (_ item: FolderItem, _ path: () -> String) -> SyncContent?
   ) throws(SyncError) -> FolderScan {
     if isAllDirty { (known, ignoreFiles) = ([:], [:]) }
     for path in dirty { (known[path], ignoreFiles[path]) = (nil, nil) }
@@ -66,10 +78,15 @@ struct FolderScanner {
     var stack: [(path: String, names: [String], index: Int)] = [("", [], -1)]
     while let (path, names, index) = stack.popLast() {
       let items: [FolderItem]
+      var judgement: FolderJudgement?
       // Another folder under the name, or names in it that came and went, need no hint to be seen.
       let identity = index < 0 ? nil : scan.items[index].identity
       do throws(SyncError) {
-        if let kept = known[path], kept.identity == identity { items = kept.items } else { items = try folder.list(path) }
+        if let kept = known[path], kept.identity == identity {
+          (items, judgement) = (kept.items, kept.judgement)
+        } else {
+          items = try folder.list(path)
+        }
       } catch {
         guard path != "", error.code != .stopped else { throw error }
         if error.code == .refused {
@@ -82,7 +99,6 @@ struct FolderScanner {
         dirty.insert(Self.parent(of: path))
         throw SyncError(.stale, "\(path) changed while it was read.")
       }
-      fresh[path] = Listing(identity: identity, items: items)
       scan.folders.append(path)
       let rules: IgnoreRules?
       if known[path]?.identity == identity, let kept = ignoreFiles[path] {
@@ -93,18 +109,23 @@ struct FolderScanner {
       }
       freshIgnores[path] = .some(rules)
       if let rules { scan.ignores.set(rules, in: names) }
+      let leftOut = leftOut(items, in: names, scan)
+      let judged: FolderJudgement
+      if let judgement, judgement.leftOut == leftOut {
+        judged = judgement
+      } else {
+        judged = FolderJudgement(items, in: path, depth: names.count, leftOut: leftOut)
+      }
+      fresh[path] = Listing(identity: identity, items: items, judgement: judged)
+      scan.issues += judged.issues
       var folders: [(String, [String], Int)] = []
-      var spellings: Set<String> = []
-      var folded: [String: String] = [:]
-      for item in items {
-        let here = names + [item.name]
-        let itemPath = Self.join(path, item.name)
-        guard take(item, here, itemPath, &scan, &spellings, &folded) else {
+      for (place, item) in items.enumerated() {
+        guard judged.isTaken[place] else {
           if index >= 0, !ReservedName.isReserved(item.name) { scan.items[index].holdsUntracked = true }
           continue
         }
-        add(item, itemPath, below: index, &scan, hash)
-        if item.kind == .folder { folders.append((itemPath, here, scan.items.count - 1)) }
+        add(item, path, below: index, &scan, content)
+        if item.kind == .folder { folders.append((Self.join(path, item.name), names + [item.name], scan.items.count - 1)) }
       }
       stack += folders.reversed()
     }
@@ -112,69 +133,33 @@ struct FolderScanner {
     return scan
   }
 
-  /// Whether it is synced at all; says why not where a person should know.
-  private func take(
-    _ item: FolderItem, _ names: [String], _ path: String, _ scan: inout FolderScan, _ spellings: inout Set<String>,
-    _ folded: inout [String: String]
-  ) -> Bool {
-    if scan.ignores.isIgnored(names, isFolder: item.kind == .folder) || isLeftOut(names) { return false }
-    guard item.kind != .special else {
-      scan.issues.append(SyncIssue(.special, path, "\(path) is a socket, pipe or device and is not synced."))
-      return false
+  /// What the user leaves out of a folder; empty where that is nothing.
+  private func leftOut(_ items: [FolderItem], in names: [String], _ scan: FolderScan) -> [Bool] {
+    if scan.ignores.isEmpty, isLeftOut == nil { return [] }
+    return items.map { item in
+      let here = names + [item.name]
+      return scan.ignores.isIgnored(here, isFolder: item.kind == .folder) || leavesOut(here)
     }
-    do { _ = try EntryName(item.name) } catch {
-      scan.issues.append(SyncIssue(.name, path, "\(path) cannot be synced: \(error.description); rename it."))
-      return false
-    }
-    guard names.count <= Limits.pathDepth else {
-      scan.issues.append(SyncIssue(.name, path, "\(path) lies deeper than \(Limits.pathDepth) folders; move it up."))
-      return false
-    }
-    guard spellings.insert(item.name).inserted else {
-      scan.issues.append(
-        SyncIssue(.ignoredCopy, path, "\(path) has the same name as another file in its folder, spelled in other code points; rename it."))
-      return false
-    }
-    if let other = folded.updateValue(item.name, forKey: item.name.lowercased()) {
-      scan.issues.append(
-        SyncIssue(.caseClash, path, "\(path) and \(other) differ in upper and lower case alone; some devices cannot hold both."))
-    }
-    if let reason = PortableName.complaint(item.name) { scan.issues.append(SyncIssue(.name, path, "\(path) \(reason).")) }
-    return true
   }
 
   private func add(
-    _ item: FolderItem, _ path: String, below parent: Int, _ scan: inout FolderScan, _ hash: (String, FolderItem) -> String?
+    _ item: FolderItem, _ folder: String, below parent: Int, _ scan: inout FolderScan,
+    _ known: (_ item: FolderItem, _ path: () -> String) -> SyncContent?
   ) {
     let kind: SyncNode.Kind
-    var content: String?
+    var content: SyncContent?
     switch item.kind {
     case .folder: (kind, content) = (.folder, "")
-    case .symlink: (kind, content) = (.symlink, item.target ?? "")
+    case .symlink: (kind, content) = (.symlink, SyncContent(item.target ?? ""))
     case .file, .special:
-      (kind, content) = (.file, hash(path, item))
+      (kind, content) = (.file, known(item) { Self.join(folder, item.name) })
       if content == nil, !ReservedName.isReserved(item.name) || ReservedName.isAside(item.name) { scan.unknown.append(scan.items.count) }
     }
     scan.items.append(
       ScannedItem(parent: parent, name: item.name, kind: kind, identity: item.identity, executable: item.executable, content: content))
-    scan.paths.append(path)
     scan.found.append(item)
   }
 
   static func join(_ folder: String, _ name: String) -> String { folder.isEmpty ? name : folder + "/" + name }
   static func parent(of path: String) -> String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "" }
-}
-
-/// Names that are fine here and that some other systems refuse.
-enum PortableName {
-  private static let devices: Set<String> = Set(
-    ["con", "prn", "aux", "nul"] + (1...9).flatMap { ["com\($0)", "lpt\($0)"] })
-
-  /// What is wrong with it; nil when nothing is.
-  static func complaint(_ name: String) -> String? {
-    if name.contains(where: { "<>:\"\\|?*".contains($0) }) { return "has a character that Windows does not allow in names" }
-    if name.hasSuffix(" ") || name.hasSuffix(".") { return "ends with a space or a point, which Windows drops" }
-    let base = name.split(separator: ".", omittingEmptySubsequences: false).first.map(String.init) ?? name
-    return devices.contains(base.lowercased()) ? "is the name of a device on Windows" : nil
-  }
 }

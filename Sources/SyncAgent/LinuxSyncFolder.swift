@@ -118,7 +118,7 @@ package final class LinuxSyncFolder: SyncFolder {
     }
   }
 
-  package func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> String {
+  package func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> SyncContent {
     let absolute = absolute(path)
     return try Self.answering { () throws(FileError) in
       let stale = FileError(operation: "read", path: absolute, errno: ENOENT)
@@ -128,7 +128,7 @@ package final class LinuxSyncFolder: SyncFolder {
       guard try Self.identity(of: file) == expecting else { throw stale }
       var hasher = SHA256Hasher()
       for piece in pieces { hasher.update(piece.bytes) }
-      return BlockID(words: hasher.finalize()).hex
+      return SyncContent(BlockID(words: hasher.finalize()).hex)
     }
   }
 

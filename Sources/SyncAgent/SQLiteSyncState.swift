@@ -69,7 +69,7 @@ package final class SQLiteSyncState: SyncState {
         return true
       }
       try db.each("SELECT path, content, inode, size, modified, changed FROM hashes") { row in
-        memory.apply([.hash(row.text(0), .init(identity: Self.identity(row, 2), content: row.text(1)))])
+        memory.apply([.hash(row.text(0), .init(identity: Self.identity(row, 2), content: SyncContent(row.text(1))))])
         return true
       }
       return memory
@@ -83,7 +83,7 @@ package final class SQLiteSyncState: SyncState {
     return (
       id,
       SyncNode(
-        SyncPlace(.entry(parent), row.text(2)), kind, content: row.text(4), executable: row.bool(5), modified: row.int64(6),
+        SyncPlace(.entry(parent), row.text(2)), kind, content: SyncContent(row.text(4)), executable: row.bool(5), modified: row.int64(6),
         version: row.int64(7), size: row.int64(8))
     )
   }
@@ -120,7 +120,7 @@ package final class SQLiteSyncState: SyncState {
         """
         INSERT OR REPLACE INTO remote (id, parent, name, kind, content, executable, modified, version, size)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """, .text(id.hex), .text(parent(node)), .text(node.place.name), .int(node.kind.rawValue), .text(node.content ?? ""),
+        """, .text(id.hex), .text(parent(node)), .text(node.place.name), .int(node.kind.rawValue), .text(node.content?.text ?? ""),
         .flag(node.executable), .integer(node.modified), .integer(node.version), .integer(node.size))
     case .synced(let id, nil, _): try db.run("DELETE FROM synced WHERE id = ?", .text(id.hex))
     case .synced(let id, .some(let node), let identity):
@@ -128,7 +128,7 @@ package final class SQLiteSyncState: SyncState {
         """
         INSERT OR REPLACE INTO synced (id, parent, name, kind, content, executable, modified, version, size, inode, local_size,
           local_modified, local_changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """, .text(id.hex), .text(parent(node)), .text(node.place.name), .int(node.kind.rawValue), .text(node.content ?? ""),
+        """, .text(id.hex), .text(parent(node)), .text(node.place.name), .int(node.kind.rawValue), .text(node.content?.text ?? ""),
         .flag(node.executable), .integer(node.modified), .integer(node.version), .integer(node.size),
         .integer(identity.map { Int64(bitPattern: $0.inode) }), .integer(identity?.size), .integer(identity?.modified),
         .integer(identity?.changed))
@@ -137,7 +137,7 @@ package final class SQLiteSyncState: SyncState {
       try db.run(
         "INSERT OR REPLACE INTO hashes (path, inode, size, modified, changed, content) VALUES (?, ?, ?, ?, ?, ?)", .text(path),
         .integer(Int64(bitPattern: known.identity.inode)), .integer(known.identity.size), .integer(known.identity.modified),
-        .integer(known.identity.changed), .text(known.content))
+        .integer(known.identity.changed), .text(known.content.text))
     case .remoteCleared: try db.run("DELETE FROM remote")
     case .followed(let cursor, let isListed, let path):
       try db.run("UPDATE agent SET cursor = ?, is_listed = ?, remote_path = ?", .text(cursor), .flag(isListed), .text(path))

@@ -27,7 +27,6 @@ package final class SyncAgent: Sendable {
 
   /// How long a person's pause, or a change that no hint told of, may go unnoticed.
   private static let glance = Duration.seconds(2)
-  private static let rescan = Duration.seconds(600)
   private static let offlineDelays: ClosedRange<Duration> = .seconds(1) ... .seconds(60)
   /// Rounds after a change that was met while carrying out; then somebody is so busy that it can wait.
   private static let staleDelays: ClosedRange<Duration> = .milliseconds(50) ... .seconds(5)
@@ -105,16 +104,20 @@ package final class SyncAgent: Sendable {
   private func loop(_ engine: SyncEngine, _ watch: FolderWatch?) async throws {
     var offline = Self.offlineDelays.lowerBound
     var stale = Self.staleDelays.lowerBound
-    var nextScan = ContinuousClock.now + jittered(Self.rescan)
+    var pace = RescanPace()
+    var nextScan = ContinuousClock.now
+    var holdsFreeMemory = true
     while !Task.isCancelled {
       if try await isPaused() {
         await show(.paused, nil, nil)
         await hints.wait(atMost: Self.glance)
         continue
       }
-      if ContinuousClock.now >= nextScan {
+      let readsAll = ContinuousClock.now >= nextScan
+      let isWatched = watch.map { !$0.isExhausted } ?? false
+      if readsAll {
         await engine.noteAnything()
-        nextScan = ContinuousClock.now + jittered(watch == nil || watch?.isExhausted == true ? Self.rescan / 10 : Self.rescan)
+        nextScan = ContinuousClock.now + jittered(pace.interval(isWatched: isWatched))
       }
       let round: SyncRound
       do throws(SyncError) { round = try await engine.round() } catch {
@@ -134,6 +137,11 @@ package final class SyncAgent: Sendable {
       }
       offline = Self.offlineDelays.lowerBound
       report(round)
+      if readsAll {
+        pace.lastScan = round.scanTime
+        nextScan = ContinuousClock.now + jittered(pace.interval(isWatched: isWatched))
+        holdsFreeMemory = true
+      }
       if configuration.options.isDryRun { return }
       var isFresh = false
       if let watch {
@@ -145,6 +153,7 @@ package final class SyncAgent: Sendable {
       }
       stale = round.wasStale ? min(stale * 2, Self.staleDelays.upperBound) : Self.staleDelays.lowerBound
       if !round.done.isEmpty {
+        holdsFreeMemory = true
         await show(.syncing, round, nil)
         continue
       }
@@ -154,7 +163,11 @@ package final class SyncAgent: Sendable {
         return
       }
       await show(round.isIdle ? .idle : .syncing, round, watch?.isExhausted == true ? FolderWatch.remedy() : nil)
-      let pause = round.wasStale ? stale : round.wakeIn ?? Self.rescan
+      if holdsFreeMemory, round.isIdle {
+        try await threads.run { Memory.giveBack() }
+        holdsFreeMemory = false
+      }
+      let pause = round.wasStale ? stale : round.wakeIn ?? RescanPace.slowest
       try await rest(min(pause, max(.zero, nextScan - ContinuousClock.now)))
     }
   }

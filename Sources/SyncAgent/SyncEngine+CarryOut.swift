@@ -78,7 +78,8 @@ extension SyncEngine {
   /// With nothing left to do, what an interrupted run left behind is of no use any more.
   func tidy(_ run: SyncRun) throws(SyncError) {
     try removeLeftovers(run)
-    let present = Set(run.scan.paths)
+    guard !memory.hashes.isEmpty else { return }
+    let present = Set(run.scan.items.indices.lazy.map(run.scan.path))
     try note(memory.hashes.keys.sorted().filter { !present.contains($0) }.map { .hash($0, nil) })
   }
 
@@ -86,7 +87,7 @@ extension SyncEngine {
   private func removeLeftovers(_ run: SyncRun, in parent: String? = nil) throws(SyncError) {
     let matched = Set(run.places.values)
     for (place, item) in run.scan.found.enumerated() where ReservedName.isOwn(item.name) && !matched.contains(place) {
-      let path = run.scan.paths[place]
+      let path = run.scan.path(place)
       guard parent == nil || FolderScanner.parent(of: path) == parent else { continue }
       scanner.mark(FolderScanner.parent(of: path))
       do throws(SyncError) {
@@ -235,7 +236,7 @@ extension SyncEngine {
 
   private func uploadLink(_ id: SyncNodeID, _ run: inout SyncRun) async throws(SyncError) {
     let node = try run.here(id)
-    guard case .new = id, let target = node.content else { throw SyncError(.stale, "A link is made anew and not changed.") }
+    guard case .new = id, let target = node.content?.text else { throw SyncError(.stale, "A link is made anew and not changed.") }
     let made = try await remote.makeSymlink(run.remotePath(of: node.place, below: memory.remotePath), target: target)
     run.notes.append(.synced(made.id, made.node(at: node.place), run.identity(id)))
   }
@@ -316,7 +317,7 @@ extension SyncEngine {
   private func download(_ operations: [SyncOperation], _ run: inout SyncRun, _ round: inout SyncRound) async throws(SyncError) {
     var taken: [(operation: SyncOperation, entry: EntryID, part: String, target: String)] = []
     var files: [RemoteDownload] = []
-    var copies: [String: String]?
+    var copies: [SyncContent: String]?
     for operation in operations {
       guard case .download(let entry) = operation else { continue }
       do throws(SyncError) {
@@ -359,8 +360,8 @@ extension SyncEngine {
   }
 
   /// A local file for each content that large files have. It is only where a download looks first: each block is verified.
-  private func contents(_ run: SyncRun) -> [String: String] {
-    var paths: [String: String] = [:]
+  private func contents(_ run: SyncRun) -> [SyncContent: String] {
+    var paths: [SyncContent: String] = [:]
     for id in run.local.sortedIDs {
       guard let node = run.local[id], node.kind == .file, node.size >= SyncEngine.worthLooking, let content = node.content,
         paths[content] == nil
@@ -385,7 +386,7 @@ extension SyncEngine {
   private func placeLink(
     _ entry: EntryID, _ node: SyncNode, _ part: String, _ target: String, _ run: inout SyncRun
   ) throws(SyncError) {
-    guard let text = node.content, !text.isEmpty else { throw SyncError(.refused, "\(target) is a link without a target.") }
+    guard let text = node.content?.text, !text.isEmpty else { throw SyncError(.refused, "\(target) is a link without a target.") }
     if let left = try folder.item(part) { try folder.remove(part, expecting: left) }
     try folder.makeSymlink(part, target: text)
     let replaced = run.local[.entry(entry)] == nil ? nil : try run.item(.entry(entry))
@@ -393,6 +394,6 @@ extension SyncEngine {
     run.touchedFolder = true
     try folder.place(part, at: target, expecting: replaced)
     let place = memory.synced[.entry(entry)]?.place ?? node.place
-    run.notes.append(.synced(entry, SyncNode(place, .symlink, content: text), try folder.item(target)?.identity))
+    run.notes.append(.synced(entry, SyncNode(place, .symlink, content: node.content), try folder.item(target)?.identity))
   }
 }

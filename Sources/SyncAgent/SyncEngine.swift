@@ -41,6 +41,8 @@ package struct SyncRound: Sendable {
   package var wakeIn: Duration?
   package var folders: [String] = []
   package var files = 0
+  /// How long it took to read the local folder, hashing aside.
+  package var scanTime = Duration.zero
 
   /// Both sides are in step, apart from what `issues` says.
   package var isIdle: Bool { planned.isEmpty && done.isEmpty && !wasStale && wakeIn == nil }
@@ -85,7 +87,13 @@ package actor SyncEngine {
     (self.folder, self.remote, self.state, self.memory, self.time) = (folder, remote, state, memory, time)
     (self.options, self.executor) = (options, executor)
     let leftOut = options.leftOut
-    scanner = FolderScanner { names in leftOut.contains { names.starts(with: $0) } }
+    scanner = FolderScanner(isLeftOut: Self.matching(leftOut))
+  }
+
+  /// What lies in one of these places; nil for none.
+  private static func matching(_ places: [[String]]) -> (@Sendable ([String]) -> Bool)? {
+    guard !places.isEmpty else { return nil }
+    return { names in places.contains { place in names.starts(with: place) } }
   }
 
   /// Opens what a former run kept, or begins: makes the remote folder when it is missing.
@@ -130,7 +138,9 @@ package actor SyncEngine {
     try checkRoot()
     try await follow()
     var round = SyncRound()
-    var scan = try scanner.scan(folder, hash: knownHashes())
+    let begin = time.monotonic()
+    var scan = try scanner.scan(folder, content: knownContent())
+    round.scanTime = time.monotonic() - begin
     try hashUnknown(&scan, &round)
     (round.issues, round.folders, round.files) = (scan.issues, scan.folders, scan.items.count)
     for names in encrypted {
@@ -191,16 +201,13 @@ package actor SyncEngine {
 
   // MARK: - The scan
 
-  private func knownHashes() -> (String, FolderItem) -> String? {
-    var byIdentity: [LocalIdentity: String] = [:]
-    byIdentity.reserveCapacity(memory.identities.count)
-    for (id, identity) in memory.identities {
-      if let node = memory.synced[.entry(id)], node.kind == .file { byIdentity[identity] = node.content }
-    }
-    let hashes = memory.hashes
-    return { path, item in
-      if let content = byIdentity[item.identity] { return content }
-      return hashes[path].flatMap { $0.identity == item.identity ? $0.content : nil }
+  private func knownContent() -> (FolderItem, () -> String) -> SyncContent? {
+    let memory = memory
+    return { item, path in
+      if let entry = memory.identities.entry(with: item.identity), let node = memory.synced[.entry(entry)], node.kind == .file {
+        return node.content
+      }
+      return memory.hashes.isEmpty ? nil : memory.hashes[path()].flatMap { $0.identity == item.identity ? $0.content : nil }
     }
   }
 
@@ -209,7 +216,7 @@ package actor SyncEngine {
     var notes: [SyncChange] = []
     var stillOpen: Set<String> = []
     for place in scan.unknown {
-      let path = scan.paths[place]
+      let path = scan.path(place)
       let item = scan.found[place]
       let quiet = closed.contains(path) ? options.quietAfterClose : options.quiet
       let left = quiet.saturatedNanoseconds - abs(now - item.identity.changed)
@@ -277,7 +284,7 @@ package actor SyncEngine {
       guard let node = tree[id] else { continue }
       let here = names + [node.place.name]
       let isOutHere =
-        isOut || scanner.isLeftOut(here) || scan.isUnreadable(here)
+        isOut || scanner.leavesOut(here) || scan.isUnreadable(here)
         || scan.ignores.isIgnored(here, isFolder: node.kind == .folder)
       if isOutHere { found.append(id) }
       for child in tree.children(of: id) { stack.append((child, here, isOutHere)) }
@@ -328,8 +335,7 @@ package actor SyncEngine {
     let found = try await remote.encryptedFolders(below: path).map { $0.split(separator: "/").dropFirst(depth).map(String.init) }
     guard found != encrypted else { return }
     encrypted = found
-    let leftOut = options.leftOut + found
-    scanner.isLeftOut = { names in leftOut.contains { names.starts(with: $0) } }
+    scanner.isLeftOut = Self.matching(options.leftOut + found)
     scanner.markAll()
   }
 

@@ -39,7 +39,7 @@ package protocol SyncFolder: Sendable {
   /// Nil when nothing is there.
   func item(_ path: String) throws(SyncError) -> FolderItem?
   /// - Throws: `stale` when the file is not `expected` before or after it was read.
-  func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> String
+  func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> SyncContent
   /// The start of a small file as text; nil when it is not there.
   func text(_ path: String, limit: Int) throws(SyncError) -> String?
   func makeFolder(_ path: String) throws(SyncError)

@@ -7,7 +7,7 @@ package struct RemoteEntry: Sendable, Equatable {
   /// Absolute.
   package var path: String
   package var kind: SyncNode.Kind
-  package var content: String
+  package var content: SyncContent
   package var executable: Bool
   package var modified: Int64
   package var version: Int64
@@ -18,7 +18,7 @@ package struct RemoteEntry: Sendable, Equatable {
   package var isLocked: Bool
 
   package init(
-    id: EntryID, path: String, kind: SyncNode.Kind, content: String = "", executable: Bool = false, modified: Int64 = 0,
+    id: EntryID, path: String, kind: SyncNode.Kind, content: SyncContent = "", executable: Bool = false, modified: Int64 = 0,
     version: Int64 = 1, size: Int64 = 0, keyFolder: EntryID? = nil, isLocked: Bool = false
   ) {
     self.keyFolder = keyFolder
@@ -82,7 +82,7 @@ package struct RemoteUpload: Sendable {
   package var size: Int64
   /// The state of the file that is meant, and what it held then; nil where that is not known.
   package var identity: LocalIdentity?
-  package var content: String?
+  package var content: SyncContent?
 }
 
 package struct RemoteDownload: Sendable {

@@ -29,7 +29,7 @@ struct SyncRun {
 
   func path(_ id: SyncNodeID) throws(SyncError) -> String {
     guard let place = places[id] else { throw SyncError(.stale, "\(id) is not here any more.") }
-    return scan.paths[place]
+    return scan.path(place)
   }
 
   /// Where something at a place of the tree is in the local folder.
@@ -47,7 +47,7 @@ struct SyncRun {
   func key(_ operation: SyncOperation) -> String? {
     switch operation.subject {
     case .entry(let id): id.hex
-    case .new(let place): "/" + scan.paths[place]
+    case .new(let place): "/" + scan.path(place)
     case nil: nil
     }
   }

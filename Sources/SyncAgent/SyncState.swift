@@ -9,7 +9,7 @@ package struct SyncMemory: Sendable {
   package var remote: SyncTree
   package var synced: SyncTree
   /// Of what is synced, when it was last seen in step.
-  package var identities: [EntryID: LocalIdentity] = [:]
+  package var identities: IdentityTable = [:]
   /// Hashes of files that are not in step yet, by path.
   package var hashes: [String: KnownHash] = [:]
   /// Where the remote folder is now.
@@ -21,8 +21,8 @@ package struct SyncMemory: Sendable {
 
   package struct KnownHash: Sendable, Equatable {
     package var identity: LocalIdentity
-    package var content: String
-    package init(identity: LocalIdentity, content: String) {
+    package var content: SyncContent
+    package init(identity: LocalIdentity, content: SyncContent) {
       self.identity = identity
       self.content = content
     }
@@ -34,13 +34,19 @@ package struct SyncMemory: Sendable {
     self.remotePath = remotePath
   }
 
+  /// What is in step takes the memory of one tree.
+  private static func sharing(_ node: SyncNode, _ other: SyncNode?) -> SyncNode {
+    if let other, other == node { other } else { node }
+  }
+
   package mutating func apply(_ changes: [SyncChange]) {
     for change in changes {
       switch change {
-      case .remote(let id, let node): if let node { remote.insert(.entry(id), node) } else { remote.remove(.entry(id)) }
+      case .remote(let id, let node):
+        if let node { remote.insert(.entry(id), Self.sharing(node, synced[.entry(id)])) } else { remote.remove(.entry(id)) }
       case .synced(let id, let node, let identity):
         if let node {
-          synced.insert(.entry(id), node)
+          synced.insert(.entry(id), Self.sharing(node, remote[.entry(id)]))
           identities[id] = identity
         } else {
           synced.remove(.entry(id))

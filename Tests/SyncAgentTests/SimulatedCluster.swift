@@ -135,7 +135,9 @@ struct SimulatedRemote: SyncRemote {
   private func upload(_ file: RemoteUpload) throws(SyncError) -> RemoteEntry {
     // Read once, and again it must be the same.
     let read = try machine.withDisk { disk, _ throws(SyncError) in (disk.item(file.path), disk.content(file.path)) }
-    guard let item = read.0, item.kind == .file, let content = read.1 else { throw SyncError(.stale, "\(file.path) is gone.") }
+    guard let item = read.0, item.kind == .file, let content = read.1.map({ SyncContent($0) }) else {
+      throw SyncError(.stale, "\(file.path) is gone.")
+    }
     let again = try machine.withDisk { disk, _ throws(SyncError) in disk.item(file.path) }
     guard again == item else { throw SyncError(.stale, "\(file.path) changed while it was read.") }
     try cluster.meanwhile()
@@ -168,7 +170,7 @@ struct SimulatedRemote: SyncRemote {
         let entry = try call { state throws(SyncError) in try state.found(.entry(file.entry)) }
         try machine.withDisk { disk, now throws(SyncError) in
           guard disk.hasFolder(SimulatedDisk.parent(of: file.path)) else { throw SyncError(.stale, "The folder is gone.") }
-          disk.write(file.path, entry.content, now: now, anew: true)
+          disk.write(file.path, entry.content.text, now: now, anew: true)
           disk.setAttributes(file.path, executable: entry.executable, modified: entry.modified, now: now)
         }
         return .success(entry)
@@ -194,7 +196,7 @@ struct SimulatedRemote: SyncRemote {
   }
 
   func makeSymlink(_ path: String, target: String) async throws(SyncError) -> RemoteEntry {
-    try call { state throws(SyncError) in try state.make(path) { SyncNode($0, .symlink, content: target, version: 1) } }
+    try call { state throws(SyncError) in try state.make(path) { SyncNode($0, .symlink, content: SyncContent(target), version: 1) } }
   }
 
   func setAttributes(_ entry: EntryID, executable: Bool, modified: Int64, ifVersion: Int64) async throws(SyncError) {

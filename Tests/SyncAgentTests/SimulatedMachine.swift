@@ -277,10 +277,10 @@ struct SimulatedFolder: SyncFolder {
   }
   func item(_ path: String) throws(SyncError) -> FolderItem? { try machine.withDisk { disk, _ throws(SyncError) in disk.item(path) } }
 
-  func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> String {
+  func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> SyncContent {
     try machine.withDisk { disk, _ throws(SyncError) in
       guard disk.item(path)?.identity == expecting, let content = disk.content(path) else { throw Self.stale(path) }
-      return content
+      return SyncContent(content)
     }
   }
 

@@ -36,6 +36,8 @@ uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 
 /// Writes the system's words for an error number to `text`, at most `capacity` bytes with the closing zero.
 void cairn_error_text(int number, char *text, size_t capacity);
+/// `malloc_trim(3)` with 0: gives free memory back to the system.
+void cairn_trim_memory(void);
 /// Names the calling thread; the kernel keeps 15 bytes.
 void cairn_name_thread(const char *name);
 /// Sets the calling thread's niceness, which Linux keeps for each thread; a refusal leaves it as it is.

@@ -1,25 +1,4 @@
-package import BlockModel
-
-/// What tells one state of a local file from another without reading it. The number of the file system is left out: it changes when disks
-/// are plugged in anew, and a folder is synced within one.
-package struct LocalIdentity: Hashable, Sendable {
-  package var inode: UInt64
-  package var size: Int64
-  /// Nanoseconds since 1970.
-  package var modified: Int64
-  /// Of the last change of anything about it, in nanoseconds since 1970.
-  package var changed: Int64
-
-  package init(inode: UInt64, size: Int64, modified: Int64, changed: Int64) {
-    self.inode = inode
-    self.size = size
-    self.modified = modified
-    self.changed = changed
-  }
-
-  /// Whether it can be the same file with another name: renaming changes neither size nor time.
-  func isMoved(from other: LocalIdentity) -> Bool { inode == other.inode && size == other.size && modified == other.modified }
-}
+internal import BlockModel
 
 /// One thing that a scan of the local folder found.
 package struct ScannedItem: Sendable {
@@ -30,12 +9,12 @@ package struct ScannedItem: Sendable {
   package var identity: LocalIdentity
   package var executable: Bool
   /// Content hash or target; nil while somebody writes to it.
-  package var content: String?
+  package var content: SyncContent?
   /// Something in it is not synced.
   package var holdsUntracked: Bool
 
   package init(
-    parent: Int, name: String, kind: SyncNode.Kind, identity: LocalIdentity, executable: Bool = false, content: String?,
+    parent: Int, name: String, kind: SyncNode.Kind, identity: LocalIdentity, executable: Bool = false, content: SyncContent?,
     holdsUntracked: Bool = false
   ) {
     self.parent = parent
@@ -56,33 +35,46 @@ package struct ScannedItem: Sendable {
 package struct LocalMatcher {
   private let items: [ScannedItem]
   private let synced: SyncTree
-  private let identities: [EntryID: LocalIdentity]
-  private var children: [Int: [Int]] = [:]
+  private let identities: IdentityTable
+  /// The items by their folders, and where those of each folder begin, the root's first.
+  private var byFolder: [Int32]
+  private var starts: [Int32]
   private var ids: [SyncNodeID?]
   private var taken: Set<SyncNodeID> = []
-  private var byInode: [UInt64: SyncNodeID] = [:]
 
   /// - Parameter identities: of the local files and folders when they were last in step.
   /// - Returns: the local tree, where what is new is called by its place in the scan, and everything's place in the scan.
   package static func match(
-    _ items: [ScannedItem], synced: SyncTree, identities: [EntryID: LocalIdentity]
+    _ items: [ScannedItem], synced: SyncTree, identities: IdentityTable
   ) -> (tree: SyncTree, places: [SyncNodeID: Int]) {
     var matcher = LocalMatcher(items, synced, identities)
     return matcher.match()
   }
 
-  private init(_ items: [ScannedItem], _ synced: SyncTree, _ identities: [EntryID: LocalIdentity]) {
+  private init(_ items: [ScannedItem], _ synced: SyncTree, _ identities: IdentityTable) {
     self.items = items
     self.synced = synced
     self.identities = identities
     ids = Array(repeating: nil, count: items.count)
+    taken.reserveCapacity(items.count)
+    starts = Array(repeating: 0, count: items.count + 2)
     for (index, item) in items.enumerated() {
       precondition(item.parent < index, "a folder comes before what is in it")
-      children[item.parent, default: []].append(index)
+      starts[item.parent + 2] += 1
     }
-    for id in synced.sortedIDs {
-      if let inode = id.entry.flatMap({ identities[$0]?.inode }) { byInode[inode] = id }
+    for folder in 1..<starts.count { starts[folder] += starts[folder - 1] }
+    byFolder = Array(repeating: 0, count: items.count)
+    var filled = starts
+    for (index, item) in items.enumerated() {
+      byFolder[Int(filled[item.parent + 1])] = Int32(index)
+      filled[item.parent + 1] += 1
     }
+  }
+
+  private func children(of index: Int) -> ArraySlice<Int32> { byFolder[Int(starts[index + 1])..<Int(starts[index + 2])] }
+  private func synced(withInode inode: UInt64) -> SyncNodeID? {
+    guard let id = identities.entry(withInode: inode).map(SyncNodeID.entry), synced[id] != nil else { return nil }
+    return id
   }
 
   /// Whether an item is this entry with another name at most.
@@ -122,12 +114,14 @@ package struct LocalMatcher {
   }
 
   private mutating func matchByPlace(below index: Int, _ folder: SyncNodeID) {
-    for child in children[index] ?? [] {
+    for child in children(of: index).lazy.map(Int.init) {
       let item = items[child]
       guard ids[child] == nil, let id = synced.child(SyncPlace(folder, item.name)), !taken.contains(id), let was = synced[id],
         was.kind == item.kind, item.kind != .symlink || was.content == item.content
       else { continue }
-      if let other = byInode[item.identity.inode], other != id, !taken.contains(other), !isUntouched(item, id), isUntouched(item, other) {
+      if !isUntouched(item, id), let other = synced(withInode: item.identity.inode), other != id, !taken.contains(other),
+        isUntouched(item, other)
+      {
         continue
       }
       assign(child, id)
@@ -142,7 +136,7 @@ package struct LocalMatcher {
 
   private mutating func matchByIdentity() {
     for (index, item) in items.enumerated() where ids[index] == nil {
-      if let id = byInode[item.identity.inode], !taken.contains(id), isUntouched(item, id) { assign(index, id) }
+      if let id = synced(withInode: item.identity.inode), !taken.contains(id), isUntouched(item, id) { assign(index, id) }
     }
     // What was passed over for another entry that was found elsewhere after all.
     matchByPlace(below: -1, synced.root)

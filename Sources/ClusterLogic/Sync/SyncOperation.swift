@@ -99,7 +99,8 @@ package enum DeletionBreaker {
   /// Synced files that are missing on either side.
   package static func gone(remote: SyncTree, local: SyncTree, synced: SyncTree) -> (local: Int, remote: Int, synced: Int) {
     var counts = (local: 0, remote: 0, synced: 0)
-    for id in synced.sortedIDs where synced[id]?.kind == .file {
+    synced.forEach { id, node in
+      guard node.kind == .file else { return }
       counts.synced += 1
       if local[id] == nil, remote[id] != nil { counts.local += 1 }
       if remote[id] == nil, local[id] != nil { counts.remote += 1 }

@@ -27,7 +27,7 @@ package struct SyncPlanner {
   var moves: [SyncNodeID: Move] = [:]
   var remoteVerdicts: [SyncNodeID: Verdict] = [:]
   var localVerdicts: [SyncNodeID: Verdict] = [:]
-  /// Entries of any tree, then what is new here.
+  /// Entries of any tree in which the three are not in step, then what is new here.
   let entries: [SyncNodeID]
   let newcomers: [SyncNodeID]
 
@@ -37,9 +37,24 @@ package struct SyncPlanner {
     self.local = local
     self.synced = synced
     self.naming = naming
-    let here = local.sortedIDs
-    entries = Set(remote.sortedIDs + synced.sortedIDs + here.filter { $0.entry != nil }).sorted()
-    newcomers = here.filter { $0.entry == nil }
+    var entries: [SyncNodeID] = []
+    var newcomers: [SyncNodeID] = []
+    remote.forEach { id, there in if !SyncPlanner.isInStep(local[id], there, synced[id]) { entries.append(id) } }
+    synced.forEach { id, _ in if remote[id] == nil { entries.append(id) } }
+    local.forEach { id, _ in
+      if id.entry == nil { newcomers.append(id) } else if remote[id] == nil, synced[id] == nil { entries.append(id) }
+    }
+    self.entries = entries.sorted()
+    self.newcomers = newcomers.sorted()
+  }
+
+  /// Whether there is nothing to do about an entry: all three trees say the same of it, but for what only one of them knows.
+  private static func isInStep(_ local: SyncNode?, _ remote: SyncNode, _ synced: SyncNode?) -> Bool {
+    guard let local, let synced, local.place == remote.place, local.place == synced.place, local.kind == remote.kind,
+      local.kind == synced.kind, local.content == remote.content, local.content == synced.content, synced.size == remote.size
+    else { return false }
+    return local.executable == remote.executable && local.executable == synced.executable && local.modified == remote.modified
+      && local.modified == synced.modified && !ReservedName.isReserved(local.place.name)
   }
 
   /// What can be done now; empty when there is nothing to do, or nothing before somebody stops writing to a file.

@@ -1,78 +1,4 @@
-package import BlockModel
-
-/// What one thing is called in the three trees: by the cluster's id as soon as it has one, else by a number of the scan that found it.
-package enum SyncNodeID: Hashable, Comparable, Sendable, CustomStringConvertible {
-  case entry(EntryID)
-  case new(Int)
-
-  package var entry: EntryID? {
-    if case .entry(let id) = self { id } else { nil }
-  }
-
-  package var description: String {
-    switch self {
-    case .entry(let id): "entry \(id.hex)"
-    case .new(let number): "new \(number)"
-    }
-  }
-
-  package static func < (a: SyncNodeID, b: SyncNodeID) -> Bool {
-    switch (a, b) {
-    case (.entry(let a), .entry(let b)): a < b
-    case (.new(let a), .new(let b)): a < b
-    case (.entry, .new): true
-    case (.new, .entry): false
-    }
-  }
-}
-
-/// A name in a folder.
-package struct SyncPlace: Hashable, Sendable {
-  package var parent: SyncNodeID
-  package var name: String
-
-  package init(_ parent: SyncNodeID, _ name: String) {
-    self.parent = parent
-    self.name = name
-  }
-}
-
-/// A file, folder or symbolic link as one of the trees has it.
-package struct SyncNode: Hashable, Sendable {
-  package enum Kind: Int, Sendable { case file, folder, symlink }
-
-  package var place: SyncPlace
-  package var kind: Kind
-  /// A file's content hash, a link's target, empty for a folder. Nil in the local tree while somebody writes to the file.
-  package var content: String?
-  package var executable: Bool
-  /// The file's own time in nanoseconds since 1970; 0 for folders and links, whose times are not kept.
-  package var modified: Int64
-  /// The cluster's; in the local tree 0.
-  package var version: Int64
-  /// Bytes of a file.
-  package var size: Int64
-  /// In the local tree: the folder has something in it that is not synced, so it cannot be removed.
-  package var holdsUntracked: Bool
-
-  package init(
-    _ place: SyncPlace, _ kind: Kind, content: String? = "", executable: Bool = false, modified: Int64 = 0, version: Int64 = 0,
-    size: Int64 = 0, holdsUntracked: Bool = false
-  ) {
-    self.place = place
-    self.kind = kind
-    self.content = content
-    self.executable = executable
-    self.modified = modified
-    self.version = version
-    self.size = size
-    self.holdsUntracked = holdsUntracked
-  }
-
-  func hasSameAttributes(as other: SyncNode) -> Bool {
-    kind != .file || (executable == other.executable && modified == other.modified)
-  }
-}
+internal import BlockModel
 
 /// A folder with all below it. The root itself is no node of it.
 ///
@@ -84,8 +10,21 @@ package struct SyncTree: Sendable {
   package let foldsCase: Bool
   /// In a remote tree that folds case: where the cluster has what the tree shows under other names.
   package var heldPlaces: Set<SyncPlace> = []
-  package private(set) var nodes: [SyncNodeID: SyncNode] = [:]
-  private var childrenByFolder: [SyncNodeID: [String: SyncNodeID]] = [:]
+
+  private struct Slot {
+    var id: SyncNodeID
+    /// Nil in a slot that is free.
+    var node: SyncNode?
+    /// Among what is in the same folder; `.max` at the ends.
+    var next = UInt32.max
+    var previous = UInt32.max
+  }
+
+  private var slots: [Slot] = []
+  private var free: [UInt32] = []
+  private var byID = SlotIndex()
+  private var byPlace = SlotIndex()
+  private var firstChildren: [SyncNodeID: UInt32] = [:]
 
   package init(root: SyncNodeID, foldsCase: Bool = false) {
     self.root = root
@@ -93,38 +32,76 @@ package struct SyncTree: Sendable {
   }
 
   private func key(_ name: String) -> String { foldsCase ? CaseFolding.key(name) : name }
+  private func hash(_ place: SyncPlace) -> UInt32 { SlotIndex.hash(place.parent, key(place.name)) }
+  private func slot(_ id: SyncNodeID) -> Int? { byID.slot(SlotIndex.hash(id)) { slots[$0].id == id } }
 
-  package var count: Int { nodes.count }
-  package subscript(_ id: SyncNodeID) -> SyncNode? { nodes[id] }
+  package var count: Int { byID.count }
+  package subscript(_ id: SyncNodeID) -> SyncNode? { slot(id).flatMap { slots[$0].node } }
   /// Whether something may be put into it: the root, or a folder of the tree.
-  package func hasFolder(_ id: SyncNodeID) -> Bool { id == root || nodes[id]?.kind == .folder }
-  package func child(_ place: SyncPlace) -> SyncNodeID? { childrenByFolder[place.parent]?[key(place.name)] }
-  package var sortedIDs: [SyncNodeID] { nodes.keys.sorted() }
+  package func hasFolder(_ id: SyncNodeID) -> Bool { id == root || self[id]?.kind == .folder }
+  package var sortedIDs: [SyncNodeID] { slots.compactMap { $0.node == nil ? nil : $0.id }.sorted() }
+
+  /// All nodes, in an order that the tree's history alone decides.
+  package func forEach(_ body: (_ id: SyncNodeID, _ node: SyncNode) -> Void) {
+    for slot in slots { if let node = slot.node { body(slot.id, node) } }
+  }
+
+  package func child(_ place: SyncPlace) -> SyncNodeID? {
+    let key = key(place.name)
+    let found = byPlace.slot(SlotIndex.hash(place.parent, key)) { slot in
+      guard let other = slots[slot].node?.place, other.parent == place.parent else { return false }
+      return self.key(other.name) == key
+    }
+    return found.map { slots[$0].id }
+  }
 
   /// What is in a folder, in the order of names.
   package func children(of id: SyncNodeID) -> [SyncNodeID] {
-    guard let children = childrenByFolder[id] else { return [] }
-    return children.sorted { $0.key < $1.key }.map(\.value)
+    var children: [(key: String, id: SyncNodeID)] = []
+    var next = firstChildren[id] ?? .max
+    while next != .max {
+      let slot = slots[Int(next)]
+      if let name = slot.node?.place.name { children.append((key(name), slot.id)) }
+      next = slot.next
+    }
+    return children.sorted { $0.key < $1.key }.map(\.id)
   }
 
-  package func hasChildren(_ id: SyncNodeID) -> Bool { childrenByFolder[id] != nil }
+  package func hasChildren(_ id: SyncNodeID) -> Bool { firstChildren[id] != nil }
+
+  // MARK: - Changing
 
   /// Puts a node where it says, in place of what the tree had under this id.
   package mutating func insert(_ id: SyncNodeID, _ node: SyncNode) {
     precondition(id != root, "the root is no node")
     remove(id)
     precondition(child(node.place) == nil, "two nodes are never at one place")
-    nodes[id] = node
-    let key = key(node.place.name)
-    childrenByFolder[node.place.parent, default: [:]][key] = id
+    var slot = Slot(id: id, node: node)
+    slot.next = firstChildren[node.place.parent] ?? .max
+    let number: UInt32
+    if let reused = free.popLast() {
+      number = reused
+      slots[Int(number)] = slot
+    } else {
+      number = UInt32(slots.count)
+      slots.append(slot)
+    }
+    if slot.next != .max { slots[Int(slot.next)].previous = number }
+    firstChildren[node.place.parent] = number
+    byID.insert(Int(number), SlotIndex.hash(id))
+    byPlace.insert(Int(number), hash(node.place))
   }
 
   /// Takes one node out; what is in it stays, without a parent.
   package mutating func remove(_ id: SyncNodeID) {
-    guard let node = nodes.removeValue(forKey: id) else { return }
-    let key = key(node.place.name)
-    childrenByFolder[node.place.parent]?[key] = nil
-    if childrenByFolder[node.place.parent]?.isEmpty == true { childrenByFolder[node.place.parent] = nil }
+    guard let number = slot(id), let node = slots[number].node else { return }
+    let (next, previous) = (slots[number].next, slots[number].previous)
+    if next != .max { slots[Int(next)].previous = previous }
+    if previous != .max { slots[Int(previous)].next = next } else { firstChildren[node.place.parent] = next == .max ? nil : next }
+    byID.remove(number, SlotIndex.hash(id))
+    byPlace.remove(number, hash(node.place))
+    slots[number].node = nil
+    free.append(UInt32(number))
   }
 
   /// Takes a node out with all below it.
@@ -134,10 +111,12 @@ package struct SyncTree: Sendable {
   }
 
   package mutating func update(_ id: SyncNodeID, _ change: (inout SyncNode) -> Void) {
-    guard var node = nodes[id] else { return }
+    guard var node = self[id] else { return }
     change(&node)
     insert(id, node)
   }
+
+  // MARK: - Paths
 
   /// The folders above a node from its parent up to the root; nil when one of them is missing.
   package func ancestors(of place: SyncPlace) -> [SyncNodeID]? {
@@ -145,7 +124,7 @@ package struct SyncTree: Sendable {
     var current = place.parent
     while current != root {
       above.append(current)
-      guard let node = nodes[current], above.count <= nodes.count else { return nil }
+      guard let node = self[current], above.count <= count else { return nil }
       current = node.place.parent
     }
     return above
@@ -154,12 +133,12 @@ package struct SyncTree: Sendable {
   /// Names from the root down; nil when a folder above is missing.
   package func names(of place: SyncPlace) -> [String]? {
     guard let above = ancestors(of: place) else { return nil }
-    return above.reversed().compactMap { nodes[$0]?.place.name } + [place.name]
+    return above.reversed().compactMap { self[$0]?.place.name } + [place.name]
   }
 
   package func names(of id: SyncNodeID) -> [String]? {
     if id == root { return [] }
-    return nodes[id].flatMap { names(of: $0.place) }
+    return self[id].flatMap { names(of: $0.place) }
   }
 }
 

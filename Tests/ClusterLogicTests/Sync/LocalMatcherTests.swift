@@ -23,7 +23,7 @@ struct LocalMatcherTests {
     synced.insert(.entry(Self.first), SyncNode(SyncPlace(Self.root, "a"), .file, content: "x"))
     synced.insert(.entry(Self.second), SyncNode(SyncPlace(Self.root, "b"), .file, content: "y"))
     synced.insert(.entry(Self.folder), SyncNode(SyncPlace(Self.root, "f"), .folder))
-    let identities = [Self.first: Self.identity(5), Self.second: Self.identity(6), Self.folder: Self.identity(7)]
+    let identities: IdentityTable = [Self.first: Self.identity(5), Self.second: Self.identity(6), Self.folder: Self.identity(7)]
     return LocalMatcher.match(items, synced: synced, identities: identities).tree
   }
 

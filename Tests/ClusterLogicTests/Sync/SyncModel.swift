@@ -10,7 +10,7 @@ struct SyncModel {
   var local = SyncTree(root: root)
   var synced = SyncTree(root: root)
   /// What somebody wrote and nobody replaced or deleted since.
-  var mustSurvive: Set<String> = []
+  var mustSurvive: Set<SyncContent> = []
   private var next = 2
 
   mutating func number() -> Int {
@@ -19,7 +19,7 @@ struct SyncModel {
   }
 
   mutating func newEntry() -> SyncNodeID { .entry(EntryID(high: 0, low: UInt64(number()))) }
-  mutating func newContent() -> String { "content \(number())" }
+  mutating func newContent() -> SyncContent { SyncContent("content \(number())") }
 
   func plan() -> [SyncOperation] {
     SyncPlanner.plan(remote: remote, local: local, synced: synced, naming: ConflictNaming(device: "laptop", stamp: "2026-11-21 093015"))
@@ -186,7 +186,7 @@ struct SyncModel {
       if names.contains(where: ReservedName.isReserved) { return "\(names) has a reserved name" }
     }
     let there = Set(remote.sortedIDs.compactMap { remote[$0]?.content })
-    let lost = mustSurvive.subtracting(there).sorted()
+    let lost = mustSurvive.subtracting(there).map(\.text).sorted()
     return lost.isEmpty ? nil : "lost: \(lost)"
   }
 }

@@ -102,7 +102,7 @@ struct SyncPlannerTests {
     model[keyPath: deleted].removeSubtree(folder)
     _ = try settle(&model)
     #expect(model.complaint() == nil)
-    #expect(model.remote.sortedIDs.compactMap { model.remote[$0]?.content }.sorted() == ["", "edited"])
+    #expect(model.remote.sortedIDs.compactMap { model.remote[$0]?.content?.text }.sorted() == ["", "edited"])
   }
 
   @Test("a file that is being written is left alone, and so is the folder that is to be deleted around it")

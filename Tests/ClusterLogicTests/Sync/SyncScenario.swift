@@ -109,7 +109,7 @@ struct SyncScenario: CustomStringConvertible {
     guard model[keyPath: side].child(place) == nil else { return }
     let kind = [SyncNode.Kind.file, .file, .folder, .symlink].randomElement(using: &random) ?? .file
     // Now and then the same content on both sides.
-    let content = kind == .folder ? "" : Int.random(in: 0..<5, using: &random) == 0 ? "shared" : model.newContent()
+    let content: SyncContent = kind == .folder ? "" : Int.random(in: 0..<5, using: &random) == 0 ? "shared" : model.newContent()
     let id = side == \.local ? .new(model.number()) : model.newEntry()
     model[keyPath: side].insert(id, SyncNode(place, kind, content: content, modified: kind == .file ? 1 : 0, version: 1))
     if kind != .folder, content != "shared" { model.mustSurvive.insert(content) }
