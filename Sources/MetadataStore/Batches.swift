@@ -39,7 +39,7 @@ extension WriteTransaction {
   func item<T>(_ body: () throws -> T) throws -> ItemResult<T> {
     let counts = context.partitionCounts
     let counters = context.batch?.counters
-    do { return ItemResult(value: try db.savepoint(body)) } catch let problem as Problem {
+    do { return ItemResult(value: try part(body)) } catch let problem as Problem {
       context.letClusterGo()
       context.partitionCounts = counts
       if let counters { context.batch = BatchMemory(counters: counters) }

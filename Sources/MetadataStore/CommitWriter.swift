@@ -10,10 +10,12 @@ internal import Synchronization
 /// The one thread that writes. Mutations that come while a commit syncs wait in line and share the next transaction, so a hundred of them
 /// cost one sync.
 ///
-/// What must hold: each mutation is in a savepoint of its own, so a refused one leaves nothing; nobody is answered, not even with a refusal
-/// (which may rest on a neighbour's change), before COMMIT has returned and, with a journal, before the group's record and all before it
-/// are safe on the nodes; after a failed sync nothing is written any more. The next group may be written while the record of this one is on
-/// its way: its answers wait for both. Readers see a group from its COMMIT on.
+/// What must hold: a mutation that is refused leaves nothing. Nearly all that are have changed nothing by then, so a group runs without
+/// savepoints first, which cost a copy of each page that is changed; where one has changed something the group is rolled back and runs once
+/// more with a savepoint for each mutation and each item of a batch. Nobody is answered, not even with a refusal (which may rest on a
+/// neighbour's change), before COMMIT has returned and, with a journal, before the group's record and all before it are safe on the nodes;
+/// after a failed sync nothing is written any more. The next group may be written while the record of this one is on its way: its answers
+/// wait for both. Readers see a group from its COMMIT on.
 final class CommitWriter: MetadataWriter {
   private struct Job: Sendable {
     /// Does the work and answers how to tell its outcome later: with nil when the commit succeeded.
@@ -156,12 +158,15 @@ final class CommitWriter: MetadataWriter {
     }
   }
 
-  private func commit(_ batch: [Job]) {
+  private func commit(_ batch: [Job], withSavepoints: Bool = false) {
     let feed = feed.withLock { $0 }?.feed
     var group = batch[...]
     var answers: [Answer] = []
     answers.reserveCapacity(batch.count)
     var record: JournalRecord?
+    context.partsWithoutSavepoints =
+      withSavepoints
+      ? nil : UnguardedParts(changedRows: { [connection] in connection.changedRows }, endsTransaction: CommitWriter.endsTransaction)
     do {
       feed?.recorder.log.removeAll()
       try connection.run("BEGIN IMMEDIATE")
@@ -184,6 +189,10 @@ final class CommitWriter: MetadataWriter {
       context.forget()
       context.partitionCounts = [:]
       context.unseal()
+      if error is PartBrokeOff {
+        _ = context.takeChanged()
+        return commit(batch, withSavepoints: true)
+      }
       let mapped = MetadataError(mapping: error)
       if (error as? SQLiteError)?.code == .inputOutput { stopWriting(error) }
       for answer in answers { answer.tell(mapped) }
@@ -224,22 +233,28 @@ final class CommitWriter: MetadataWriter {
     return WriteTransaction(db: session, now: time.wall(), context: context)
   }
 
-  /// Runs one mutation in its savepoint.
+  /// Runs one mutation.
   /// - Throws: when the transaction as a whole cannot go on.
   private func perform(_ job: Job, _ feed: JournalFeed?) throws -> @Sendable (MetadataError?) -> Void {
     let counts = context.partitionCounts
     let transaction = transaction(feed)
     do {
-      return try transaction.db.savepoint { try job.run(transaction) }
+      return try transaction.part { try job.run(transaction) }
     } catch {
+      if error is PartBrokeOff { throw error }
       // A refusal is nothing unusual, and a layout takes long to read.
       if job.changesCluster { context.forget() }
       context.partitionCounts = counts
-      if let error = error as? SQLiteError, error.code != .constraint, error.code != .other { throw error }
+      if CommitWriter.endsTransaction(error) { throw error }
       guard connection.isInTransaction else { throw error }
       let refusal = MetadataError(mapping: error)
       return { failure in job.fail(failure ?? refusal) }
     }
+  }
+
+  private static func endsTransaction(_ error: any Error) -> Bool {
+    guard let error = error as? SQLiteError else { return false }
+    return error.code != .constraint && error.code != .other
   }
 
   /// A sync that failed may have dropped pages that SQLite believes written: only a restart, which reads the journal anew, tells.

@@ -175,18 +175,6 @@ extension WriteTransaction {
   }
 }
 
-/// Names with something put before their suffix, cut to what a name may have.
-enum MarkedName {
-  static func make(_ name: String, _ mark: String) -> String {
-    guard !mark.isEmpty else { return name }
-    let dot = name.lastIndex(of: ".").flatMap { $0 == name.startIndex ? nil : $0 } ?? name.endIndex
-    var (base, suffix) = (String(name[..<dot]), String(name[dot...]))
-    if suffix.utf8.count > 32 { (base, suffix) = (name, "") }
-    while base.utf8.count + mark.utf8.count + suffix.utf8.count > Limits.nameBytes, !base.isEmpty { base.removeLast() }
-    return base + mark + suffix
-  }
-}
-
 extension MetadataReading {
   /// A user in their own tree, without a device.
   func user(named name: String) throws -> Principal? { try user("u.name_key = ?", .text(name.lowercased())) }

@@ -29,6 +29,24 @@ package struct TransactionConflict: Error {
   package init() {}
 }
 
+/// A part of a transaction without a savepoint was refused after it had changed something: the transaction is rolled back, and begins anew
+/// with a savepoint for each part.
+struct PartBrokeOff: Error {}
+
+/// What tells whether a part without a savepoint may end as it did. One thread uses it.
+final class UnguardedParts {
+  /// Rows that the connection has changed so far.
+  let changedRows: () -> Int64
+  /// Whether an error ends the whole transaction, and no part has to be undone for it.
+  let endsTransaction: (any Error) -> Bool
+  /// Nothing of the transaction may be committed.
+  var haveBrokenOff = false
+
+  init(changedRows: @escaping () -> Int64, endsTransaction: @escaping (any Error) -> Bool) {
+    (self.changedRows, self.endsTransaction) = (changedRows, endsTransaction)
+  }
+}
+
 /// One unchanging state of the database.
 struct ReadTransaction: MetadataReading {
   let db: any SQLSession
@@ -43,6 +61,23 @@ struct WriteTransaction: MetadataReading {
   let context: WriterContext
 
   func hold(_ namespaces: [Int64]) throws { try context.locks?.require(namespaces) }
+
+  /// Runs a part of the transaction that leaves nothing when it throws.
+  /// - Throws: `PartBrokeOff` when that takes more than the part's end.
+  func part<T>(_ body: () throws -> T) throws -> T {
+    guard let parts = context.partsWithoutSavepoints else { return try db.savepoint(body) }
+    let before = parts.changedRows()
+    do {
+      let value = try body()
+      // Somebody may have caught it and gone on.
+      guard !parts.haveBrokenOff else { throw PartBrokeOff() }
+      return value
+    } catch {
+      guard parts.haveBrokenOff || (!parts.endsTransaction(error) && parts.changedRows() != before) else { throw error }
+      parts.haveBrokenOff = true
+      throw PartBrokeOff()
+    }
+  }
 }
 
 /// The namespaces that a transaction among others holds, each locked before anything was read.
@@ -93,6 +128,8 @@ final class WriterContext: @unchecked Sendable {
   var partitionCounts: [Int: Int] = [:]
   /// The transaction that runs is the last one of this database.
   private(set) var isSealed = false
+  /// While parts of the transaction have no savepoints of their own; nil when they have.
+  var partsWithoutSavepoints: UnguardedParts?
   /// Namespaces with changes that are not committed yet.
   private var changed: Set<Int64> = []
 

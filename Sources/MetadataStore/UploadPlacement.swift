@@ -98,14 +98,9 @@ extension NamespaceEditor {
   private func beside(_ name: String, _ path: RemotePath) throws -> Placement {
     let parent = try parentFolder(of: path, makeMissing: false)
     guard try keyFolder(of: parent) == nil else { throw Problem.noCopyBeside }
+    let naming = ConflictNaming(device: principal.deviceName, at: now)
     for attempt in 0..<100 {
-      let raw = ConflictedCopyName.make(for: name, device: principal.deviceName, at: now, attempt: attempt)
-      // A device's name is anything a user typed; if it cannot be part of a name, the copy does without it.
-      guard
-        let copy = (try? EntryName(raw))
-          ?? (try? EntryName(
-            ConflictedCopyName.make(for: name, device: "device", at: now, attempt: attempt)))
-      else { continue }
+      let copy = try EntryName(naming.name(for: name, attempt: attempt))
       if try child(namespace, parent, copy.text) == nil {
         return .new(parent: parent, name: copy, path: RemotePath(components: path.components.dropLast() + [copy]).text)
       }

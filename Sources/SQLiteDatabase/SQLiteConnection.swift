@@ -71,6 +71,9 @@ package final class SQLiteConnection: @unchecked Sendable {
     guard result == SQLITE_OK else { throw SQLiteError(result: result, connection: handle, doing: "run a script") }
   }
 
+  /// Rows that statements have changed since the connection was opened, undone ones included.
+  package var changedRows: Int64 { sqlite3_total_changes64(handle) }
+
   /// Runs one statement and answers how many rows it changed.
   @discardableResult
   package func run(_ sql: String, _ values: SQLiteValue...) throws(SQLiteError) -> Int { try run(sql, values: values) }

@@ -155,7 +155,7 @@ package actor SyncEngine {
     let (local, places) = LocalMatcher.match(scan.items, synced: synced, identities: memory.identities)
     let view = visible(foldsCase ? folded(cluster, &round) : cluster, scan)
     try checkDeletions(view, local)
-    let plan = SyncPlanner.plan(remote: view, local: local, synced: synced, naming: naming())
+    let plan = SyncPlanner.plan(remote: view, local: local, synced: synced, naming: ConflictNaming(device: options.device, at: time.wall()))
     var run = SyncRun(local: local, remote: view, synced: synced, cluster: cluster, places: places, scan: scan)
     let (ready, waiting) = split(plan, run, &round)
     if options.isDryRun {
@@ -166,12 +166,6 @@ package actor SyncEngine {
     if plan.isEmpty { try tidy(run) }
     try await carryOut(ready, &run, &round)
     return round
-  }
-
-  func naming() -> ConflictNaming {
-    let text = time.wall().rfc3339
-    let clock = text.dropFirst(11).prefix(8).filter { $0 != ":" }
-    return ConflictNaming(device: options.device, stamp: "\(text.prefix(10)) \(clock)")
   }
 
   private func checkRoot() throws(SyncError) {

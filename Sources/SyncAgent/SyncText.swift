@@ -1,3 +1,4 @@
+internal import BlockModel
 package import ClusterLogic
 package import Platform
 

@@ -363,6 +363,35 @@ struct CommitConformanceTests {
     try await fixture.expectSound()
   }
 
+  @Test("what is refused after it had made something leaves nothing of it, and its neighbours stay", arguments: Engine.allCases)
+  func refusalsLeaveNothing(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    try await fixture.put("/taken", [Fixture.block(1)], as: ada)
+    let before = try await fixture.paths(of: ada)
+    // The first folder is made before it is found that the second cannot be.
+    @Sendable func make(_ paths: String...) async throws -> ChangeSetResponse {
+      try await fixture.store.apply(
+        ChangeSetRequest(changes: paths.map { .init(.folder, path: $0) }), completions: paths.map { _ in nil }, for: ada, once: nil
+      )
+    }
+    #expect(await problem { try await make("/made", "/taken") } != nil)
+    #expect(try await fixture.paths(of: ada) == before)
+    // Alone in line and with others, in one transaction or in several.
+    let made = await withTaskGroup(of: Int?.self) { group in
+      for number in 0..<40 {
+        group.addTask {
+          (try? await make("/first-\(number)", number % 4 == 0 ? "/taken" : "/kept-\(number)")) == nil ? nil : number
+        }
+      }
+      return await group.reduce(into: Set<Int>()) { if let number = $1 { $0.insert(number) } }
+    }
+    let kept = Set((0..<40).filter { $0 % 4 != 0 })
+    #expect(made == kept)
+    #expect(Set(try await fixture.paths(of: ada)) == Set(before).union(kept.flatMap { ["/kept-\($0)", "/first-\($0)"] }))
+    try await fixture.expectSound()
+  }
+
   @Test("items of a batch share new folders, blocks and the quota, also with a refused one among them", arguments: Engine.allCases)
   func batchesShare(engine: Engine) async throws {
     let fixture = try await Fixture(engine)

@@ -51,10 +51,12 @@ struct FileUpload: Sendable {
       where [.conflict, .alreadyExists, .wrongKindOfEntry].contains(problem.kind)
     {
       (options.baseVersion, options.baseEntry) = (0, nil)
-      let device = try await gateway.currentUser().device ?? "device"
+      guard let name = path.name else { throw problem }
+      let naming = ConflictNaming(device: try await gateway.currentUser().device ?? "device", at: resources.time.wall())
       for attempt in 0..<FileUpload.copyAttempts {
-        let name = try SealedCopyName.make(for: path, device: device, at: resources.time.wall(), attempt: attempt)
-        do { return try await upload(localPath, to: name, options, cipher) } catch let problem as Problem
+        let copy = try EntryName(naming.name(for: name.text, attempt: attempt, limit: SealedForm.nameBytes))
+        let beside = RemotePath(components: path.components.dropLast() + [copy])
+        do { return try await upload(localPath, to: beside, options, cipher) } catch let problem as Problem
           where [.conflict, .alreadyExists, .wrongKindOfEntry].contains(problem.kind)
         { continue }
       }

@@ -47,20 +47,9 @@ package enum CaseFolding {
     var number = 1
     while true {
       let mark = number == 1 ? " (case clash)" : " (case clash \(number))"
-      let candidate = SyncPlace(place.parent, marked(place.name, mark))
+      let candidate = SyncPlace(place.parent, MarkedName.make(place.name, mark))
       if tree.child(candidate) == nil { return candidate }
       number += 1
     }
-  }
-
-  /// The mark stands before the suffix; the name is cut to what a name may have.
-  private static func marked(_ name: String, _ mark: String) -> String {
-    var base = Substring(name)
-    var suffix = Substring()
-    if let dot = name.lastIndex(of: "."), dot != name.startIndex, name[dot...].utf8.count <= 32 {
-      (base, suffix) = (name[..<dot], name[dot...])
-    }
-    while base.utf8.count + mark.utf8.count + suffix.utf8.count > Limits.nameBytes, !base.isEmpty { base.removeLast() }
-    return base + mark + suffix
   }
 }

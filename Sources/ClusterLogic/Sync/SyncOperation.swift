@@ -59,34 +59,6 @@ extension SyncOperation {
   }
 }
 
-/// What a device calls the copy that it keeps beside somebody else's: `report (conflicted copy laptop 2026-11-21 093015).txt`.
-package struct ConflictNaming: Sendable {
-  package var device: String
-  /// Such as `2026-11-21 093015`.
-  package var stamp: String
-
-  package init(device: String, stamp: String) {
-    self.device = String(device.map { $0 == "/" || $0.isNewline || $0 == "\0" ? "-" : $0 }.prefix(64))
-    self.stamp = stamp
-  }
-
-  /// - Parameter attempt: from 0; above it a number is added.
-  package func name(for name: String, attempt: Int) -> String {
-    let mark = " (conflicted copy \(device) \(stamp)\(attempt == 0 ? "" : " \(attempt + 1)"))"
-    var base = name
-    var suffix = ""
-    if let dot = name.lastIndex(of: "."), dot != name.startIndex, name[dot...].utf8.count <= 32 {
-      base = String(name[..<dot])
-      suffix = String(name[dot...])
-    }
-    while base.utf8.count + mark.utf8.count + suffix.utf8.count > Limits.nameBytes, !base.isEmpty { base.removeLast() }
-    return base + mark + suffix
-  }
-
-  /// Whether a name was made here, on whatever device.
-  package static func isConflictedCopy(_ name: String) -> Bool { name.contains(" (conflicted copy ") }
-}
-
 /// Stops what looks like a disk that is not there rather than like a user who deletes.
 package enum DeletionBreaker {
   package static let fewest = 100

@@ -12,6 +12,8 @@ struct SyncModel {
   /// What somebody wrote and nobody replaced or deleted since.
   var mustSurvive: Set<SyncContent> = []
   private var next = 2
+  /// 2026-11-21 09:30:15.
+  private static let conflict = WallTime(seconds: 1_795_253_415)
 
   mutating func number() -> Int {
     next += 1
@@ -22,7 +24,7 @@ struct SyncModel {
   mutating func newContent() -> SyncContent { SyncContent("content \(number())") }
 
   func plan() -> [SyncOperation] {
-    SyncPlanner.plan(remote: remote, local: local, synced: synced, naming: ConflictNaming(device: "laptop", stamp: "2026-11-21 093015"))
+    SyncPlanner.plan(remote: remote, local: local, synced: synced, naming: ConflictNaming(device: "laptop", at: SyncModel.conflict))
   }
 
   // MARK: - What an operation does

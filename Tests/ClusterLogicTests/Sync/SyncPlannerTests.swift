@@ -130,18 +130,4 @@ struct SyncPlannerTests {
     "the deletion breaker stops at more than half and at least a hundred",
     arguments: [(1000, 99, false), (1000, 500, false), (1000, 501, true), (150, 100, true), (100, 100, true), (99, 99, false)])
   func breaker(synced: Int, gone: Int, stops: Bool) { #expect(DeletionBreaker.stops(synced: synced, gone: gone) == stops) }
-
-  @Test(
-    "a conflicted copy keeps its suffix and fits into a name",
-    arguments: [
-      ("report.txt", "report (conflicted copy ada-pc 2026-11-21 093015).txt"),
-      (".profile", ".profile (conflicted copy ada-pc 2026-11-21 093015)"),
-      ("a", "a (conflicted copy ada-pc 2026-11-21 093015)"),
-    ])
-  func conflictNames(name: String, copy: String) {
-    let naming = ConflictNaming(device: "ada/pc", stamp: "2026-11-21 093015")
-    #expect(naming.name(for: name, attempt: 0) == copy)
-    #expect(naming.name(for: name, attempt: 1).contains("093015 2)"))
-    #expect(naming.name(for: String(repeating: "é", count: 127) + ".txt", attempt: 0).utf8.count <= Limits.nameBytes)
-  }
 }
