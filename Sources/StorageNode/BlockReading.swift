@@ -18,6 +18,7 @@ struct BlockReading: Sendable {
   let time: any TimeSource
   let metrics: NodeMetrics
   let log: Logger
+  let foreground: ForegroundMeter
   /// Told how long each read of a client took.
   let noteRead: @Sendable (Duration) -> Void
 
@@ -27,7 +28,10 @@ struct BlockReading: Sendable {
       guard capability.operation == .get else { return try await record(capability, head) }
       let began = time.monotonic()
       let response = try await mended(capability, head.requestID) { try await block(capability, head) }
-      noteRead(time.monotonic() - began)
+      let duration = time.monotonic() - began
+      noteRead(duration)
+      // Records are what copying reads: counted here, moving data would take itself for a client and slow down for ever.
+      foreground.note(duration)
       return response
     } catch let problem as Problem {
       return HTTPResponse(problem)

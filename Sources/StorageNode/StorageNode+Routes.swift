@@ -61,11 +61,8 @@ extension StorageNode {
         return HTTPResponse(stored: PutReply(receipts: receipts))
       } catch { return HTTPResponse(error) }
     }
-    let (foreground, time) = (foreground, time)
     router.add(.get, path, inline: reading.getCached) { head, _ in
-      let began = time.monotonic()
       let response = await reading.get(head)
-      foreground.note(time.monotonic() - began)
       return response.status == 404 ? admission.movedAway(head).map { HTTPResponse($0) } ?? response : response
     }
     router.add(.delete, path) { _, _ in

@@ -124,7 +124,8 @@ package final class StorageNode: Sendable {
       client: parts.client, disks: disks, pools: pools, limits: parts.limits, keys: dataKeys, metrics: metrics, log: log)
     let mending = ReadMending(coordinators: coordinators, copying: copying, knowledge: knowledge, metrics: metrics, log: log)
     reading = BlockReading(
-      admission: admission, disks: disks, pools: pools, rot: rot, mending: mending, time: parts.time, metrics: metrics, log: log
+      admission: admission, disks: disks, pools: pools, rot: rot, mending: mending, time: parts.time, metrics: metrics, log: log,
+      foreground: foreground
     ) { scrubs.noteRead($0) }
     batches = BatchRoutes(admission: admission, upload: upload, replica: replica, reading: reading, pools: pools, limits: parts.limits)
     commands = ControlCommands(

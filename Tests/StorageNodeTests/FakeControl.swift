@@ -12,6 +12,7 @@ final class FakeControl: ControlPlane {
   private struct State {
     var rotten: Set<BlockID> = []
     var disks: [[DiskReport]] = []
+    var clientRequests = 0
     var sourcesAsked = 0
     var sources: (@Sendable (BlockID, Int, NodeID) -> [SignedTarget])?
   }
@@ -22,6 +23,8 @@ final class FakeControl: ControlPlane {
   var scrubs: [ScrubReport] { state.withLock { $0.disks.compactMap { $0.first?.scrub } } }
   var disks: [DiskReport] { state.withLock { $0.disks.last ?? [] } }
   var beats: Int { state.withLock { $0.disks.count } }
+  /// What heartbeats said that clients asked for, all together.
+  var clientRequests: Int { state.withLock { $0.clientRequests } }
   var sourcesAsked: Int { state.withLock { $0.sourcesAsked } }
 
   func giveSources(of cluster: TestCluster) {
@@ -42,6 +45,7 @@ final class FakeControl: ControlPlane {
       state.withLock { state in
         state.rotten.formUnion(heartbeat.rottenBlocks)
         state.disks.append(heartbeat.disks)
+        state.clientRequests += heartbeat.foreground?.requests ?? 0
       }
       answer = HeartbeatReply(view: nil, generation: 1, dataKeys: .use(current: 1), intervalMilliseconds: 1000)
     } else if let request = operation as? ClusterOperations.GetReplicaSources {

@@ -149,6 +149,26 @@ import Testing
     }
   }
 
+  @Test("what clients ask for counts as theirs, and what other nodes copy does not, so that moving data does not slow down for itself")
+  func foreground() async throws {
+    var random = Seeds.random()
+    let bytes = random.bytes(400_000)
+    let coordinator = FakeControl()
+    var options = TestCluster.Options()
+    options.control = [coordinator]
+    try await withCluster(options) { cluster in
+      _ = try await cluster.store(bytes)
+      for _ in 0..<3 { #expect(try await cluster.get(cluster.getURL(bytes, at: 1)).status == 200) }
+      for _ in 0..<20 {
+        let url = cluster.url(cluster.capability(.record, TestCluster.name(bytes), size: bytes.count, at: 2))
+        #expect(try await cluster.get(url).status == 200)
+      }
+      for node in cluster.nodes { try await node.node.beat() }
+      // One that was written and three that were read.
+      #expect(coordinator.clientRequests == 4)
+    }
+  }
+
   @Test("with no coordinator, or no good copy anywhere, the reader is told to go elsewhere, and never gets a bad byte")
   func cannot() async throws {
     var random = Seeds.random()
