@@ -1,7 +1,7 @@
 /// How often the whole folder is read although no hint asks for it.
 ///
 /// What is watched is read again seldom, as hints are lost seldom, and the larger the folder the more seldom, so that a resting agent uses
-/// at most a two-thousandth of a core for it.
+/// a two-thousandth of a core for it; more only where a scan takes so long that an hour is not enough for that.
 package struct RescanPace: Sendable {
   package static let slowest = Duration.seconds(3600)
   private static let watched = Duration.seconds(600)
