@@ -66,6 +66,7 @@ package actor SyncEngine {
   /// By entry, or by path for what is new here.
   var retries: [String: Retry] = [:]
   private var closed: Set<String> = []
+  private var asides = AsideWatch()
   /// Encrypted folders below, as names from the synced folder down: neither side's are touched.
   private var encrypted: [[String]] = []
   /// The encrypted folder that the remote folder is or lies in.
@@ -155,7 +156,10 @@ package actor SyncEngine {
     let (local, places) = LocalMatcher.match(scan.items, synced: synced, identities: memory.identities)
     let view = visible(foldsCase ? folded(cluster, &round) : cluster, scan)
     try checkDeletions(view, local)
-    let plan = SyncPlanner.plan(remote: view, local: local, synced: synced, naming: ConflictNaming(device: options.device, at: time.wall()))
+    let (abandoned, patience) = asides.look(at: view, now: time.monotonic())
+    if let patience { wake(&round, patience) }
+    let plan = SyncPlanner.plan(
+      remote: view, local: local, synced: synced, naming: ConflictNaming(device: options.device, at: time.wall()), abandoned: abandoned)
     var run = SyncRun(local: local, remote: view, synced: synced, cluster: cluster, places: places, scan: scan)
     let (ready, waiting) = split(plan, run, &round)
     if options.isDryRun {

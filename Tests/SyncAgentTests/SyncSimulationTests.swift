@@ -116,6 +116,13 @@ struct SyncSimulationTests {
     arguments: [18_140_808_235_454_312_092, 12_957_425_458_015_344_226, 14_674_300_077_355_747_873] as [UInt64])
   func leftovers(seed: UInt64) async { #expect(await SyncSimulation(seed: seed).failure() == nil) }
 
+  @Test(
+    "what a device set aside in the cluster and does not know of any more gets its name back",
+    arguments: [(16_407_751_715_582_778_300, false), (7_776_124_050_604_909_259, true)] as [(UInt64, Bool)])
+  func abandoned(seed: UInt64, foldsCase: Bool) async {
+    #expect(await SyncSimulation(seed: seed, foldsCase: foldsCase).failure() == nil)
+  }
+
   @Test("a change of case alone, to a name that something else has in the cluster, does not keep a device from coming to rest")
   func caseAlone() async { #expect(await SyncSimulation(seed: 2_140_270_975_061_379_160, foldsCase: true).failure() == nil) }
 

@@ -24,6 +24,8 @@ package struct SyncPlanner {
   let local: SyncTree
   let synced: SyncTree
   let naming: ConflictNaming
+  /// Set aside in the cluster by a device that does not come back to it.
+  let abandoned: Set<EntryID>
   var moves: [SyncNodeID: Move] = [:]
   var remoteVerdicts: [SyncNodeID: Verdict] = [:]
   var localVerdicts: [SyncNodeID: Verdict] = [:]
@@ -31,12 +33,13 @@ package struct SyncPlanner {
   let entries: [SyncNodeID]
   let newcomers: [SyncNodeID]
 
-  private init(remote: SyncTree, local: SyncTree, synced: SyncTree, naming: ConflictNaming) {
+  private init(remote: SyncTree, local: SyncTree, synced: SyncTree, naming: ConflictNaming, abandoned: Set<EntryID>) {
     precondition(remote.root == local.root && remote.root == synced.root, "the three trees are of one folder")
     self.remote = remote
     self.local = local
     self.synced = synced
     self.naming = naming
+    self.abandoned = abandoned
     var entries: [SyncNodeID] = []
     var newcomers: [SyncNodeID] = []
     remote.forEach { id, there in if !SyncPlanner.isInStep(local[id], there, synced[id]) { entries.append(id) } }
@@ -58,8 +61,12 @@ package struct SyncPlanner {
   }
 
   /// What can be done now; empty when there is nothing to do, or nothing before somebody stops writing to a file.
-  package static func plan(remote: SyncTree, local: SyncTree, synced: SyncTree, naming: ConflictNaming) -> [SyncOperation] {
-    var planner = SyncPlanner(remote: remote, local: local, synced: synced, naming: naming)
+  ///
+  /// - Parameter abandoned: what was set aside in the cluster so long ago that nobody can be in the middle of moving it.
+  package static func plan(
+    remote: SyncTree, local: SyncTree, synced: SyncTree, naming: ConflictNaming, abandoned: Set<EntryID>
+  ) -> [SyncOperation] {
+    var planner = SyncPlanner(remote: remote, local: local, synced: synced, naming: naming, abandoned: abandoned)
     return planner.plan()
   }
 
@@ -83,6 +90,7 @@ package struct SyncPlanner {
     for id in entries {
       guard let here = local[id], let there = remote[id], let was = synced[id] else { continue }
       moves[id] = SyncPlanner.move(local: here.place, remote: there.place, synced: was.place)
+      if moves[id] == .stay, here.place != there.place, isAbandoned(id) { moves[id] = .remote }
       // A change of case alone, to a name that something else has in the cluster, is undone.
       if moves[id] == .remote, remote.heldPlaces.contains(here.place), remote.child(here.place) == id { moves[id] = .local }
     }
@@ -96,6 +104,8 @@ package struct SyncPlanner {
       }
     }
   }
+
+  func isAbandoned(_ id: SyncNodeID) -> Bool { id.entry.map(abandoned.contains) ?? false }
 
   private static func move(local: SyncPlace, remote: SyncPlace, synced: SyncPlace) -> Move {
     if local == remote { return .stay }

@@ -51,9 +51,9 @@ struct StructurePlan {
     }
   }
 
-  /// A device set it aside and the thing is gone there: it gets a name that everybody sees.
+  /// A device set it aside and does not come back to it, and this one does not have it: it gets a name that everybody sees.
   private mutating func recover(_ id: SyncNodeID, _ entry: EntryID, _ node: SyncNode) {
-    guard local[id] == nil, synced[id] == nil, ReservedName.isAside(node.place.name) else { return }
+    guard local[id] == nil, synced[id] == nil, planner.isAbandoned(id) else { return }
     guard let name = freeName(for: node.place), claimRemote(id, SyncPlace(node.place.parent, name)) else { return }
     operations.append(.moveRemote(entry, to: SyncPlace(node.place.parent, name)))
   }

@@ -13,7 +13,7 @@ struct SyncModel {
   var mustSurvive: Set<SyncContent> = []
   private var next = 2
   /// 2026-11-21 09:30:15.
-  private static let conflict = WallTime(seconds: 1_795_253_415)
+  let naming = ConflictNaming(device: "laptop", at: WallTime(seconds: 1_795_253_415))
 
   mutating func number() -> Int {
     next += 1
@@ -23,8 +23,16 @@ struct SyncModel {
   mutating func newEntry() -> SyncNodeID { .entry(EntryID(high: 0, low: UInt64(number()))) }
   mutating func newContent() -> SyncContent { SyncContent("content \(number())") }
 
+  /// What is set aside in the cluster is nobody else's here: once nothing else is left to do, it is taken for abandoned.
   func plan() -> [SyncOperation] {
-    SyncPlanner.plan(remote: remote, local: local, synced: synced, naming: ConflictNaming(device: "laptop", at: SyncModel.conflict))
+    let plan = plan(abandoned: [])
+    guard plan.isEmpty else { return plan }
+    return self.plan(
+      abandoned: Set(remote.sortedIDs.filter { remote[$0].map { ReservedName.isAside($0.place.name) } ?? false }.compactMap(\.entry)))
+  }
+
+  func plan(abandoned: Set<EntryID>) -> [SyncOperation] {
+    SyncPlanner.plan(remote: remote, local: local, synced: synced, naming: naming, abandoned: abandoned)
   }
 
   // MARK: - What an operation does

@@ -126,6 +126,22 @@ struct SyncPlannerTests {
     #expect(model.complaint() == nil)
   }
 
+  @Test("what is set aside in the cluster is another device's to move, until that one has abandoned it", arguments: [true, false])
+  func abandoned(isHere: Bool) throws {
+    var (model, folder, files) = folder(files: 1)
+    guard let entry = files[0].entry else { return }
+    try SyncModel.move(files[0], to: SyncPlace(SyncModel.root, "\(ReservedName.prefix)aside-\(entry.hex)"), in: &model.remote)
+    if !isHere {
+      model.local.remove(files[0])
+      model.synced.remove(files[0])
+    }
+    #expect(model.plan(abandoned: []).isEmpty)
+    let place = SyncPlace(isHere ? folder : SyncModel.root, isHere ? "0.jpg" : model.naming.name(for: "recovered", attempt: 0))
+    #expect(model.plan(abandoned: [entry]) == [.moveRemote(entry, to: place)])
+    _ = try settle(&model)
+    #expect(model.complaint() == nil)
+  }
+
   @Test(
     "the deletion breaker stops at more than half and at least a hundred",
     arguments: [(1000, 99, false), (1000, 500, false), (1000, 501, true), (150, 100, true), (100, 100, true), (99, 99, false)])
