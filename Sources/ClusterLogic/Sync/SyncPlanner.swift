@@ -233,9 +233,13 @@ package struct SyncPlanner {
   package static func agreed(_ entry: EntryID, local: SyncNode, remote: SyncNode, synced: SyncTree) -> SyncNode? {
     let id = SyncNodeID.entry(entry)
     guard var result = synced[id] else { return nil }
+    let aside = SyncPlace(synced.root, ReservedName.aside(entry))
     if local.place == remote.place {
       let isFree = synced.child(local.place).map { $0 == id } ?? true
-      result.place = isFree ? local.place : SyncPlace(synced.root, ReservedName.aside(entry))
+      result.place = isFree ? local.place : aside
+    } else if local.place == aside || remote.place == aside && local.place != result.place {
+      // Set aside by a run that ended before it had noted so: the place that it had is free for others.
+      result.place = aside
     }
     guard local.kind == remote.kind, local.content == remote.content else { return result }
     result.content = local.content
