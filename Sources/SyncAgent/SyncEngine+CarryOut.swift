@@ -85,8 +85,7 @@ extension SyncEngine {
 
   /// - Parameter parent: leaves alone what is in any other folder; nil for all folders.
   private func removeLeftovers(_ run: SyncRun, in parent: String? = nil) throws(SyncError) {
-    let matched = Set(run.places.values)
-    for (place, item) in run.scan.found.enumerated() where ReservedName.isOwn(item.name) && !matched.contains(place) {
+    for (place, item) in run.scan.found.enumerated() where ReservedName.isOwn(item.name) && !run.places.isTaken(place) {
       let path = run.scan.path(place)
       guard parent == nil || FolderScanner.parent(of: path) == parent else { continue }
       scanner.mark(FolderScanner.parent(of: path))

@@ -9,13 +9,13 @@ struct SyncRun {
   let synced: SyncTree
   /// The remote tree under the names that the cluster knows; `remote` is without what is left out, and has names that the folder can hold.
   let cluster: SyncTree
-  let places: [SyncNodeID: Int]
+  let places: ScanPlaces
   let scan: FolderScan
   /// Done and durable as soon as the folder is synced: to be noted then.
   var notes: [SyncChange] = []
   var touchedFolder = false
 
-  init(local: SyncTree, remote: SyncTree, synced: SyncTree, cluster: SyncTree, places: [SyncNodeID: Int], scan: FolderScan) {
+  init(local: SyncTree, remote: SyncTree, synced: SyncTree, cluster: SyncTree, places: ScanPlaces, scan: FolderScan) {
     (self.local, self.remote, self.synced, self.cluster) = (local, remote, synced, cluster)
     (self.places, self.scan) = (places, scan)
   }

@@ -27,6 +27,25 @@ package struct ScannedItem: Sendable {
   }
 }
 
+/// Where in a scan things are.
+package struct ScanPlaces: Sendable {
+  private var ids: [SyncNodeID?] = []
+  private var index = SlotIndex()
+
+  package init() {}
+
+  /// Of what is in the tree; nil for anything else.
+  package subscript(_ id: SyncNodeID) -> Int? { index.slot(SlotIndex.hash(id)) { ids[$0] == id } }
+  /// Whether what is at a place of the scan is in the tree.
+  package func isTaken(_ place: Int) -> Bool { place < ids.count && ids[place] != nil }
+
+  /// - Parameter id: nil for what is not in the tree. Called for all places in turn.
+  mutating func append(_ id: SyncNodeID?) {
+    if let id { index.insert(ids.count, SlotIndex.hash(id)) }
+    ids.append(id)
+  }
+}
+
 /// Finds out which scanned thing is which synced entry.
 ///
 /// What must hold: what is where its entry was is that entry, also when an editor replaced the file, unless it is another synced thing that
@@ -40,13 +59,14 @@ package struct LocalMatcher {
   private var byFolder: [Int32]
   private var starts: [Int32]
   private var ids: [SyncNodeID?]
-  private var taken: Set<SyncNodeID> = []
+  /// By the slots of what was last synced.
+  private var taken: [Bool]
 
   /// - Parameter identities: of the local files and folders when they were last in step.
   /// - Returns: the local tree, where what is new is called by its place in the scan, and everything's place in the scan.
   package static func match(
     _ items: [ScannedItem], synced: SyncTree, identities: IdentityTable
-  ) -> (tree: SyncTree, places: [SyncNodeID: Int]) {
+  ) -> (tree: SyncTree, places: ScanPlaces) {
     var matcher = LocalMatcher(items, synced, identities)
     return matcher.match()
   }
@@ -56,7 +76,7 @@ package struct LocalMatcher {
     self.synced = synced
     self.identities = identities
     ids = Array(repeating: nil, count: items.count)
-    taken.reserveCapacity(items.count)
+    taken = Array(repeating: false, count: synced.slotCount)
     starts = Array(repeating: 0, count: items.count + 2)
     for (index, item) in items.enumerated() {
       precondition(item.parent < index, "a folder comes before what is in it")
@@ -72,71 +92,76 @@ package struct LocalMatcher {
   }
 
   private func children(of index: Int) -> ArraySlice<Int32> { byFolder[Int(starts[index + 1])..<Int(starts[index + 2])] }
-  private func synced(withInode inode: UInt64) -> SyncNodeID? {
-    guard let id = identities.entry(withInode: inode).map(SyncNodeID.entry), synced[id] != nil else { return nil }
-    return id
+  private typealias Slotted = (slot: Int, id: SyncNodeID, node: SyncNode)
+
+  private func synced(withInode inode: UInt64) -> Slotted? {
+    identities.entry(withInode: inode).flatMap { synced.slotted(.entry($0)) }
   }
 
   /// Whether an item is this entry with another name at most.
-  private func isUntouched(_ item: ScannedItem, _ id: SyncNodeID) -> Bool {
-    guard let was = synced[id], was.kind == item.kind, let identity = id.entry.flatMap({ identities[$0] }) else { return false }
+  private func isUntouched(_ item: ScannedItem, _ was: Slotted) -> Bool {
+    guard was.node.kind == item.kind, let identity = was.id.entry.flatMap({ identities[$0] }) else { return false }
     switch item.kind {
     case .folder: return item.identity.inode == identity.inode
     case .file: return item.identity.isMoved(from: identity)
-    case .symlink: return item.identity.inode == identity.inode && was.content == item.content
+    case .symlink: return item.identity.inode == identity.inode && was.node.content == item.content
     }
   }
 
-  private mutating func match() -> (tree: SyncTree, places: [SyncNodeID: Int]) {
+  private mutating func match() -> (tree: SyncTree, places: ScanPlaces) {
     matchByPlace(below: -1, synced.root)
     matchByIdentity()
     var tree = SyncTree(root: synced.root, foldsCase: synced.foldsCase)
-    var places: [SyncNodeID: Int] = [:]
+    var places = ScanPlaces()
     var isLeftOut = Array(repeating: false, count: items.count)
     for (index, item) in items.enumerated() {
-      let id = ids[index] ?? .new(index)
       let isNobodys = ids[index] == nil && ReservedName.isReserved(item.name) && !ReservedName.isAside(item.name)
       isLeftOut[index] = (item.parent >= 0 && isLeftOut[item.parent]) || isNobodys
-      if isLeftOut[index] { continue }
-      let parent = item.parent < 0 ? synced.root : ids[item.parent] ?? .new(item.parent)
-      let place = SyncPlace(parent, item.name)
+      let id = ids[index] ?? .new(index)
       // Two spellings of one name: the first counts, the other is flagged by whoever scanned.
-      if tree.child(place) != nil { continue }
-      places[id] = index
-      tree.insert(
-        id,
-        SyncNode(
-          place, item.kind, content: item.content, executable: item.kind == .file && item.executable,
-          modified: item.kind == .file ? item.identity.modified : 0, size: item.kind == .file ? item.identity.size : 0,
-          holdsUntracked: item.holdsUntracked))
+      places.append(!isLeftOut[index] && tree.insertWhereFree(id, node(of: item, ids[index])) ? id : nil)
     }
     return (tree, places)
+  }
+
+  /// What is as it was last synced shares that one's memory.
+  private func node(of item: ScannedItem, _ id: SyncNodeID?) -> SyncNode {
+    let place = SyncPlace(item.parent < 0 ? synced.root : ids[item.parent] ?? .new(item.parent), item.name)
+    let isFile = item.kind == .file
+    let (executable, modified, size) = isFile ? (item.executable, item.identity.modified, item.identity.size) : (false, 0, 0)
+    if let id, let was = synced[id], was.kind == item.kind, was.content == item.content, was.executable == executable,
+      was.modified == modified, was.size == size, was.holdsUntracked == item.holdsUntracked, was.place == place
+    {
+      return was
+    }
+    return SyncNode(
+      place, item.kind, content: item.content, executable: executable, modified: modified, size: size, holdsUntracked: item.holdsUntracked)
   }
 
   private mutating func matchByPlace(below index: Int, _ folder: SyncNodeID) {
     for child in children(of: index).lazy.map(Int.init) {
       let item = items[child]
-      guard ids[child] == nil, let id = synced.child(SyncPlace(folder, item.name)), !taken.contains(id), let was = synced[id],
-        was.kind == item.kind, item.kind != .symlink || was.content == item.content
+      guard ids[child] == nil, let was = synced.slotted(SyncPlace(folder, item.name)), !taken[was.slot], was.node.kind == item.kind,
+        item.kind != .symlink || was.node.content == item.content
       else { continue }
-      if !isUntouched(item, id), let other = synced(withInode: item.identity.inode), other != id, !taken.contains(other),
+      if !isUntouched(item, was), let other = synced(withInode: item.identity.inode), other.id != was.id, !taken[other.slot],
         isUntouched(item, other)
       {
         continue
       }
-      assign(child, id)
+      assign(child, was)
     }
   }
 
-  private mutating func assign(_ index: Int, _ id: SyncNodeID) {
-    ids[index] = id
-    taken.insert(id)
-    if items[index].kind == .folder { matchByPlace(below: index, id) }
+  private mutating func assign(_ index: Int, _ was: Slotted) {
+    ids[index] = was.id
+    taken[was.slot] = true
+    if items[index].kind == .folder { matchByPlace(below: index, was.id) }
   }
 
   private mutating func matchByIdentity() {
     for (index, item) in items.enumerated() where ids[index] == nil {
-      if let id = synced(withInode: item.identity.inode), !taken.contains(id), isUntouched(item, id) { assign(index, id) }
+      if let was = synced(withInode: item.identity.inode), !taken[was.slot], isUntouched(item, was) { assign(index, was) }
     }
     // What was passed over for another entry that was found elsewhere after all.
     matchByPlace(below: -1, synced.root)

@@ -97,7 +97,7 @@ package struct SyncNode: Hashable, Sendable, CustomStringConvertible {
     get { fields.modified }
     set { fields.modified = newValue }
   }
-  /// The cluster's; in the local tree 0.
+  /// The cluster's; in the local tree 0, or that of the last synced one which it is like.
   package var version: Int64 {
     get { fields.version }
     set { fields.version = newValue }
@@ -116,6 +116,9 @@ package struct SyncNode: Hashable, Sendable, CustomStringConvertible {
   package static func == (a: SyncNode, b: SyncNode) -> Bool { a.box === b.box || a.box.fields == b.box.fields }
   package func hash(into hasher: inout Hasher) { hasher.combine(fields) }
   package var description: String { "\(fields)" }
+
+  /// Whether it is a copy of the other that neither was changed since; what is equal may not be.
+  func isShared(with other: SyncNode) -> Bool { box === other.box }
 
   func hasSameAttributes(as other: SyncNode) -> Bool {
     kind != .file || (executable == other.executable && modified == other.modified)

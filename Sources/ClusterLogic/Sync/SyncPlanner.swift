@@ -53,7 +53,9 @@ package struct SyncPlanner {
 
   /// Whether there is nothing to do about an entry: all three trees say the same of it, but for what only one of them knows.
   private static func isInStep(_ local: SyncNode?, _ remote: SyncNode, _ synced: SyncNode?) -> Bool {
-    guard let local, let synced, local.place == remote.place, local.place == synced.place, local.kind == remote.kind,
+    guard let local, let synced else { return false }
+    if local.isShared(with: synced), synced.isShared(with: remote) { return !ReservedName.isReserved(local.place.name) }
+    guard local.place == remote.place, local.place == synced.place, local.kind == remote.kind,
       local.kind == synced.kind, local.content == remote.content, local.content == synced.content, synced.size == remote.size
     else { return false }
     return local.executable == remote.executable && local.executable == synced.executable && local.modified == remote.modified

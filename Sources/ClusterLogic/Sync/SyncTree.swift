@@ -24,7 +24,8 @@ package struct SyncTree: Sendable {
   private var free: [UInt32] = []
   private var byID = SlotIndex()
   private var byPlace = SlotIndex()
-  private var firstChildren: [SyncNodeID: UInt32] = [:]
+  /// The first one in each folder.
+  private var byFolder = SlotIndex()
 
   package init(root: SyncNodeID, foldsCase: Bool = false) {
     self.root = root
@@ -32,8 +33,18 @@ package struct SyncTree: Sendable {
   }
 
   private func key(_ name: String) -> String { foldsCase ? CaseFolding.key(name) : name }
-  private func hash(_ place: SyncPlace) -> UInt32 { SlotIndex.hash(place.parent, key(place.name)) }
-  private func slot(_ id: SyncNodeID) -> Int? { byID.slot(SlotIndex.hash(id)) { slots[$0].id == id } }
+  private func hash(_ place: SyncPlace) -> UInt32 { SlotIndex.hash(key(place.name), in: place.parent) }
+  private func slot(_ id: SyncNodeID) -> Int? { slot(id, SlotIndex.hash(id)) }
+  private func slot(_ id: SyncNodeID, _ hash: UInt32) -> Int? { byID.slot(hash) { slots[$0].id == id } }
+  private func slot(_ place: SyncPlace, _ hash: UInt32) -> Int? {
+    byPlace.slot(hash) { slot in
+      guard let other = slots[slot].node?.place, other.parent == place.parent else { return false }
+      return other.name == place.name || foldsCase && key(other.name) == key(place.name)
+    }
+  }
+  private func firstSlot(in folder: SyncNodeID) -> Int? {
+    byFolder.slot(SlotIndex.hash(folder)) { slots[$0].node?.place.parent == folder }
+  }
 
   package var count: Int { byID.count }
   package subscript(_ id: SyncNodeID) -> SyncNode? { slot(id).flatMap { slots[$0].node } }
@@ -46,59 +57,76 @@ package struct SyncTree: Sendable {
     for slot in slots { if let node = slot.node { body(slot.id, node) } }
   }
 
-  package func child(_ place: SyncPlace) -> SyncNodeID? {
-    let key = key(place.name)
-    let found = byPlace.slot(SlotIndex.hash(place.parent, key)) { slot in
-      guard let other = slots[slot].node?.place, other.parent == place.parent else { return false }
-      return self.key(other.name) == key
-    }
-    return found.map { slots[$0].id }
+  package func child(_ place: SyncPlace) -> SyncNodeID? { slot(place, hash(place)).map { slots[$0].id } }
+
+  /// Nodes and free slots; what is given by `slotted` is less.
+  var slotCount: Int { slots.count }
+  /// What is at a place, and its number as long as nothing changes.
+  func slotted(_ place: SyncPlace) -> (slot: Int, id: SyncNodeID, node: SyncNode)? { slotted(slot(place, hash(place))) }
+  func slotted(_ id: SyncNodeID) -> (slot: Int, id: SyncNodeID, node: SyncNode)? { slotted(slot(id)) }
+  private func slotted(_ number: Int?) -> (slot: Int, id: SyncNodeID, node: SyncNode)? {
+    guard let number, let node = slots[number].node else { return nil }
+    return (number, slots[number].id, node)
   }
 
   /// What is in a folder, in the order of names.
   package func children(of id: SyncNodeID) -> [SyncNodeID] {
     var children: [(key: String, id: SyncNodeID)] = []
-    var next = firstChildren[id] ?? .max
-    while next != .max {
-      let slot = slots[Int(next)]
+    var next = firstSlot(in: id)
+    while let number = next {
+      let slot = slots[number]
       if let name = slot.node?.place.name { children.append((key(name), slot.id)) }
-      next = slot.next
+      next = slot.next == .max ? nil : Int(slot.next)
     }
     return children.sorted { $0.key < $1.key }.map(\.id)
   }
 
-  package func hasChildren(_ id: SyncNodeID) -> Bool { firstChildren[id] != nil }
+  package func hasChildren(_ id: SyncNodeID) -> Bool { firstSlot(in: id) != nil }
 
   // MARK: - Changing
 
   /// Puts a node where it says, in place of what the tree had under this id.
   package mutating func insert(_ id: SyncNodeID, _ node: SyncNode) {
-    precondition(id != root, "the root is no node")
     remove(id)
-    precondition(child(node.place) == nil, "two nodes are never at one place")
+    let isFree = insertWhereFree(id, node)
+    precondition(isFree, "two nodes are never at one place")
+  }
+
+  /// Puts a node that the tree does not have where it says, unless another one is there.
+  mutating func insertWhereFree(_ id: SyncNodeID, _ node: SyncNode) -> Bool {
+    precondition(id != root, "the root is no node")
+    let placeHash = hash(node.place)
+    guard slot(node.place, placeHash) == nil else { return false }
     var slot = Slot(id: id, node: node)
-    slot.next = firstChildren[node.place.parent] ?? .max
-    let number: UInt32
+    let first = firstSlot(in: node.place.parent)
+    if let first { slot.next = UInt32(first) }
+    let number: Int
     if let reused = free.popLast() {
-      number = reused
-      slots[Int(number)] = slot
+      number = Int(reused)
+      slots[number] = slot
     } else {
-      number = UInt32(slots.count)
+      number = slots.count
       slots.append(slot)
     }
-    if slot.next != .max { slots[Int(slot.next)].previous = number }
-    firstChildren[node.place.parent] = number
-    byID.insert(Int(number), SlotIndex.hash(id))
-    byPlace.insert(Int(number), hash(node.place))
+    if let first { slots[first].previous = UInt32(number) }
+    byFolder.replace(first, by: number, SlotIndex.hash(node.place.parent))
+    byID.insert(number, SlotIndex.hash(id))
+    byPlace.insert(number, placeHash)
+    return true
   }
 
   /// Takes one node out; what is in it stays, without a parent.
   package mutating func remove(_ id: SyncNodeID) {
-    guard let number = slot(id), let node = slots[number].node else { return }
+    let idHash = SlotIndex.hash(id)
+    guard let number = slot(id, idHash), let node = slots[number].node else { return }
     let (next, previous) = (slots[number].next, slots[number].previous)
     if next != .max { slots[Int(next)].previous = previous }
-    if previous != .max { slots[Int(previous)].next = next } else { firstChildren[node.place.parent] = next == .max ? nil : next }
-    byID.remove(number, SlotIndex.hash(id))
+    if previous != .max {
+      slots[Int(previous)].next = next
+    } else {
+      byFolder.replace(number, by: next == .max ? nil : Int(next), SlotIndex.hash(node.place.parent))
+    }
+    byID.remove(number, idHash)
     byPlace.remove(number, hash(node.place))
     slots[number].node = nil
     free.append(UInt32(number))
