@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -31,6 +32,20 @@ int cairn_fallocate_keep_size(int descriptor, int64_t offset, int64_t length) {
 
 int cairn_punch_hole(int descriptor, int64_t offset, int64_t length) {
   return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+int cairn_clone(int descriptor, int source) { return ioctl(descriptor, FICLONE, source); }
+
+int cairn_write_back(int descriptor, int64_t offset, int64_t length) {
+  return sync_file_range(descriptor, offset, length, SYNC_FILE_RANGE_WRITE);
+}
+
+int cairn_has_writer(int descriptor) {
+  // Whoever opens it for writing while the lease is held waits for its end, and its holder is told; by a signal that does nothing.
+  if (fcntl(descriptor, F_SETSIG, SIGURG) != 0) return -1;
+  if (fcntl(descriptor, F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN ? 1 : -1;
+  fcntl(descriptor, F_SETLEASE, F_UNLCK);
+  return 0;
 }
 
 int cairn_open_direct(const char *path, int flags, unsigned int mode) {

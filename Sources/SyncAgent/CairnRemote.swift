@@ -181,6 +181,10 @@ package final class CairnRemote: SyncRemote {
     Self.entry(try await answering { () async throws(CairnError) in try await client.syncMakeFolder(path) })
   }
 
+  package func makeFolders(_ paths: [String]) async throws(SyncError) -> [RemoteEntry] {
+    try await answering { () async throws(CairnError) in try await client.syncMakeFolders(paths) }.map(Self.entry)
+  }
+
   package func makeSymlink(_ path: String, target: String) async throws(SyncError) -> RemoteEntry {
     Self.entry(try await answering { () async throws(CairnError) in try await client.syncMakeSymlink(path, target: target) })
   }

@@ -118,6 +118,11 @@ package final class LinuxSyncFolder: SyncFolder {
     }
   }
 
+  package func hasWriter(_ path: String) throws(SyncError) -> Bool? {
+    let absolute = absolute(path)
+    return try Self.answering { () throws(FileError) in try Self.open(absolute).hasWriter() }
+  }
+
   package func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> SyncContent {
     let absolute = absolute(path)
     return try Self.answering { () throws(FileError) in

@@ -25,6 +25,8 @@ package final class SyncAgent: Sendable {
     }
   }
 
+  /// Between two rounds, so that several small changes are one plan.
+  private static let mostGathering = Duration.milliseconds(500)
   /// How long a person's pause, or a change that no hint told of, may go unnoticed.
   private static let glance = Duration.seconds(2)
   private static let offlineDelays: ClosedRange<Duration> = .seconds(1) ... .seconds(60)
@@ -155,6 +157,8 @@ package final class SyncAgent: Sendable {
       if !round.done.isEmpty {
         holdsFreeMemory = true
         await show(.syncing, round, nil)
+        // While others are at work as well, what they do comes in small pieces, and each plan looks at the whole tree.
+        if !round.isCutShort { try await Task.sleep(for: min(round.planTime * 2, Self.mostGathering)) }
         continue
       }
       if isFresh { continue }

@@ -14,14 +14,17 @@ extension SyncEngine {
   func carryOut(_ operations: [SyncOperation], _ run: inout SyncRun, _ round: inout SyncRound) async throws(SyncError) {
     var uploads: [SyncOperation] = []
     var downloads: [SyncOperation] = []
+    var folders: [SyncOperation] = []
     do throws(SyncError) {
       for operation in operations {
         switch operation {
+        case .makeRemoteFolder: folders.append(operation)
         case .upload(let id) where try run.here(id).kind == .file: uploads.append(operation)
         case .download: downloads.append(operation)
         default: try await attempt(operation, &run, &round)
         }
       }
+      try await makeRemoteFolders(folders, &run, &round)
       try settle(&run)
       try await upload(uploads, &run, &round)
       try await download(downloads, &run, &round)
@@ -117,8 +120,7 @@ extension SyncEngine {
     case .makeLocalFolder(let entry): try makeLocalFolder(entry, &run)
     case .makeRemoteFolder(let number):
       let node = try run.here(.new(number))
-      let made = try await remote.makeFolder(run.remotePath(of: node.place, below: memory.remotePath))
-      run.notes.append(.synced(made.id, made.node(at: node.place), run.identity(.new(number))))
+      noteMade(try await remote.makeFolder(run.remotePath(of: node.place, below: memory.remotePath)), number, node, &run)
     case .upload(let id): try await uploadLink(id, &run)
     case .setLocalAttributes(let entry): try setLocalAttributes(entry, &run)
     case .setRemoteAttributes(let entry):
@@ -232,6 +234,47 @@ extension SyncEngine {
   }
 
   // MARK: - There
+
+  private static let foldersAtOnce = 500
+
+  /// Many in a request; one by one where that does not work, to learn which of them is in the way.
+  private func makeRemoteFolders(_ operations: [SyncOperation], _ run: inout SyncRun, _ round: inout SyncRound) async throws(SyncError) {
+    var start = 0
+    while start < operations.count {
+      let part = operations[start..<min(start + SyncEngine.foldersAtOnce, operations.count)]
+      start += part.count
+      if part.count > 1, try await makeTogether(part, &run, &round) { continue }
+      for operation in part { try await attempt(operation, &run, &round) }
+    }
+  }
+
+  /// - Returns: whether they are made; none of them is otherwise.
+  private func makeTogether(
+    _ operations: ArraySlice<SyncOperation>, _ run: inout SyncRun, _ round: inout SyncRound
+  ) async throws(SyncError) -> Bool {
+    var folders: [(number: Int, node: SyncNode)] = []
+    var paths: [String] = []
+    let made: [RemoteEntry]
+    do throws(SyncError) {
+      for operation in operations {
+        guard case .makeRemoteFolder(let number) = operation else { return false }
+        let node = try run.here(.new(number))
+        folders.append((number, node))
+        paths.append(try run.remotePath(of: node.place, below: memory.remotePath))
+      }
+      made = try await remote.makeFolders(paths)
+    } catch {
+      guard error.code == .stale || error.code == .refused else { throw error }
+      return false
+    }
+    for (folder, entry) in zip(folders, made) { noteMade(entry, folder.number, folder.node, &run) }
+    for operation in operations { succeeded(operation, run, &round) }
+    return true
+  }
+
+  private func noteMade(_ folder: RemoteEntry, _ number: Int, _ node: SyncNode, _ run: inout SyncRun) {
+    run.notes.append(.synced(folder.id, folder.node(at: node.place), run.identity(.new(number))))
+  }
 
   private func uploadLink(_ id: SyncNodeID, _ run: inout SyncRun) async throws(SyncError) {
     let node = try run.here(id)

@@ -8,7 +8,7 @@ package struct SyncOptions: Sendable {
   package var device: String
   /// How long nobody may have touched a file before it is read.
   package var quiet = Duration.seconds(2)
-  /// The same for one that was closed after writing.
+  /// The same for one that was closed after writing, or that nobody has open for that.
   package var quietAfterClose = Duration.milliseconds(250)
   /// Whether many deletions at once are what the user wants.
   package var allowsDeletions = false
@@ -43,6 +43,10 @@ package struct SyncRound: Sendable {
   package var files = 0
   /// How long it took to read the local folder, hashing aside.
   package var scanTime = Duration.zero
+  /// The same with all that comes before the first operation, the feed aside.
+  package var planTime = Duration.zero
+  /// More was planned than one round does.
+  package var isCutShort = false
 
   /// Both sides are in step, apart from what `issues` says.
   package var isIdle: Bool { planned.isEmpty && done.isEmpty && !wasStale && wakeIn == nil }
@@ -168,7 +172,9 @@ package actor SyncEngine {
       return round
     }
     if plan.isEmpty { try tidy(run) }
+    round.planTime = time.monotonic() - begin
     try await carryOut(ready, &run, &round)
+    round.isCutShort = !waiting.isEmpty || round.done.count < ready.count
     return round
   }
 
@@ -210,20 +216,18 @@ package actor SyncEngine {
   }
 
   private func hashUnknown(_ scan: inout FolderScan, _ round: inout SyncRound) throws(SyncError) {
-    let now = time.wall().microseconds * 1000
     var notes: [SyncChange] = []
     var stillOpen: Set<String> = []
     for place in scan.unknown {
       let path = scan.path(place)
       let item = scan.found[place]
-      let quiet = closed.contains(path) ? options.quietAfterClose : options.quiet
-      let left = quiet.saturatedNanoseconds - abs(now - item.identity.changed)
-      if left > 0 {
-        stillOpen.insert(path)
-        wake(&round, .nanoseconds(left))
-        continue
-      }
       do throws(SyncError) {
+        let left = try timeToRest(path, item.identity)
+        guard left <= .zero else {
+          stillOpen.insert(path)
+          wake(&round, left)
+          continue
+        }
         let content = try folder.contentHash(path, expecting: item.identity)
         scan.items[place].content = content
         notes.append(.hash(path, SyncMemory.KnownHash(identity: item.identity, content: content)))
@@ -236,6 +240,14 @@ package actor SyncEngine {
     }
     closed.formIntersection(stillOpen)
     try note(notes)
+  }
+
+  /// How long nobody may touch a file yet before it is read. What nobody has open is as good as seen being closed.
+  private func timeToRest(_ path: String, _ identity: LocalIdentity) throws(SyncError) -> Duration {
+    let age = Duration.nanoseconds(abs(time.wall().microseconds * 1000 - identity.changed))
+    if age < options.quietAfterClose { return options.quietAfterClose - age }
+    if closed.contains(path) || age >= options.quiet { return .zero }
+    return try folder.hasWriter(path) == false ? .zero : options.quiet - age
   }
 
   private func wake(_ round: inout SyncRound, _ duration: Duration) { round.wakeIn = min(round.wakeIn ?? duration, duration) }

@@ -38,6 +38,8 @@ package protocol SyncFolder: Sendable {
   func list(_ path: String) throws(SyncError) -> [FolderItem]
   /// Nil when nothing is there.
   func item(_ path: String) throws(SyncError) -> FolderItem?
+  /// Whether a program has the file open for writing; nil where that cannot be told.
+  func hasWriter(_ path: String) throws(SyncError) -> Bool?
   /// - Throws: `stale` when the file is not `expected` before or after it was read.
   func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> SyncContent
   /// The start of a small file as text; nil when it is not there.

@@ -112,6 +112,8 @@ package protocol SyncRemote: Sendable {
   func download(_ files: [RemoteDownload]) async -> [Result<RemoteEntry, SyncError>]
   func move(_ entry: EntryID, to path: String) async throws(SyncError)
   func makeFolder(_ path: String) async throws(SyncError) -> RemoteEntry
+  /// All or nothing, in order, at most 1,000.
+  func makeFolders(_ paths: [String]) async throws(SyncError) -> [RemoteEntry]
   func makeSymlink(_ path: String, target: String) async throws(SyncError) -> RemoteEntry
   func setAttributes(_ entry: EntryID, executable: Bool, modified: Int64, ifVersion: Int64) async throws(SyncError)
   /// All or nothing; folders (without a version) only when they are empty by then.

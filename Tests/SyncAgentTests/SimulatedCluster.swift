@@ -195,6 +195,16 @@ struct SimulatedRemote: SyncRemote {
     try call { state throws(SyncError) in try state.make(path) { SyncNode($0, .folder, version: 1) } }
   }
 
+  func makeFolders(_ paths: [String]) async throws(SyncError) -> [RemoteEntry] {
+    try call { state throws(SyncError) in
+      var made: [RemoteEntry] = []
+      var changed = state
+      for path in paths { made.append(try changed.make(path) { SyncNode($0, .folder, version: 1) }) }
+      state = changed
+      return made
+    }
+  }
+
   func makeSymlink(_ path: String, target: String) async throws(SyncError) -> RemoteEntry {
     try call { state throws(SyncError) in try state.make(path) { SyncNode($0, .symlink, content: SyncContent(target), version: 1) } }
   }

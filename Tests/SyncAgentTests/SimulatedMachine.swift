@@ -148,6 +148,8 @@ struct SimulatedDisk {
   private var nodes: [String: Node] = [:]
   /// Whether it takes names that differ in case alone for one.
   var foldsCase = false
+  /// What programs have open for writing.
+  var writing: Set<String> = []
   private var nextInode: UInt64 = 1
   private var lastChange: Int64 = 0
 
@@ -276,6 +278,13 @@ struct SimulatedFolder: SyncFolder {
     }
   }
   func item(_ path: String) throws(SyncError) -> FolderItem? { try machine.withDisk { disk, _ throws(SyncError) in disk.item(path) } }
+
+  func hasWriter(_ path: String) throws(SyncError) -> Bool? {
+    try machine.withDisk { disk, _ throws(SyncError) in
+      guard disk.item(path) != nil else { throw Self.stale(path) }
+      return disk.writing.contains(path)
+    }
+  }
 
   func contentHash(_ path: String, expecting: LocalIdentity) throws(SyncError) -> SyncContent {
     try machine.withDisk { disk, _ throws(SyncError) in

@@ -23,10 +23,7 @@ struct SyncFolderTests {
       case .linux:
         let temporary = try TemporaryFolder()
         folder = LinuxSyncFolder(root: temporary.path)
-        write = { path, text in
-          let file = try File(temporary.path(path), [.write, .create, .truncate], mode: 0o644)
-          try Array(text.utf8).withUnsafeBytes { try file.pwrite($0, at: 0) }
-        }
+        write = { path, text in try SyncFolderTests.write(temporary.path(path), text) }
         read = { path in
           (try? AtomicFile.read(temporary.path(path), limit: 1000)).flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) }
         }
@@ -42,6 +39,11 @@ struct SyncFolderTests {
         keep = machine
       }
     }
+  }
+
+  private static func write(_ path: String, _ text: String) throws {
+    let file = try File(path, [.write, .create, .truncate], mode: 0o644)
+    try Array(text.utf8).withUnsafeBytes { try file.pwrite($0, at: 0) }
   }
 
   private func isStale(_ body: () throws(SyncError) -> Void) -> Bool {
@@ -114,6 +116,24 @@ struct SyncFolderTests {
     _ = try folder.contentHash("a", expecting: identity)
     try fixture.write("a", "abcd")
     #expect(isStale { () throws(SyncError) in _ = try folder.contentHash("a", expecting: identity) })
+  }
+
+  @Test("a folder tells whether a program has a file open for writing")
+  func writers() throws {
+    let temporary = try TemporaryFolder()
+    let folder = LinuxSyncFolder(root: temporary.path)
+    try Self.write(temporary.path("a"), "one")
+    #expect(try folder.hasWriter("a") == false)
+    let reader = try File(temporary.path("a"), .read)
+    #expect(try folder.hasWriter("a") == false)
+    do {
+      let writer = try File(temporary.path("a"), [.write])
+      #expect(try folder.hasWriter("a") == true)
+      withExtendedLifetime(writer) {}
+    }
+    #expect(try folder.hasWriter("a") == false)
+    withExtendedLifetime(reader) {}
+    #expect(isStale { () throws(SyncError) in _ = try folder.hasWriter("b") })
   }
 
   @Test("attributes are set on what was seen, links are not followed", arguments: Kind.allCases)

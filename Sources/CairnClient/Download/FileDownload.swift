@@ -25,9 +25,11 @@ struct FileDownload: Sendable {
       progress?.moved(bytes: plan.size)
       return
     }
-    let (part, journal, done) = try await prepare(plan, destination)
+    let basis = basis ?? destination
+    let local = try await resources.threads.run { LocalBlocks.open(basis, for: plan) }
+    let (part, journal, begun) = try await prepare(plan, destination, local)
     do {
-      try await fill(part, plan, from: basis ?? destination, done: done, journal: journal)
+      try await fill(part, plan, from: local, begun, journal)
       try await resources.threads.run {
         try part.finish(modified: plan.file.modifiedAt, executable: plan.file.executable, durably: true)
         journal?.remove()
@@ -62,9 +64,17 @@ struct FileDownload: Sendable {
     }
   }
 
+  /// What a part file has from the beginning.
+  private struct Begun: Sendable {
+    /// Blocks that a former run wrote.
+    var done: Set<Int> = []
+    /// The bytes of the local file.
+    var isCopy = false
+  }
+
   private func prepare(
-    _ plan: FilePlan, _ destination: String
-  ) async throws -> (part: PartFile, journal: DownloadJournal?, done: Set<Int>) {
+    _ plan: FilePlan, _ destination: String, _ local: LocalBlocks?
+  ) async throws -> (part: PartFile, journal: DownloadJournal?, begun: Begun) {
     let journals = plan.blocks.count > 2 ? journals : nil
     return try await resources.threads.run {
       journals?.sweep.runOnce()
@@ -73,51 +83,83 @@ struct FileDownload: Sendable {
       }
       if let stale = opened?.stale { PartFile(named: stale, beside: destination)?.discard() }
       if let memory = opened?.memory, let part = PartFile(named: memory.partName, beside: destination) {
-        return (part, opened?.journal, memory.done)
+        return (part, opened?.journal, Begun(done: memory.done))
       }
       let part = try PartFile(beside: destination, executable: plan.file.executable)
       do {
+        let isCopy = try local.map { try part.file.clone($0.file) } ?? false
         try part.file.truncate(to: plan.size)
         try opened?.journal.began(plan, partName: part.name, in: Directory.parent(of: LocalPath.absolute(destination)))
+        return (part, opened?.journal, Begun(isCopy: isCopy))
       } catch {
         part.discard()
         throw error
       }
-      return (part, opened?.journal, [])
     }
   }
 
+  /// Takes what is here already and fetches the rest. A block that is not where it was looked for waits until the local file was searched.
   private func fill(
-    _ part: PartFile, _ plan: FilePlan, from basis: String, done: Set<Int>, journal: DownloadJournal?
+    _ part: PartFile, _ plan: FilePlan, from local: LocalBlocks?, _ begun: Begun, _ journal: DownloadJournal?
   ) async throws {
-    let local = try await LocalBlocks.open(basis, for: plan, resources)
-    let walk = try await withThrowingTaskGroup(of: Void.self) { group in
-      var walk = PlanWalk(gateway: gateway, plan: plan)
-      while let step = try await walk.next() {
-        let buffer = try await resources.buffer()
-        let isDone = done.contains(step.index)
-        group.addTask {
-          if isDone, try await isVerified(step, part, buffer, plan.cipher) {
-            progress?.moved(bytes: Int64(step.size))
-            return
+    let copy = begun.isCopy ? part.file : nil
+    var walk = PlanWalk(gateway: gateway, plan: plan)
+    var isWhole = false
+    while !isWhole {
+      let lacking = try await withThrowingTaskGroup(of: PlanWalk.Step?.self) { group in
+        while !(local?.isSearchDue ?? false) {
+          guard let step = try await walk.next() else {
+            isWhole = true
+            break
           }
-          if let local, try await copy(step, from: local, part, buffer, journal) { return }
-          try await transfer(step, part, buffer, journal, plan.cipher)
+          let buffer = try await resources.buffer()
+          let isDone = begun.done.contains(step.index)
+          group.addTask {
+            if isDone, try await isVerified(step, part, buffer, plan.cipher) {
+              progress?.moved(bytes: Int64(step.size))
+              return nil
+            }
+            if let local {
+              if try await take(step, from: local, part, buffer, copy, journal) { return nil }
+              if local.mayFindMore { return step }
+            }
+            try await transfer(step, part, buffer, journal, plan.cipher)
+            return nil
+          }
         }
+        return try await group.reduce(into: [PlanWalk.Step]()) { if let step = $1 { $0.append(step) } }
       }
-      try await group.waitForAll()
-      return walk
+      guard let local, !lacking.isEmpty else { continue }
+      try await local.search(resources)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for step in lacking.sorted(by: { $0.index < $1.index }) {
+          let buffer = try await resources.buffer()
+          group.addTask {
+            if try await take(step, from: local, part, buffer, copy, journal) { return }
+            try await transfer(step, part, buffer, journal, plan.cipher)
+          }
+        }
+        try await group.waitForAll()
+      }
     }
     try walk.checkContentHash()
-    if plan.chunker == .cdc, plan.cipher == nil { try await checkBytes(of: part, plan) }
+    if plan.chunker == .cdc, plan.cipher == nil {
+      // The disk writes what the processor hashes.
+      async let written: Void = resources.threads.run { try part.file.fdatasync() }
+      try await checkBytes(of: part, plan)
+      try await written
+    }
   }
 
-  private func copy(
-    _ step: PlanWalk.Step, from local: LocalBlocks, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?
+  private func take(
+    _ step: PlanWalk.Step, from local: LocalBlocks, _ part: PartFile, _ buffer: IOBuffer, _ copy: File?, _ journal: DownloadJournal?
   ) async throws -> Bool {
     let isThere = try await resources.threads.run {
-      guard let plain = local.take(step, into: buffer) else { return false }
-      try part.file.pwrite(buffer.bytes(plain), at: step.offset)
+      switch local.take(step, into: buffer, copy: copy) {
+      case nil: return false
+      case .destination: break
+      case .buffer(let plain): try part.write(buffer.bytes(plain), at: step.offset)
+      }
       try journal?.wrote(step.index)
       return true
     }
@@ -132,7 +174,7 @@ struct FileDownload: Sendable {
       try await step.page.freshTargets(step.block.id)
     }
     try await resources.threads.run {
-      try part.file.pwrite(fetched.buffer.bytes(fetched.range), at: step.offset)
+      try part.write(fetched.buffer.bytes(fetched.range), at: step.offset)
       try journal?.wrote(step.index)
     }
     progress?.moved(bytes: Int64(step.size))

@@ -8,80 +8,102 @@ internal import Synchronization
 /// What must hold: a block counts only when what was just read has its hash, so nobody has to keep the file from changing; and a file that
 /// has nothing in common costs little.
 final class LocalBlocks: Sendable {
+  /// Blocks that may be found missing before the rest of the file is searched for them.
+  private static let missLimit = 256
   /// Places of content-defined blocks that are kept in memory, some 50 bytes each.
   private static let placeLimit = 1 << 20
 
-  private let file: File
-  private let bytes: Int64
-  /// Where content-defined blocks are; fixed ones are where they are in the download.
-  private let places: [BlockID: Int64]
+  /// Where the bytes of a block are.
+  enum Place: Sendable {
+    /// In the buffer.
+    case buffer(Range<Int>)
+    /// Where they belong: the download began as a copy of the file.
+    case destination
+  }
+
+  private struct State: Sendable {
+    var guesses: BlockGuesses
+    /// Where content-defined blocks are that were not where they were guessed to be; nil before the file was searched.
+    var places: [BlockID: Int64]?
+  }
+
+  let file: File
   /// What the blocks are sealed with, where they are.
   private let cipher: FolderCipher?
-  private let guesses = Mutex(Guesses())
+  private let chunker: Chunker
+  private let state: Mutex<State>
 
-  /// Looks at every place while that helps, and at some of them after that.
-  struct Guesses: Sendable {
-    private static let patience = 4
-    private static let rarely = 16
-    private var misses = 0
-
-    mutating func isWorthwhile(_ index: Int) -> Bool { misses < Guesses.patience || index % Guesses.rarely == 0 }
-    mutating func note(isHit: Bool) { misses = isHit ? 0 : misses + 1 }
+  private init(_ file: File, bytes: Int64, _ plan: FilePlan) {
+    self.file = file
+    (cipher, chunker) = (plan.cipher, plan.chunker)
+    state = Mutex(State(guesses: BlockGuesses(basisBytes: bytes, fileBytes: plan.size, mayShift: plan.chunker == .cdc)))
   }
 
-  private init(_ file: File, bytes: Int64, places: [BlockID: Int64], cipher: FolderCipher?) {
-    (self.file, self.bytes, self.places, self.cipher) = (file, bytes, places, cipher)
-  }
-
+  /// Blocks.
   /// - Returns: nil when there is no such file, or nothing to gain from it.
-  static func open(_ path: String, for plan: FilePlan, _ resources: TransferResources) async throws -> LocalBlocks? {
-    guard plan.blocks.count > 1 else { return nil }
-    let opened = try await resources.threads.run { () -> (File, Int64)? in
-      guard let file = try? File(path, [.read, .noFollow]), let identity = try? FileIdentity.of(file), identity.isRegular,
-        identity.size > Int64(ContentDefinedChunking.standard.minimumBytes)
-      else { return nil }
-      return (file, identity.size)
-    }
-    guard let (file, bytes) = opened else { return nil }
-    if plan.chunker == .fixed { return LocalBlocks(file, bytes: bytes, places: [:], cipher: plan.cipher) }
-    return LocalBlocks(file, bytes: bytes, places: try await cut(file, plan.cipher, resources), cipher: plan.cipher)
+  static func open(_ path: String, for plan: FilePlan) -> LocalBlocks? {
+    guard plan.blocks.count > 1, let file = try? File(path, [.read, .noFollow]), let identity = try? FileIdentity.of(file),
+      identity.isRegular, identity.size > Int64(ContentDefinedChunking.standard.minimumBytes)
+    else { return nil }
+    return LocalBlocks(file, bytes: identity.size, plan)
   }
 
-  private static func cut(_ file: File, _ cipher: FolderCipher?, _ resources: TransferResources) async throws -> [BlockID: Int64] {
-    let cutter = BlockCutter(
-      cipher == nil ? .standard : .sealed, from: file, countsPieces: false, start: cipher == nil ? 0 : SealedForm.tagBytes)
-    let buffer = try await resources.buffer()
-    var places: [BlockID: Int64] = [:]
-    var end: Int64 = 0
-    while places.count < placeLimit {
-      try Task.checkCancellation()
-      let found = try await resources.threads.run { () -> BlockRef? in
-        // What cannot be read is as good as what is not there.
-        guard let count = try? cutter.next(into: buffer), count > 0 else { return nil }
-        let block = try cipher?.seal(count, in: buffer) ?? 0..<count
-        return BlockRef(id: BlockID(words: SHA256Hasher.hash(buffer.bytes(block))), size: count)
+  /// Whether a block that was not found may be found yet, by `search`.
+  var mayFindMore: Bool { chunker == .cdc && state.withLock { $0.places == nil } }
+  /// Whether enough blocks were not found to search for them before any more are looked for.
+  var isSearchDue: Bool { mayFindMore && state.withLock { $0.guesses.misses >= LocalBlocks.missLimit } }
+
+  /// Cuts what no block was found in, so that blocks which moved are found as well.
+  func search(_ resources: TransferResources) async throws {
+    let gaps = state.withLock { $0.guesses.gaps }
+    let places = try await withThrowingTaskGroup(of: (BlockID, Int64).self) { group in
+      var started = 0
+      for gap in gaps {
+        let cutter = BlockCutter(
+          cipher == nil ? .standard : .sealed, from: file, at: gap.lowerBound, countsPieces: false,
+          start: cipher == nil ? 0 : SealedForm.tagBytes)
+        var end = gap.lowerBound
+        while end < gap.upperBound, started < LocalBlocks.placeLimit {
+          try Task.checkCancellation()
+          let buffer = try await resources.buffer()
+          // What cannot be read is as good as what is not there.
+          guard let count = try await resources.threads.run({ try? cutter.next(into: buffer) }), count > 0 else { break }
+          let (place, cipher) = (end, cipher)
+          group.addTask {
+            try await resources.threads.run {
+              let block = try cipher?.seal(count, in: buffer) ?? 0..<count
+              return (BlockID(words: SHA256Hasher.hash(buffer.bytes(block))), place)
+            }
+          }
+          end += Int64(count)
+          started += 1
+        }
       }
-      guard let found else { break }
-      places[found.id] = end
-      end += Int64(found.size)
+      var places: [BlockID: Int64] = [:]
+      for try await (id, place) in group { places[id] = place }
+      return places
     }
-    return places
+    state.withLock { $0.places = places }
   }
 
-  /// Reads the block into `buffer`, if the file has it, and answers where its plain bytes are. Blocks.
-  func take(_ step: PlanWalk.Step, into buffer: IOBuffer) -> Range<Int>? {
-    let offset: Int64
-    let isGuess = places.isEmpty
-    if isGuess {
-      guard guesses.withLock({ $0.isWorthwhile(step.index) }) else { return nil }
-      offset = step.offset
-    } else {
-      guard let place = places[step.block.id] else { return nil }
-      offset = place
+  /// Finds a block, if the file has it. Blocks.
+  ///
+  /// - Parameters:
+  ///   - buffer: for the bytes, and for those of what turns out to be another block.
+  ///   - copy: what the download is written to, where that began as a copy of the file.
+  func take(_ step: PlanWalk.Step, into buffer: IOBuffer, copy: File?) -> Place? {
+    let guesses = state.withLock { $0.guesses.places(of: step.index, at: step.offset, size: step.size) }
+    for place in guesses ?? [] {
+      let isInPlace = copy != nil && place == step.offset
+      guard let plain = try? LocalBlocks.read(step, from: isInPlace ? copy ?? file : file, at: place, into: buffer, cipher) else {
+        continue
+      }
+      state.withLock { $0.guesses.noteHit(at: place, of: step.offset, size: step.size) }
+      return isInPlace ? .destination : .buffer(plain)
     }
-    let found = offset + Int64(step.size) <= bytes ? try? LocalBlocks.read(step, from: file, at: offset, into: buffer, cipher) : nil
-    if isGuess { guesses.withLock { $0.note(isHit: found != nil) } }
-    return found
+    state.withLock { $0.guesses.noteMiss(wasLookedFor: guesses != nil) }
+    guard let place = state.withLock({ $0.places?[step.block.id] }) else { return nil }
+    return (try? LocalBlocks.read(step, from: file, at: place, into: buffer, cipher)).map(Place.buffer)
   }
 
   /// Reads what may be a block and answers where its plain bytes are; nil when it is another one. Blocks.

@@ -30,6 +30,12 @@ final class PartFile: Sendable {
 
   var name: String { PartFile.lastComponent(of: path) }
 
+  /// Writes, and has the disk begin with it: at the end all of it has to be there.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) {
+    try file.pwrite(bytes, at: offset)
+    file.beginWriteBack(offset: offset, length: Int64(bytes.count))
+  }
+
   /// Gives the file its time and its place.
   ///
   /// - Parameter durably: syncs the contents and the folder, so that it is there after a loss of power as well.

@@ -41,6 +41,17 @@ extension GatewayConnection {
     try await call(.post, "/v1/changesets", body: request, repeatable: .keyed)
   }
 
+  /// All or nothing, in order.
+  func createFolders(_ paths: [RemotePath]) async throws -> [FileEntry] {
+    var steps: [ChangeSetItem] = []
+    for path in paths { steps.append(ChangeSetItem(.folder, path: try await sealed(path).text, parents: false)) }
+    let made = try await apply(ChangeSetRequest(changes: steps)).results.compactMap(\.entry)
+    guard made.count == paths.count else { throw CairnError(.unexpected, "The gateway answers for other folders than were asked for.") }
+    var folders: [FileEntry] = []
+    for (entry, path) in zip(made, paths) { folders.append(try await opened(entry, at: path)) }
+    return folders
+  }
+
   // MARK: Shares
 
   private struct Grant: Encodable, Sendable { var role: String }

@@ -164,6 +164,13 @@ extension CairnClient {
     try await answering { try await gateway.createFolder(RemotePath(path), parents: false, modifiedAt: nil) }
   }
 
+  /// All or nothing, in order.
+  ///
+  /// - Parameter paths: at most `ChangeSetRequest.limit`.
+  package func syncMakeFolders(_ paths: [String]) async throws(CairnError) -> [FileEntry] {
+    try await answering { try await gateway.createFolders(paths.map { try RemotePath($0) }) }
+  }
+
   package func syncMakeSymlink(_ path: String, target: String) async throws(CairnError) -> FileEntry {
     try await answering { try await gateway.createSymlink(RemotePath(path), target: target, parents: false, modifiedAt: nil) }
   }

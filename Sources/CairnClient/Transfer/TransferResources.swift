@@ -17,6 +17,8 @@ final class TransferResources: Sendable {
   let scratch: BufferPool
   /// Small blocks on their way at a time; they share a buffer or have small ones of their own.
   let smallBlocks: TaskLimit
+  /// Blocks at a time that are read once more to be sent.
+  let rereads: TaskLimit
   let health: NodeHealth
   let pace: TransferPace
   let time: any TimeSource
@@ -33,6 +35,7 @@ final class TransferResources: Sendable {
     threads = BlockingPool(name: "cairn-work", threads: processors, queueLimit: 4096)
     scratch = BufferPool(bufferCapacity: Limits.blockBytes, limit: processors)
     smallBlocks = TaskLimit(parallel * 4)
+    rereads = TaskLimit(parallel)
     health = NodeHealth(time: time)
     pace = TransferPace(bytesPerSecond: configuration.bytesPerSecond, time: time)
     compress = configuration.compress

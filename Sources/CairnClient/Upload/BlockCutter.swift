@@ -44,9 +44,11 @@ final class BlockCutter: Sendable {
     rest = IOBuffer(capacity: BlockCutter.step)
   }
 
-  /// Cuts a file from its start on.
-  convenience init(_ chunking: ContentDefinedChunking?, from file: File, countsPieces: Bool = true, start: Int = 0) {
-    let place = Mutex<Int64>(0)
+  /// Cuts a file from an offset on, in bytes.
+  convenience init(
+    _ chunking: ContentDefinedChunking?, from file: File, at offset: Int64 = 0, countsPieces: Bool = true, start: Int = 0
+  ) {
+    let place = Mutex<Int64>(offset)
     self.init(chunking, countsPieces: countsPieces, start: start) { bytes in
       try place.withLock { place in
         let count = try file.pread(into: bytes, at: place)

@@ -1,11 +1,13 @@
 internal import BlockModel
 internal import Platform
 internal import ServiceAPI
+internal import Synchronization
 
 /// Uploads one file or stream: reads it once, hashes and sends at the same time, holds no more than the pool's buffers.
 ///
 /// Each block is a task of its own that holds one buffer from reading until a node has acknowledged it, so the pool is the one bound on
-/// memory and on what travels at a time.
+/// memory and on what travels at a time. Where the cluster has had what came before, as with a new version of a file, blocks are announced
+/// by the hundred and without their bytes, which are read again when they are asked for after all.
 struct FileUpload: Sendable {
   /// Rounds of sending what completing said is lacking.
   private static let completionRounds = 4
@@ -191,12 +193,13 @@ struct FileUpload: Sendable {
         let buffer = try await resources.buffer()
         try await resources.threads.run { try cutter.skip(start, through: buffer) }
       }
-      if let cutter { return try await cut(cutter, from: known.count, session, cipher, &group) }
+      if let cutter { return try await cut(cutter, from: known.count, of: source, session, cipher, &group) }
+      var tasks = BoundedGroup(limit: Limits.blocksPerRequest)
       for index in known.count..<source.blockCount {
-        let buffer = try await resources.buffer()
-        group.addTask {
-          let ref = try await hash(buffer, nil) { try source.read(index, into: buffer) }
-          try await announceAndSend(index, ref, buffer, session, nil)
+        let lease = BufferLease(try await resources.buffer())
+        let piece = FilePiece(source: source, offset: Int64(index) * Int64(Limits.blockBytes), size: source.size(ofBlock: index))
+        try await tasks.add(to: &group) {
+          try await hashAndSend(index, lease, again: piece, session, nil) { try source.read(index, into: $0) }
         }
       }
     }
@@ -213,22 +216,28 @@ struct FileUpload: Sendable {
   }
 
   /// Reads and sends all that a cutter makes of its bytes.
+  ///
+  /// - Parameter source: nil for what cannot be read again.
   private func cut(
-    _ cutter: BlockCutter, from first: Int, _ session: UploadSession, _ cipher: FolderCipher?,
+    _ cutter: BlockCutter, from first: Int, of source: SourceFile?, _ session: UploadSession, _ cipher: FolderCipher?,
     _ group: inout ThrowingTaskGroup<Void, any Error>
   ) async throws {
+    var tasks = BoundedGroup(limit: Limits.blocksPerRequest)
     var index = first
     while true {
-      let buffer = try await resources.buffer()
-      let count = try await resources.threads.run { try cutter.next(into: buffer) }
+      let offset = cutter.cutBytes
+      let (lease, count) = try await cutNext(cutter)
       if count == 0 { return }
       let place = index
-      group.addTask {
-        let ref = try await hash(buffer, cipher) { count }
-        try await announceAndSend(place, ref, buffer, session, cipher)
-      }
+      let piece = source.map { FilePiece(source: $0, offset: offset, size: count) }
+      try await tasks.add(to: &group) { try await hashAndSend(place, lease, again: piece, session, cipher) { _ in count } }
       index += 1
     }
+  }
+
+  private func cutNext(_ cutter: BlockCutter) async throws -> (BufferLease, Int) {
+    let buffer = try await resources.buffer()
+    return (BufferLease(buffer), try await resources.threads.run { try cutter.next(into: buffer) })
   }
 
   /// Sends the announced blocks that no node has acknowledged.
@@ -245,7 +254,7 @@ struct FileUpload: Sendable {
           guard let place = try places.place(of: block.index) else { continue }
           let buffer = try await resources.buffer()
           group.addTask {
-            let ref = try await hash(buffer, cipher) { try source.read(place.size, at: place.offset, into: buffer, start: overhead) }
+            let ref = try await hash(buffer, cipher) { try source.read(place.size, at: place.offset, into: $0, start: overhead) }
             guard ref.id == block.id else { throw source.changed() }
             try await send(block.index, ref, buffer, block.put, session)
           }
@@ -286,7 +295,7 @@ struct FileUpload: Sendable {
   ) async throws -> FileEntry {
     let cutting: ContentDefinedChunking? = chunking == .fixed ? nil : cipher == nil ? .standard : .sealed
     let cutter = BlockCutter(cutting, start: FileUpload.overhead(cipher)) { try stream.read(into: $0) }
-    try await guarded(session) { group in try await cut(cutter, from: 0, session, cipher, &group) }
+    try await guarded(session) { group in try await cut(cutter, from: 0, of: nil, session, cipher, &group) }
     if cutter.cutBytes == 0 { try await session.openEmpty() }
     let completion = try await session.complete(size: cutter.cutBytes, contentHash: cutter.contentHash(), sealedWith: cipher)
     guard case .done(let file) = completion else {
@@ -320,30 +329,60 @@ struct FileUpload: Sendable {
 
   /// Reads, seals where that is to be, and hashes.
   private func hash(
-    _ buffer: IOBuffer, _ cipher: FolderCipher?, _ read: @escaping @Sendable () throws -> Int
+    _ buffer: IOBuffer, _ cipher: FolderCipher?, _ read: @escaping @Sendable (IOBuffer) throws -> Int
   ) async throws -> BlockRef {
     try await resources.threads.run {
-      let count = try read()
+      let count = try read(buffer)
       let block = try cipher?.seal(count, in: buffer) ?? 0..<count
       return BlockRef(id: BlockID(words: SHA256Hasher.hash(buffer.bytes(block))), size: block.count)
     }
   }
 
-  private func announceAndSend(
-    _ index: Int, _ ref: BlockRef, _ buffer: IOBuffer, _ session: UploadSession, _ cipher: FolderCipher?
+  /// - Parameters:
+  ///   - lease: of the buffer that the block is in, or that `read` reads it into.
+  ///   - piece: where it can be read again. Where the cluster is expected to have it, the buffer serves others while that is asked.
+  private func hashAndSend(
+    _ index: Int, _ lease: BufferLease, again piece: FilePiece?, _ session: UploadSession, _ cipher: FolderCipher?,
+    _ read: @escaping @Sendable (IOBuffer) throws -> Int
   ) async throws {
     do {
-      switch try await session.announce(index, ref) {
-      case .have: progress?.moved(bytes: Int64(ref.size - FileUpload.overhead(cipher)))
-      case .send(let targets):
-        try await send(index, ref, buffer, targets, session)
-        progress?.moved(bytes: Int64(ref.size - FileUpload.overhead(cipher)))
-      }
+      let isExpected = await session.expectsToHave
+      let (ref, buffer) = try await hashed(lease, keeping: piece == nil || !isExpected, cipher, read)
+      try await announceAndSend(index, ref, buffer, again: piece, session, cipher)
     } catch {
       // Those after this one wait for it to be announced.
       await session.fail(error)
       throw error
     }
+  }
+
+  /// - Returns: the block's name, and its buffer where that is kept. It is in no other frame than this one's, so it is free otherwise.
+  private func hashed(
+    _ lease: BufferLease, keeping: Bool, _ cipher: FolderCipher?, _ read: @escaping @Sendable (IOBuffer) throws -> Int
+  ) async throws -> (BlockRef, IOBuffer?) {
+    guard let buffer = lease.take() else { throw CancellationError() }
+    let ref = try await hash(buffer, cipher, read)
+    return (ref, keeping ? buffer : nil)
+  }
+
+  private func announceAndSend(
+    _ index: Int, _ ref: BlockRef, _ buffer: consuming IOBuffer?, again piece: FilePiece?, _ session: UploadSession,
+    _ cipher: FolderCipher?
+  ) async throws {
+    if case .send(let targets) = try await session.announce(index, ref) {
+      if let buffer {
+        try await send(index, ref, buffer, targets, session)
+      } else if let piece {
+        try await resources.rereads.run {
+          let again = try await resources.buffer()
+          guard try await hash(again, cipher, { try piece.read(into: $0, start: FileUpload.overhead(cipher)) }) == ref else {
+            throw piece.source.changed()
+          }
+          try await send(index, ref, again, targets, session)
+        }
+      }
+    }
+    progress?.moved(bytes: Int64(ref.size - FileUpload.overhead(cipher)))
   }
 
   private func send(
@@ -370,6 +409,32 @@ struct FileUpload: Sendable {
       return smaller
     }
   }
+}
+
+/// A buffer that a task takes over from the one that filled it, and may give back before it ends.
+private final class BufferLease: Sendable {
+  private let buffer: Mutex<IOBuffer?>
+
+  init(_ buffer: IOBuffer) { self.buffer = Mutex(buffer) }
+
+  /// Nil from the second time on.
+  func take() -> IOBuffer? {
+    buffer.withLock { buffer in
+      defer { buffer = nil }
+      return buffer
+    }
+  }
+}
+
+/// Where in a file a block is.
+private struct FilePiece: Sendable {
+  let source: SourceFile
+  /// Bytes, as `size`.
+  let offset: Int64
+  let size: Int
+
+  /// Blocks.
+  func read(into buffer: IOBuffer, start: Int) throws -> Int { try source.read(size, at: offset, into: buffer, start: start) }
 }
 
 /// Where in a file its blocks are, as far as they are known.

@@ -15,6 +15,10 @@ actor UploadSession {
 
   /// Receipts in one request.
   private static let receiptsPerRequest = 96
+  /// Blocks that the gateway had after which the next one is expected to be there as well.
+  private static let streak = 8
+  /// Between two requests that announce what is expected to be there.
+  private static let gathering = Duration.milliseconds(40)
   /// Pages of lacking blocks read for one answer at most: a billion bytes of block list.
   private static let pageLimit = 256
 
@@ -33,6 +37,8 @@ actor UploadSession {
   /// Set while announcing goes on.
   private var announcing: Task<Void, Never>?
   private var failure: (any Error)?
+  /// Blocks that the gateway had already, one after the other up to now.
+  private var haveInARow: Int
   private var receipts: [String] = []
   private var isDelivering = false
   private var refreshing: Task<[Int: [SignedTarget]], any Error>?
@@ -43,6 +49,7 @@ actor UploadSession {
     self.journal = journal
     self.source = source
     self.threads = threads
+    haveInARow = (template.baseVersion ?? 0) > 0 ? UploadSession.streak : 0
   }
 
   // MARK: Going on with a former run
@@ -69,6 +76,9 @@ actor UploadSession {
   }
 
   // MARK: Announcing
+
+  /// Whether the next block is likely to be there already: those before it were, or it is of a new version of a file.
+  var expectsToHave: Bool { haveInARow >= UploadSession.streak }
 
   /// Announces block `index` as soon as all before it are; answers whether and where to send it.
   func announce(_ index: Int, _ ref: BlockRef) async throws -> Need {
@@ -101,12 +111,16 @@ actor UploadSession {
       do {
         let missing = try await announceRun(start: start, run.map(\.ref))
         for (offset, entry) in run.enumerated() {
-          entry.waiter.resume(returning: missing[start + offset].map { .send($0) } ?? .have)
+          let targets = missing[start + offset]
+          haveInARow = targets == nil ? haveInARow + 1 : 0
+          entry.waiter.resume(returning: targets.map { .send($0) } ?? .have)
         }
       } catch {
         for entry in run { entry.waiter.resume(throwing: error) }
         fail(error)
       }
+      // Nobody holds a buffer meanwhile, and each request is a transaction of the cluster's.
+      if expectsToHave { try? await Task.sleep(for: UploadSession.gathering) }
     }
   }
 
