@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <linux/fs.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -33,8 +32,6 @@ int cairn_fallocate_keep_size(int descriptor, int64_t offset, int64_t length) {
 int cairn_punch_hole(int descriptor, int64_t offset, int64_t length) {
   return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
-
-int cairn_clone(int descriptor, int source) { return ioctl(descriptor, FICLONE, source); }
 
 int cairn_write_back(int descriptor, int64_t offset, int64_t length) {
   return sync_file_range(descriptor, offset, length, SYNC_FILE_RANGE_WRITE);

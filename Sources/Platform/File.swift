@@ -112,20 +112,6 @@ package final class File: OpenFile {
     try SystemCall.retrying("punch hole", path) { cairn_punch_hole(descriptor, offset, length) }
   }
 
-  /// Gives an empty file the bytes of another one without copying them: they share their blocks until either is written to, which XFS and
-  /// Btrfs can.
-  ///
-  /// - Returns: false where the file system cannot, or the two are not on one.
-  package func clone(_ source: File) throws(FileError) -> Bool {
-    do throws(FileError) {
-      try SystemCall.retrying("clone", path) { cairn_clone(descriptor, source.descriptor) }
-      return true
-    } catch {
-      guard [EOPNOTSUPP, EXDEV, EINVAL, ENOTTY, EPERM, ETXTBSY].contains(error.errno) else { throw error }
-      return false
-    }
-  }
-
   /// Begins to write a range to the disk, so that a sync that follows has less to wait for. What fails is told by that sync.
   package func beginWriteBack(offset: Int64, length: Int64) { _ = cairn_write_back(descriptor, offset, length) }
 

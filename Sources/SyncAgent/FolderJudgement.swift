@@ -35,6 +35,10 @@ struct FolderJudgement {
       issues.append(SyncIssue(.special, path, "\(path) is a socket, pipe or device and is not synced."))
       return false
     }
+    guard item.kind != .misnamed else {
+      issues.append(SyncIssue(.name, path, "\(path) has a name that is not UTF-8 and is not synced; rename it."))
+      return false
+    }
     do { _ = try EntryName(item.name) } catch {
       issues.append(SyncIssue(.name, path, "\(path) cannot be synced: \(error.description); rename it."))
       return false

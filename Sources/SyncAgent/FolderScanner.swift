@@ -151,7 +151,7 @@ struct FolderScanner {
     switch item.kind {
     case .folder: (kind, content) = (.folder, "")
     case .symlink: (kind, content) = (.symlink, SyncContent(item.target ?? ""))
-    case .file, .special:
+    case .file, .special, .misnamed:
       (kind, content) = (.file, known(item) { Self.join(folder, item.name) })
       if content == nil, !ReservedName.isReserved(item.name) || ReservedName.isAside(item.name) { scan.unknown.append(scan.items.count) }
     }

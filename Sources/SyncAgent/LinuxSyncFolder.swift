@@ -77,34 +77,60 @@ package final class LinuxSyncFolder: SyncFolder {
 
   package func list(_ path: String) throws(SyncError) -> [FolderItem] {
     let folder = absolute(path)
-    let names = try Self.answering { () throws(FileError) in
-      // A link that took a folder's place leads elsewhere.
-      if !path.isEmpty, (try Self.status(folder)?.st_mode ?? 0) & S_IFMT != S_IFDIR {
-        throw FileError(operation: "list", path: folder, errno: ENOTDIR)
+    return try Self.answering { () throws(FileError) in
+      // A link that took a folder's place leads elsewhere; the root may be one.
+      let descriptor = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (path.isEmpty ? 0 : O_NOFOLLOW))
+      guard descriptor >= 0 else { throw FileError(operation: "list", path: folder, errno: errno) }
+      guard let stream = fdopendir(descriptor) else {
+        let number = errno
+        close(descriptor)
+        throw FileError(operation: "list", path: folder, errno: number)
       }
-      return try Directory.list(folder)
+      defer { closedir(stream) }
+      var items: [FolderItem] = []
+      while let item = try Self.next(in: stream, descriptor, folder) { items.append(item) }
+      return items.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     }
-    var items: [FolderItem] = []
-    items.reserveCapacity(names.count)
-    for name in names {
-      if let item = try item(Self.join(path, name)) { items.append(item) }
+  }
+
+  /// The next thing in a folder that is being read. What is gone again is left out.
+  private static func next(in stream: OpaquePointer, _ descriptor: Int32, _ folder: String) throws(FileError) -> FolderItem? {
+    while true {
+      errno = 0
+      guard let entry = readdir(stream) else {
+        guard errno == 0 else { throw FileError(operation: "list", path: folder, errno: errno) }
+        return nil
+      }
+      var status = stat()
+      let (name, isText, result) = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+          let text = String(validatingCString: $0)
+          return (text ?? String(cString: $0), text != nil, fstatat(descriptor, $0, &status, AT_SYMLINK_NOFOLLOW))
+        }
+      }
+      if name == "." || name == ".." { continue }
+      if result == 0, !isText { return FolderItem(name: name, kind: .misnamed, identity: identity(status)) }
+      if result == 0 { return try item(name, status, at: folder + "/" + name) }
+      guard errno == ENOENT else { throw FileError(operation: "stat", path: folder + "/" + name, errno: errno) }
     }
-    return items
   }
 
   package func item(_ path: String) throws(SyncError) -> FolderItem? {
     let absolute = absolute(path)
     return try Self.answering { () throws(FileError) in
       guard let status = try Self.status(absolute) else { return nil }
-      let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
-      let identity = Self.identity(status)
-      switch status.st_mode & S_IFMT {
-      case S_IFDIR: return FolderItem(name: name, kind: .folder, identity: identity)
-      case S_IFREG: return FolderItem(name: name, kind: .file, identity: identity, executable: status.st_mode & S_IXUSR != 0)
-      case S_IFLNK:
-        return FolderItem(name: name, kind: .symlink, identity: identity, target: try Directory.readSymbolicLink(absolute))
-      default: return FolderItem(name: name, kind: .special, identity: identity)
-      }
+      let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+      return try Self.item(slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path, status, at: absolute)
+    }
+  }
+
+  private static func item(_ name: String, _ status: stat, at absolute: @autoclosure () -> String) throws(FileError) -> FolderItem {
+    let identity = identity(status)
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR: return FolderItem(name: name, kind: .folder, identity: identity)
+    case S_IFREG: return FolderItem(name: name, kind: .file, identity: identity, executable: status.st_mode & S_IXUSR != 0)
+    case S_IFLNK: return FolderItem(name: name, kind: .symlink, identity: identity, target: try Directory.readSymbolicLink(absolute()))
+    default: return FolderItem(name: name, kind: .special, identity: identity)
     }
   }
 

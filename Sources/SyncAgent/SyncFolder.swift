@@ -6,6 +6,8 @@ package struct FolderItem: Sendable, Equatable {
     case file, folder, symlink
     /// A socket, pipe or device: reported, never synced.
     case special
+    /// Anything whose name is not UTF-8: likewise. The name given stands for it as well as it can.
+    case misnamed
   }
 
   package var name: String

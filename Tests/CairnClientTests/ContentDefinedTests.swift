@@ -100,6 +100,52 @@ extension ClientTests {
       }
     }
 
+    @Test("a download finds what lies between several changes, each of which moved what follows")
+    func severalChanges() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        var bytes = random.bytes(10 * Limits.blockBytes)
+        let client = try cluster.client(compress: false)
+        try await client.upload(try cluster.write("source", bytes), to: "/f", options: Self.options)
+        cluster.replicate()
+        let copy = cluster.folder.path("copy")
+        try await client.download("/f", to: copy)
+        bytes.insert(7, at: 100)
+        bytes.removeSubrange((3 * Limits.blockBytes)..<(3 * Limits.blockBytes + 50))
+        bytes.insert(contentsOf: random.bytes(1000), at: 7 * Limits.blockBytes)
+        let entry = try await client.upload(try cluster.write("source", bytes), to: "/f", options: Self.options)
+        cluster.replicate()
+        for node in cluster.nodes { node.state.withLock { $0.gets = [:] } }
+        try await client.download("/f", to: copy)
+        #expect(try cluster.read(copy) == bytes)
+        // Each change is in one block, and may move one or two ends.
+        #expect(cluster.gets <= 9)
+        #expect(try version(cluster, entry).blocks.count >= 15)
+      }
+    }
+
+    @Test(
+      "a block that was expected to be in the cluster, and is not, is read again and sent",
+      arguments: [Chunking.fixed, .contentDefined])
+    func unexpected(chunking: Chunking) async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        var bytes = random.bytes(14 * Limits.blockBytes)
+        let client = try cluster.client(compress: false)
+        let options = UploadOptions(chunking: chunking)
+        try await client.upload(try cluster.write("source", bytes), to: "/f", options: options)
+        bytes[bytes.count - 10] ^= 1
+        for node in cluster.nodes { node.state.withLock { $0.puts = [:] } }
+        let entry = try await client.upload(try cluster.write("source", bytes), to: "/f", options: options)
+        #expect(entry.contentHash == contentHash(bytes))
+        #expect(cluster.puts.count == 1)
+        #expect(client.buffersLent == 0)
+        cluster.replicate()
+        try await client.download("/f", to: cluster.folder.path("copy"))
+        #expect(try cluster.read(cluster.folder.path("copy")) == bytes)
+      }
+    }
+
     @Test("a pipe is cut like a file, however its bytes come", arguments: [0, 1000, 2 * Limits.blockBytes + 7])
     func pipes(size: Int) async throws {
       try await withCluster { cluster in

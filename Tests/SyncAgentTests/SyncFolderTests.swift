@@ -1,5 +1,6 @@
 import BlockModel
 import ClusterLogic
+import Glibc
 import Platform
 import SyncAgent
 import Synchronization
@@ -116,6 +117,29 @@ struct SyncFolderTests {
     _ = try folder.contentHash("a", expecting: identity)
     try fixture.write("a", "abcd")
     #expect(isStale { () throws(SyncError) in _ = try folder.contentHash("a", expecting: identity) })
+  }
+
+  @Test("a folder is listed in the order of names, links as links, and what has no name that can be synced is told apart")
+  func listing() throws {
+    let temporary = try TemporaryFolder()
+    let folder = LinuxSyncFolder(root: temporary.path)
+    try folder.makeFolder("é")
+    try folder.makeFolder("B")
+    try Self.write(temporary.path("B/a"), "one")
+    try folder.makeSymlink("link", target: "B")
+    #expect(mkfifo(temporary.path("pipe"), 0o600) == 0)
+    #expect(open(temporary.path + "/\u{2}x", O_CREAT | O_WRONLY, 0o600) >= 0)
+    var misnamed = Array(temporary.path("bad").utf8CString)
+    misnamed[misnamed.count - 2] = -1
+    #expect(open(misnamed, O_CREAT | O_WRONLY, 0o600) >= 0)
+    let items = try folder.list("")
+    #expect(items.map(\.name) == ["\u{2}x", "B", "ba\u{fffd}", "link", "pipe", "é"])
+    #expect(items.map(\.kind) == [.file, .folder, .misnamed, .symlink, .special, .folder])
+    #expect(items.first { $0.kind == .symlink }?.target == "B")
+    #expect(try folder.list("B") == [try #require(try folder.item("B/a"))])
+    #expect(isStale { () throws(SyncError) in _ = try folder.list("link") })
+    #expect(isStale { () throws(SyncError) in _ = try folder.list("missing") })
+    #expect(isStale { () throws(SyncError) in _ = try folder.list("B/a") })
   }
 
   @Test("a folder tells whether a program has a file open for writing")

@@ -14,9 +14,6 @@ int cairn_fallocate(int descriptor, int64_t offset, int64_t length);
 int cairn_fallocate_keep_size(int descriptor, int64_t offset, int64_t length);
 /// Gives the pages of a range back to the file system; the file's size stays and the range reads as zeros.
 int cairn_punch_hole(int descriptor, int64_t offset, int64_t length);
-/// `ioctl(2)` with `FICLONE`: an empty file gets the bytes of another one of its file system, and shares its blocks until either is written
-/// to. Fails with `EOPNOTSUPP`, `EXDEV`, `EINVAL` or `ENOTTY` where that cannot be.
-int cairn_clone(int descriptor, int source);
 /// `sync_file_range(2)` with `SYNC_FILE_RANGE_WRITE`: begins to write a range to the disk and waits for nothing.
 int cairn_write_back(int descriptor, int64_t offset, int64_t length);
 /// Whether anybody has the file open for writing, or mapped so, as a lease (`fcntl(2)`, `F_SETLEASE`) tells; `descriptor` is open for reading

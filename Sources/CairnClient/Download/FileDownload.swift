@@ -27,9 +27,9 @@ struct FileDownload: Sendable {
     }
     let basis = basis ?? destination
     let local = try await resources.threads.run { LocalBlocks.open(basis, for: plan) }
-    let (part, journal, begun) = try await prepare(plan, destination, local)
+    let (part, journal, done) = try await prepare(plan, destination)
     do {
-      try await fill(part, plan, from: local, begun, journal)
+      try await fill(part, plan, from: local, done: done, journal)
       try await resources.threads.run {
         try part.finish(modified: plan.file.modifiedAt, executable: plan.file.executable, durably: true)
         journal?.remove()
@@ -64,17 +64,9 @@ struct FileDownload: Sendable {
     }
   }
 
-  /// What a part file has from the beginning.
-  private struct Begun: Sendable {
-    /// Blocks that a former run wrote.
-    var done: Set<Int> = []
-    /// The bytes of the local file.
-    var isCopy = false
-  }
-
   private func prepare(
-    _ plan: FilePlan, _ destination: String, _ local: LocalBlocks?
-  ) async throws -> (part: PartFile, journal: DownloadJournal?, begun: Begun) {
+    _ plan: FilePlan, _ destination: String
+  ) async throws -> (part: PartFile, journal: DownloadJournal?, done: Set<Int>) {
     let journals = plan.blocks.count > 2 ? journals : nil
     return try await resources.threads.run {
       journals?.sweep.runOnce()
@@ -83,26 +75,24 @@ struct FileDownload: Sendable {
       }
       if let stale = opened?.stale { PartFile(named: stale, beside: destination)?.discard() }
       if let memory = opened?.memory, let part = PartFile(named: memory.partName, beside: destination) {
-        return (part, opened?.journal, Begun(done: memory.done))
+        return (part, opened?.journal, memory.done)
       }
       let part = try PartFile(beside: destination, executable: plan.file.executable)
       do {
-        let isCopy = try local.map { try part.file.clone($0.file) } ?? false
         try part.file.truncate(to: plan.size)
         try opened?.journal.began(plan, partName: part.name, in: Directory.parent(of: LocalPath.absolute(destination)))
-        return (part, opened?.journal, Begun(isCopy: isCopy))
       } catch {
         part.discard()
         throw error
       }
+      return (part, opened?.journal, [])
     }
   }
 
   /// Takes what is here already and fetches the rest. A block that is not where it was looked for waits until the local file was searched.
   private func fill(
-    _ part: PartFile, _ plan: FilePlan, from local: LocalBlocks?, _ begun: Begun, _ journal: DownloadJournal?
+    _ part: PartFile, _ plan: FilePlan, from local: LocalBlocks?, done: Set<Int>, _ journal: DownloadJournal?
   ) async throws {
-    let copy = begun.isCopy ? part.file : nil
     var walk = PlanWalk(gateway: gateway, plan: plan)
     var isWhole = false
     while !isWhole {
@@ -113,14 +103,14 @@ struct FileDownload: Sendable {
             break
           }
           let buffer = try await resources.buffer()
-          let isDone = begun.done.contains(step.index)
+          let isDone = done.contains(step.index)
           group.addTask {
             if isDone, try await isVerified(step, part, buffer, plan.cipher) {
               progress?.moved(bytes: Int64(step.size))
               return nil
             }
             if let local {
-              if try await take(step, from: local, part, buffer, copy, journal) { return nil }
+              if try await take(step, from: local, part, buffer, journal) { return nil }
               if local.mayFindMore { return step }
             }
             try await transfer(step, part, buffer, journal, plan.cipher)
@@ -135,7 +125,7 @@ struct FileDownload: Sendable {
         for step in lacking.sorted(by: { $0.index < $1.index }) {
           let buffer = try await resources.buffer()
           group.addTask {
-            if try await take(step, from: local, part, buffer, copy, journal) { return }
+            if try await take(step, from: local, part, buffer, journal) { return }
             try await transfer(step, part, buffer, journal, plan.cipher)
           }
         }
@@ -152,14 +142,11 @@ struct FileDownload: Sendable {
   }
 
   private func take(
-    _ step: PlanWalk.Step, from local: LocalBlocks, _ part: PartFile, _ buffer: IOBuffer, _ copy: File?, _ journal: DownloadJournal?
+    _ step: PlanWalk.Step, from local: LocalBlocks, _ part: PartFile, _ buffer: IOBuffer, _ journal: DownloadJournal?
   ) async throws -> Bool {
     let isThere = try await resources.threads.run {
-      switch local.take(step, into: buffer, copy: copy) {
-      case nil: return false
-      case .destination: break
-      case .buffer(let plain): try part.write(buffer.bytes(plain), at: step.offset)
-      }
+      guard let plain = local.take(step, into: buffer) else { return false }
+      try part.write(buffer.bytes(plain), at: step.offset)
       try journal?.wrote(step.index)
       return true
     }

@@ -13,21 +13,13 @@ final class LocalBlocks: Sendable {
   /// Places of content-defined blocks that are kept in memory, some 50 bytes each.
   private static let placeLimit = 1 << 20
 
-  /// Where the bytes of a block are.
-  enum Place: Sendable {
-    /// In the buffer.
-    case buffer(Range<Int>)
-    /// Where they belong: the download began as a copy of the file.
-    case destination
-  }
-
   private struct State: Sendable {
     var guesses: BlockGuesses
     /// Where content-defined blocks are that were not where they were guessed to be; nil before the file was searched.
     var places: [BlockID: Int64]?
   }
 
-  let file: File
+  private let file: File
   /// What the blocks are sealed with, where they are.
   private let cipher: FolderCipher?
   private let chunker: Chunker
@@ -86,24 +78,17 @@ final class LocalBlocks: Sendable {
     state.withLock { $0.places = places }
   }
 
-  /// Finds a block, if the file has it. Blocks.
-  ///
-  /// - Parameters:
-  ///   - buffer: for the bytes, and for those of what turns out to be another block.
-  ///   - copy: what the download is written to, where that began as a copy of the file.
-  func take(_ step: PlanWalk.Step, into buffer: IOBuffer, copy: File?) -> Place? {
+  /// Reads a block into `buffer`, if the file has it, and answers where its plain bytes are. Blocks.
+  func take(_ step: PlanWalk.Step, into buffer: IOBuffer) -> Range<Int>? {
     let guesses = state.withLock { $0.guesses.places(of: step.index, at: step.offset, size: step.size) }
     for place in guesses ?? [] {
-      let isInPlace = copy != nil && place == step.offset
-      guard let plain = try? LocalBlocks.read(step, from: isInPlace ? copy ?? file : file, at: place, into: buffer, cipher) else {
-        continue
-      }
+      guard let plain = try? LocalBlocks.read(step, from: file, at: place, into: buffer, cipher) else { continue }
       state.withLock { $0.guesses.noteHit(at: place, of: step.offset, size: step.size) }
-      return isInPlace ? .destination : .buffer(plain)
+      return plain
     }
     state.withLock { $0.guesses.noteMiss(wasLookedFor: guesses != nil) }
     guard let place = state.withLock({ $0.places?[step.block.id] }) else { return nil }
-    return (try? LocalBlocks.read(step, from: file, at: place, into: buffer, cipher)).map(Place.buffer)
+    return try? LocalBlocks.read(step, from: file, at: place, into: buffer, cipher)
   }
 
   /// Reads what may be a block and answers where its plain bytes are; nil when it is another one. Blocks.
