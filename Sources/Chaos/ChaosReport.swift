@@ -35,8 +35,8 @@ package enum ChaosReport {
       <th>writes that succeeded, begun 2 s after it or later</th><th>reads</th></tr>\(kinds(timeline))</table>
       <h2>Memory and open files</h2>
       \(memory(timeline))
-      <table><tr><th>process</th><th>at the start</th><th>at the end</th><th>second third, last third</th><th>files open</th></tr>\(
-        processes(timeline))</table></html>
+      <table><tr><th>process</th><th>at the start</th><th>at the end</th><th>second third, last third</th>
+      <th>files open at the start, at the end</th><th>second third, last third</th></tr>\(processes(timeline))</table></html>
 
       """
   }
@@ -55,9 +55,11 @@ package enum ChaosReport {
   private static func processes(_ timeline: Timeline) -> String {
     timeline.usage.keys.sorted().map { name in
       guard let first = timeline.usage[name]?.first, let last = timeline.usage[name]?.last else { return "" }
-      let thirds = timeline.thirds(of: name).map { "\($0.second.bytes >> 20), \($0.last.bytes >> 20) MiB" } ?? "started too late to say"
-      return "<tr><td>\(name)</td><td>\(first.bytes >> 20) MiB</td><td>\(last.bytes >> 20) MiB</td><td>\(thirds)</td>"
-        + "<td>\(first.files), \(last.files)</td></tr>"
+      let thirds = timeline.thirds(of: name)
+      let memory = thirds.map { "\($0.second.bytes >> 20), \($0.last.bytes >> 20) MiB" } ?? "started too late to say"
+      let files = thirds.map { "\($0.second.files), \($0.last.files)" } ?? "started too late to say"
+      return "<tr><td>\(name)</td><td>\(first.bytes >> 20) MiB</td><td>\(last.bytes >> 20) MiB</td><td>\(memory)</td>"
+        + "<td>\(first.files), \(last.files)</td><td>\(files)</td></tr>"
     }.joined()
   }
 

@@ -25,6 +25,8 @@ package final class SyncAgent: Sendable {
     }
   }
 
+  /// A plan of a tree that takes much memory while it is made.
+  private static let largePlan = Duration.milliseconds(20)
   /// Between two rounds, so that several small changes are one plan.
   private static let mostGathering = Duration.milliseconds(500)
   /// How long a person's pause, or a change that no hint told of, may go unnoticed.
@@ -138,6 +140,8 @@ package final class SyncAgent: Sendable {
         continue
       }
       offline = Self.offlineDelays.lowerBound
+      // Each plan looks at the whole tree.
+      holdsFreeMemory = holdsFreeMemory || round.planTime >= Self.largePlan
       report(round)
       if readsAll {
         pace.lastScan = round.scanTime
