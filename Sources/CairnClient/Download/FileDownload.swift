@@ -119,7 +119,7 @@ struct FileDownload: Sendable {
         }
         return try await group.reduce(into: [PlanWalk.Step]()) { if let step = $1 { $0.append(step) } }
       }
-      guard let local, !lacking.isEmpty else { continue }
+      guard let local, local.isSearchDue || !lacking.isEmpty else { continue }
       try await local.search(resources)
       try await withThrowingTaskGroup(of: Void.self) { group in
         for step in lacking.sorted(by: { $0.index < $1.index }) {
