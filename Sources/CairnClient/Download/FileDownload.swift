@@ -77,7 +77,7 @@ struct FileDownload: Sendable {
       if let memory = opened?.memory, let part = PartFile(named: memory.partName, beside: destination) {
         return (part, opened?.journal, memory.done)
       }
-      let part = try PartFile(beside: destination, executable: plan.file.executable)
+      let part = try PartFile(beside: destination, executable: plan.file.executable, size: plan.size)
       do {
         try part.file.truncate(to: plan.size)
         try opened?.journal.began(plan, partName: part.name, in: Directory.parent(of: LocalPath.absolute(destination)))

@@ -8,13 +8,26 @@ final class PartFile: Sendable {
   let path: String
   let destination: String
   let file: File
+  /// The same past the page cache: a large file would only push out what is in it, and costs more time to copy there than to write.
+  private let direct: File?
+  /// Bytes of a file that is written past the page cache.
+  private static let large: Int64 = 64 << 20
+  /// What direct writes are aligned to. A file system that wants more refuses, and gets its bytes the other way.
+  private static let alignment = 4096
 
   /// Makes a new one. Blocks, as all here do.
-  init(beside destination: String, executable: Bool) throws(FileError) {
+  ///
+  /// - Parameter size: that it will have, in bytes; 0 where that is not known.
+  init(beside destination: String, executable: Bool, size: Int64 = 0) throws(FileError) {
     self.destination = destination
     path = Directory.parent(of: destination) + "/" + PartFile.name(for: PartFile.lastComponent(of: destination))
     // The process's mask takes from these what the user does not want to give.
     file = try File(path, [.read, .write, .create, .exclusive, .noFollow], mode: executable ? 0o777 : 0o666)
+    direct = PartFile.direct(path, size)
+  }
+
+  private static func direct(_ path: String, _ size: Int64) -> File? {
+    size >= large ? try? File(path, [.write, .direct, .noFollow]) : nil
   }
 
   /// Opens the one that a former run left.
@@ -26,12 +39,18 @@ final class PartFile: Sendable {
       return nil
     }
     self.file = file
+    direct = PartFile.direct(path, identity.size)
   }
 
   var name: String { PartFile.lastComponent(of: path) }
 
   /// Writes, and has the disk begin with it: at the end all of it has to be there.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) {
+    if let direct, offset % Int64(PartFile.alignment) == 0, bytes.count % PartFile.alignment == 0,
+      Int(bitPattern: bytes.baseAddress) % PartFile.alignment == 0
+    {
+      do throws(FileError) { return try direct.pwrite(bytes, at: offset) } catch { guard error.errno == EINVAL else { throw error } }
+    }
     try file.pwrite(bytes, at: offset)
     file.beginWriteBack(offset: offset, length: Int64(bytes.count))
   }
