@@ -322,6 +322,7 @@ extension SyncEngine {
       } catch { try failed(operation, error, run, &round) }
     }
     guard !files.isEmpty else { return }
+    try note(files.compactMap(detached))
     var gone: SyncError?
     for (place, outcome) in await remote.upload(files).enumerated() {
       let item = taken[place]
@@ -342,6 +343,15 @@ extension SyncEngine {
     }
     try settle(&run)
     if let gone { throw gone }
+  }
+
+  /// A file that took the place of an entry's former one is that entry's by its place alone. The former one may be elsewhere by now: it must not
+  /// be taken for the entry if this upload takes effect and nobody here hears of it, for it would look unchanged, and be overwritten.
+  private func detached(_ file: RemoteUpload) -> SyncChange? {
+    guard let entry = file.entry, let was = memory.synced[.entry(entry)], let former = memory.identities[entry],
+      former.inode != file.identity?.inode
+    else { return nil }
+    return .synced(entry, was, nil)
   }
 
   private func noteUpload(_ id: SyncNodeID, _ path: String, _ entry: RemoteEntry, _ run: inout SyncRun) {

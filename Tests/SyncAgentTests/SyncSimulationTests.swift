@@ -124,6 +124,9 @@ struct SyncSimulationTests {
     #expect(failure == nil)
   }
 
+  @Test("what took a file's place goes up as its new version, and the former one, moved elsewhere, is not overwritten when no answer comes")
+  func replaced() async { #expect(await SyncSimulation(seed: 18_396_407_001_431_819_940).failure() == nil) }
+
   @Test("a change of case alone, to a name that something else has in the cluster, does not keep a device from coming to rest")
   func caseAlone() async { #expect(await SyncSimulation(seed: 2_140_270_975_061_379_160, foldsCase: true).failure() == nil) }
 
