@@ -2,8 +2,8 @@ import BlockModel
 import CommandLineKit
 import Platform
 
-/// Cutting by itself, on one core: finding the ends of content-defined blocks in memory, and reading fixed ones from the page cache, which is
-/// all that there is to them.
+/// Cutting by itself, on one core: finding the ends of content-defined blocks in memory, and reading fixed ones from the page cache, which
+/// is all that there is to them.
 enum ChunkingBench {
   static let command = Command(
     "chunking", summary: "find the ends of content-defined blocks in random bytes; prints GB/s",
