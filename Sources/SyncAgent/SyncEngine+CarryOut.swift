@@ -345,7 +345,7 @@ extension SyncEngine {
     if let gone { throw gone }
   }
 
-  /// A file that took the place of an entry's former one is that entry's by its place alone. The former one may be elsewhere by now. It must
+  /// A file that took the place of an entry's former one is that entry's by its place alone. The former one may be elsewhere. It must
   /// not be taken for the entry if this upload takes effect and nobody here hears of it: it would look unchanged, and be overwritten.
   private func detached(_ file: RemoteUpload) -> SyncChange? {
     guard let entry = file.entry, let was = memory.synced[.entry(entry)], let former = memory.identities[entry],
