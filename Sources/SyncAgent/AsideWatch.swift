@@ -17,8 +17,9 @@ package struct AsideWatch: Sendable {
     var seen: [EntryID: (version: Int64, time: MonotonicTime)] = [:]
     var abandoned: Set<EntryID> = []
     var wakeIn: Duration?
-    for id in remote.children(of: remote.root) {
-      guard let entry = id.entry, let node = remote[id], ReservedName.isAside(node.place.name) else { continue }
+    // In no order, for a folder's children in theirs would be sorted at each plan.
+    remote.forEach { id, node in
+      guard node.place.parent == remote.root, let entry = id.entry, ReservedName.isAside(node.place.name) else { return }
       let begin = since[entry].flatMap { $0.version == node.version ? $0.time : nil } ?? now
       seen[entry] = (node.version, begin)
       let left = Self.patience - (now - begin)
