@@ -147,6 +147,11 @@ void cairn_error_text(int number, char *text, size_t capacity) {
 
 void cairn_trim_memory(void) { malloc_trim(0); }
 
+void cairn_bound_free_memory(size_t bytes) {
+  mallopt(M_MMAP_THRESHOLD, (int)bytes);
+  mallopt(M_TRIM_THRESHOLD, (int)bytes);
+}
+
 void cairn_name_thread(const char *name) {
   char kept[16];
   snprintf(kept, sizeof kept, "%s", name);

@@ -1,9 +1,11 @@
+internal import Glibc
 internal import Synchronization
 
 /// A bounded set of equal buffers. What is asked for beyond the bound waits in line, and the line is bounded too.
 ///
-/// The bound is what keeps a node's memory flat under any number of uploads; a separate pool for clients' bodies and for
-/// replicas' bodies is what keeps nodes that forward to each other from waiting in a circle.
+/// The bound is what keeps a node's memory in bounds under any number of uploads; a separate pool for clients' bodies and for
+/// replicas' bodies is what keeps nodes that forward to each other from waiting in a circle. Below the bound a pool follows the load:
+/// buffers that nobody needed for a while go back to the system, so that the rarest peak is not what a process takes for ever.
 package final class BufferPool: Sendable {
   package enum Exhausted: Error {
     /// The line is full, or nothing came free in time.
@@ -23,7 +25,12 @@ package final class BufferPool: Sendable {
   }
 
   private struct State {
+    /// The last one came back last and is lent first, so the first ones are those that were needed least.
     var idle: [UnsafeSendablePointer] = []
+    /// The fewest that were idle at once since idle ones were last given back: nobody needed these.
+    var leastIdle = 0
+    /// A task gives idle buffers back from time to time.
+    var isWatched = false
     var lent = 0
     var waiters: [Waiter] = []
     /// Settled between taking a place and waiting there; each entry is taken out by its caller a moment later.
@@ -49,27 +56,33 @@ package final class BufferPool: Sendable {
   package let limit: Int
   /// The most callers that wait for one.
   package let waitingLimit: Int
+  private let idleTime: Duration
   private let state = Mutex(State())
 
   /// - Parameters:
   ///   - bufferCapacity: bytes of each buffer.
-  ///   - limit: buffers at most; they are allocated when first asked for and kept for reuse.
+  ///   - limit: buffers at most; they are allocated when first asked for and kept for reuse while the load needs them.
   ///   - waitingLimit: callers that may wait at once; one more is refused.
-  package init(bufferCapacity: Int, limit: Int, waitingLimit: Int = 256) {
+  ///   - idleTime: a buffer goes back to the system after at least this long, and at most twice as long, without need for it.
+  package init(bufferCapacity: Int, limit: Int, waitingLimit: Int = 256, idleTime: Duration = .seconds(10)) {
     precondition(bufferCapacity > 0 && limit > 0 && waitingLimit >= 0, "a pool has room for a buffer")
     self.bufferCapacity = bufferCapacity
     self.limit = limit
     self.waitingLimit = waitingLimit
+    self.idleTime = idleTime
   }
 
   deinit {
     state.withLock { state in
-      for pointer in state.idle { pointer.value.deallocate() }
+      for pointer in state.idle { unmap(pointer) }
     }
   }
 
   /// Buffers that somebody holds now.
   package var lent: Int { state.withLock { $0.lent } }
+
+  /// Buffers that take memory now: those lent and those kept for the next to ask.
+  package var allocated: Int { state.withLock { $0.lent + $0.idle.count } }
 
   /// Callers that wait for a buffer now.
   package var waiting: Int { state.withLock { $0.waiters.count } }
@@ -120,7 +133,9 @@ package final class BufferPool: Sendable {
     state.withLock { state -> Admission in
       if state.lent < limit, state.waiters.isEmpty {
         state.lent += 1
-        return .lend(state.idle.popLast()?.value)
+        let pointer = state.idle.popLast()?.value
+        state.leastIdle = min(state.leastIdle, state.idle.count)
+        return .lend(pointer)
       }
       guard mayWait, state.waiters.count < waitingLimit else { return .refuse }
       return .wait(ticket: state.takeTicket())
@@ -148,21 +163,57 @@ package final class BufferPool: Sendable {
   }
 
   private func wrap(_ base: UnsafeMutableRawPointer?) -> IOBuffer {
-    IOBuffer(base: base ?? IOBuffer.allocate(capacity: bufferCapacity), capacity: bufferCapacity) { [self] pointer in release(pointer) }
+    IOBuffer(base: base ?? map(), capacity: bufferCapacity) { [self] pointer in release(pointer) }
   }
 
   private func release(_ pointer: UnsafeMutableRawPointer) {
     let pointer = UnsafeSendablePointer(value: pointer)
+    var isFirstIdle = false
     let continuation = state.withLock { state -> CheckedContinuation<Settlement, Never>? in
       guard !state.waiters.isEmpty else {
         state.lent -= 1
         state.idle.append(pointer)
+        isFirstIdle = !state.isWatched
+        state.isWatched = true
         return nil
       }
       return state.settle(state.waiters.removeFirst(), .lent(pointer))
     }
     continuation?.resume(returning: .lent(pointer))
+    if isFirstIdle { watch() }
   }
+
+  /// Gives back what is idle for long, until nothing is.
+  private func watch() {
+    Task { [weak self, idleTime] in
+      repeat { try? await Task.sleep(for: idleTime) } while self?.giveBackUnneeded() ?? false
+    }
+  }
+
+  /// Gives those buffers back to the system that nobody needed since the last call; answers whether others are idle still.
+  private func giveBackUnneeded() -> Bool {
+    let (unneeded, isWatched) = state.withLock { state -> ([UnsafeSendablePointer], Bool) in
+      let unneeded = Array(state.idle.prefix(state.leastIdle))
+      state.idle.removeFirst(state.leastIdle)
+      state.leastIdle = state.idle.count
+      state.isWatched = !state.idle.isEmpty
+      return (unneeded, state.isWatched)
+    }
+    for pointer in unneeded { unmap(pointer) }
+    return isWatched
+  }
+
+  /// Memory of a mapping of its own. What `malloc` takes back it may keep, and it gives a large buffer where smaller pieces were, whose
+  /// pages are then taken though nobody writes so far.
+  private func map() -> UnsafeMutableRawPointer {
+    let protection = PROT_READ | PROT_WRITE
+    guard let base = mmap(nil, bufferCapacity, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
+      fatalError("no memory for a buffer of \(bufferCapacity) bytes")
+    }
+    return base
+  }
+
+  private func unmap(_ pointer: UnsafeSendablePointer) { munmap(pointer.value, bufferCapacity) }
 }
 
 /// A pointer that moves between threads under its holder's lock. `@unchecked`: it is only ever touched by whoever took it out of the pool.

@@ -118,6 +118,7 @@ package struct NodeMetrics: Sendable {
   func watch(_ pools: BufferPools, _ disks: DiskSet) {
     for (name, pool) in pools.all {
       registry.gauge("cairn_node_buffers_lent", help: "Buffers in use.", labels: ["pool": name]) { Double(pool.lent) }
+      registry.gauge("cairn_node_buffers_allocated", help: "Buffers that take memory.", labels: ["pool": name]) { Double(pool.allocated) }
       registry.gauge("cairn_node_buffers_limit", help: "Buffers that may be in use at once.", labels: ["pool": name]) { Double(pool.limit) }
     }
     for disk in disks.disks {

@@ -95,4 +95,30 @@ struct BufferPoolTests {
     #expect(pool.lent == 0 && pool.waiting == 0)
     #expect((0..<3).compactMap { _ in pool.tryAcquire() }.count <= 3)
   }
+
+  @Test("buffers that nobody needs are given back, and those that the load comes back to are kept", .timeLimit(.minutes(1)))
+  func idleBuffers() async throws {
+    let pool = BufferPool(bufferCapacity: 100_000, limit: 8, idleTime: .milliseconds(20))
+    var held = (0..<8).compactMap { _ in pool.tryAcquire() }
+    #expect(held.count == 8 && pool.allocated == 8)
+    held.removeLast(6)
+    try await eventually { pool.allocated == 2 }
+    for buffer in held { buffer.mutableBytes(0..<100_000).initializeMemory(as: UInt8.self, repeating: 7) }
+    #expect(held.allSatisfy { $0.bytes(0..<100_000).allSatisfy { $0 == 7 } })
+    held.removeAll()
+    try await eventually { pool.allocated == 0 }
+    // After it ended for lack of idle buffers the watch begins anew.
+    held = (0..<3).compactMap { _ in pool.tryAcquire() }
+    #expect(pool.allocated == 3)
+    held.removeAll()
+    try await eventually { pool.allocated == 0 }
+  }
+
+  @Test("a pool whose buffers are in use in turn keeps them")
+  func buffersInTurn() async throws {
+    let pool = BufferPool(bufferCapacity: 64, limit: 2, idleTime: .seconds(3600))
+    let base = try #require(pool.tryAcquire()).base
+    for _ in 0..<10 { #expect(pool.tryAcquire()?.base == base) }
+    #expect(pool.allocated == 1)
+  }
 }

@@ -43,6 +43,9 @@ uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 void cairn_error_text(int number, char *text, size_t capacity);
 /// `malloc_trim(3)` with 0: gives free memory back to the system.
 void cairn_trim_memory(void);
+/// `mallopt(3)`: what is freed at the end of an arena goes back to the system when it is more than this, and what is asked for beyond this
+/// has a mapping of its own. Without it both bounds follow the largest piece ever freed, up to 64 MiB an arena.
+void cairn_bound_free_memory(size_t bytes);
 /// Names the calling thread; the kernel keeps 15 bytes.
 void cairn_name_thread(const char *name);
 /// Sets the calling thread's niceness, which Linux keeps for each thread; a refusal leaves it as it is.
