@@ -49,11 +49,16 @@ package struct KnownContent: Sendable, Equatable {
   package var modified: Int64
   package var changed: Int64
   package var contentHash: String
+  /// The SHA-256 of each 4 MiB of it, which the content hash is made of; nil where they are not known any more.
+  package var pieces: [BlockID]?
 
-  package init(inode: UInt64, size: Int64, modified: Int64, changed: Int64, contentHash: String) {
+  package init(inode: UInt64, size: Int64, modified: Int64, changed: Int64, contentHash: String, pieces: [BlockID]? = nil) {
     (self.inode, self.size, self.modified, self.changed) = (inode, size, modified, changed)
-    self.contentHash = contentHash
+    (self.contentHash, self.pieces) = (contentHash, pieces)
   }
+
+  /// The pieces when they are those of the content hash.
+  var wholePieces: [BlockID]? { pieces.flatMap { ContentHash.ofPieces($0) == contentHash ? $0 : nil } }
 
   func isOf(_ identity: FileIdentity) -> Bool {
     (inode, size, modified, changed)
@@ -71,6 +76,8 @@ public struct UploadOptions: Sendable {
   package var baseEntry: EntryID?
   /// What the local file is known to hold, so that its content hash is not computed once more.
   package var known: KnownContent?
+  /// The content hash of the version that is replaced, as far as the caller knows: its blocks are looked for in the file.
+  package var formerContent: String?
   /// How files are cut that are more than one block; nil is as the folder says that they go to.
   public var chunking: Chunking?
   /// Makes missing parent folders.

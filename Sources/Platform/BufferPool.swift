@@ -208,7 +208,7 @@ package final class BufferPool: Sendable {
   private func map() -> UnsafeMutableRawPointer {
     let protection = PROT_READ | PROT_WRITE
     guard let base = mmap(nil, bufferCapacity, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
-      fatalError("no memory for a buffer of \(bufferCapacity) bytes")
+      preconditionFailure("no memory for a buffer of \(bufferCapacity) bytes")
     }
     return base
   }

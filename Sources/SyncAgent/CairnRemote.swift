@@ -14,10 +14,13 @@ package final class CairnRemote: SyncRemote {
   private let root: String
 
   private let chunking: Chunking?
+  private let pieces: HashedPieces
 
-  /// - Parameter chunking: of what goes up; nil is as the remote folders say.
-  package init(client: CairnClient, root: String, chunking: Chunking? = nil) {
-    (self.client, self.root, self.chunking) = (client, root, chunking)
+  /// - Parameters:
+  ///   - chunking: of what goes up; nil is as the remote folders say.
+  ///   - pieces: of what whoever reads the local folder has hashed.
+  package init(client: CairnClient, root: String, chunking: Chunking? = nil, pieces: HashedPieces = HashedPieces()) {
+    (self.client, self.root, self.chunking, self.pieces) = (client, root, chunking, pieces)
   }
 
   private static func mapped(_ error: CairnError) -> SyncError {
@@ -104,21 +107,27 @@ package final class CairnRemote: SyncRemote {
     let client = client
     let root = root
     let chunking = chunking
-    return await together(files.map(\.size)) { places in
+    let known = files.map(known)
+    let outcomes = await together(files.map(\.size)) { places in
       await client.syncUpload(
         places.map { place in
           let file = files[place]
           return .init(
             localPath: root + "/" + file.path, remotePath: file.remotePath, baseEntry: file.entry, baseVersion: file.baseVersion,
-            size: file.size, known: Self.known(file))
+            size: file.size, known: known[place], formerContent: file.formerContent?.text)
         }, chunking: chunking)
     }
+    for (file, outcome) in zip(files, outcomes) {
+      if case .success = outcome, let identity = file.identity { pieces.forget(identity) }
+    }
+    return outcomes
   }
 
-  private static func known(_ file: RemoteUpload) -> KnownContent? {
+  private func known(_ file: RemoteUpload) -> KnownContent? {
     guard let identity = file.identity, let content = file.content else { return nil }
     return KnownContent(
-      inode: identity.inode, size: identity.size, modified: identity.modified, changed: identity.changed, contentHash: content.text)
+      inode: identity.inode, size: identity.size, modified: identity.modified, changed: identity.changed, contentHash: content.text,
+      pieces: pieces.of(identity))
   }
 
   package func download(_ files: [RemoteDownload]) async -> [Result<RemoteEntry, SyncError>] {

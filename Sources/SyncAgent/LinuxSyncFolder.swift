@@ -13,9 +13,12 @@ package final class LinuxSyncFolder: SyncFolder {
   package let root: String
   /// Nil until it was tried.
   private let folding = Mutex<Bool?>(nil)
+  private let pieces: HashedPieces
 
-  /// - Parameter root: absolute; may itself be a link to a folder.
-  package init(root: String) { self.root = root }
+  /// - Parameters:
+  ///   - root: absolute; may itself be a link to a folder.
+  ///   - pieces: where what is hashed is kept for whoever uploads it.
+  package init(root: String, pieces: HashedPieces = HashedPieces()) { (self.root, self.pieces) = (root, pieces) }
 
   private func absolute(_ path: String) -> String { path.isEmpty ? root : root + "/" + path }
 
@@ -155,10 +158,11 @@ package final class LinuxSyncFolder: SyncFolder {
       let stale = FileError(operation: "read", path: absolute, errno: ENOENT)
       let file = try Self.open(absolute)
       guard try Self.identity(of: file) == expecting else { throw stale }
-      guard let pieces = try PieceHashes.of(file, size: expecting.size) else { throw stale }
+      guard let hashes = try PieceHashes.of(file, size: expecting.size) else { throw stale }
       guard try Self.identity(of: file) == expecting else { throw stale }
+      pieces.keep(hashes, of: expecting)
       var hasher = SHA256Hasher()
-      for piece in pieces { hasher.update(piece.bytes) }
+      for hash in hashes { hasher.update(hash.bytes) }
       return SyncContent(BlockID(words: hasher.finalize()).hex)
     }
   }

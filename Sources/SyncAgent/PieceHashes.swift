@@ -1,4 +1,5 @@
-internal import BlockModel
+package import BlockModel
+package import ClusterLogic
 internal import Platform
 internal import Synchronization
 
@@ -49,4 +50,44 @@ enum PieceHashes {
     let whole = hashes.compactMap { $0 }
     return whole.count == count ? whole : nil
   }
+}
+
+/// What the pieces of large files hashed to, from when they were hashed until they are uploaded. A help that may forget.
+package final class HashedPieces: Sendable {
+  /// Of 64 GiB: with their table half a mebibyte.
+  private static let mostPieces = 16_384
+  private static let fewestPieces = 2
+
+  private struct State {
+    var pieces: [LocalIdentity: [BlockID]] = [:]
+    /// In the order in which they came.
+    var order: [LocalIdentity] = []
+    var count = 0
+
+    mutating func remove(_ identity: LocalIdentity) {
+      guard let gone = pieces.removeValue(forKey: identity) else { return }
+      count -= gone.count
+      order.removeAll { $0 == identity }
+    }
+  }
+
+  private let state = Mutex(State())
+
+  package init() {}
+
+  package func keep(_ pieces: [BlockID], of identity: LocalIdentity) {
+    guard pieces.count >= HashedPieces.fewestPieces, pieces.count <= HashedPieces.mostPieces else { return }
+    state.withLock { state in
+      state.remove(identity)
+      while state.count + pieces.count > HashedPieces.mostPieces, let oldest = state.order.first { state.remove(oldest) }
+      state.pieces[identity] = pieces
+      state.order.append(identity)
+      state.count += pieces.count
+    }
+  }
+
+  package func of(_ identity: LocalIdentity) -> [BlockID]? { state.withLock { $0.pieces[identity] } }
+
+  /// They are of no more use.
+  package func forget(_ identity: LocalIdentity) { state.withLock { $0.remove(identity) } }
 }

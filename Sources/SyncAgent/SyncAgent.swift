@@ -64,8 +64,9 @@ package final class SyncAgent: Sendable {
       }
       return try SQLiteSyncState(files.database)
     }
-    let remote = CairnRemote(client: client, root: configuration.local, chunking: configuration.chunking)
-    let engine = try await openEngine(state, remote, executor)
+    let pieces = HashedPieces()
+    let remote = CairnRemote(client: client, root: configuration.local, chunking: configuration.chunking, pieces: pieces)
+    let engine = try await openEngine(state, LinuxSyncFolder(root: configuration.local, pieces: pieces), remote, executor)
     let watch =
       configuration.once
       ? nil
@@ -87,13 +88,15 @@ package final class SyncAgent: Sendable {
   }
 
   /// The first call of all: waits for the cluster as every later one does.
-  private func openEngine(_ state: SQLiteSyncState, _ remote: CairnRemote, _ executor: WorkerExecutor) async throws -> SyncEngine {
+  private func openEngine(
+    _ state: SQLiteSyncState, _ folder: LinuxSyncFolder, _ remote: CairnRemote, _ executor: WorkerExecutor
+  ) async throws -> SyncEngine {
     var delay = Self.offlineDelays.lowerBound
     while true {
       do throws(SyncError) {
         return try await SyncEngine.open(
-          folder: LinuxSyncFolder(root: configuration.local), remote: remote, remotePath: configuration.remote, state: state,
-          time: SystemTime(), options: configuration.options, executor: executor)
+          folder: folder, remote: remote, remotePath: configuration.remote, state: state, time: SystemTime(),
+          options: configuration.options, executor: executor)
       } catch {
         guard error.code == .unavailable || error.code == .stale, !configuration.once else { throw error }
         await show(.offline, nil, error.message)

@@ -316,7 +316,7 @@ extension SyncEngine {
           RemoteUpload(
             path: path, remotePath: try run.remotePath(of: there?.place ?? node.place, below: memory.remotePath),
             entry: there == nil ? nil : id.entry, baseVersion: there?.version ?? 0, size: node.size, identity: run.identity(id),
-            content: node.content))
+            content: node.content, formerContent: there?.content))
         taken.append((operation, id, path))
         bytes += node.size
       } catch { try failed(operation, error, run, &round) }

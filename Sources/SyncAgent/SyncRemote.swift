@@ -83,6 +83,8 @@ package struct RemoteUpload: Sendable {
   /// The state of the file that is meant, and what it held then; nil where that is not known.
   package var identity: LocalIdentity?
   package var content: SyncContent?
+  /// Of the version that it replaces.
+  package var formerContent: SyncContent?
 }
 
 package struct RemoteDownload: Sendable {

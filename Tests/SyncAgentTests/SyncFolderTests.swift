@@ -219,3 +219,34 @@ struct SyncFolderTests {
     watch.stop()
   }
 }
+
+@Suite("Hashed pieces")
+struct HashedPiecesTests {
+  private func identity(_ inode: UInt64) -> LocalIdentity { LocalIdentity(inode: inode, size: 1, modified: 1, changed: 1) }
+  private let piece = BlockID(words: (1, 2, 3, 4))
+
+  @Test("those of a large file are given until they are forgotten, and only for the state that they are of")
+  func kept() {
+    let pieces = HashedPieces()
+    pieces.keep([piece, piece], of: identity(1))
+    pieces.keep([piece], of: identity(2))
+    #expect(pieces.of(identity(1)) == [piece, piece])
+    #expect(pieces.of(identity(2)) == nil)
+    var later = identity(1)
+    later.changed = 2
+    #expect(pieces.of(later) == nil)
+    pieces.forget(identity(1))
+    #expect(pieces.of(identity(1)) == nil)
+  }
+
+  @Test("the oldest go when there are too many")
+  func bounded() {
+    let pieces = HashedPieces()
+    let many = [BlockID](repeating: piece, count: 8000)
+    for inode in 1...3 { pieces.keep(many, of: identity(UInt64(inode))) }
+    #expect(pieces.of(identity(1)) == nil)
+    #expect(pieces.of(identity(2)) != nil && pieces.of(identity(3)) != nil)
+    pieces.keep([piece, piece], of: identity(3))
+    #expect(pieces.of(identity(2)) != nil && pieces.of(identity(3))?.count == 2)
+  }
+}

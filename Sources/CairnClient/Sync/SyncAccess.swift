@@ -15,11 +15,14 @@ extension CairnClient {
     package var baseVersion: Int64
     package var size: Int64
     package var known: KnownContent?
+    /// The content hash of the version that it replaces.
+    package var formerContent: String?
 
     package init(
-      localPath: String, remotePath: String, baseEntry: EntryID?, baseVersion: Int64, size: Int64, known: KnownContent? = nil
+      localPath: String, remotePath: String, baseEntry: EntryID?, baseVersion: Int64, size: Int64, known: KnownContent? = nil,
+      formerContent: String? = nil
     ) {
-      self.known = known
+      (self.known, self.formerContent) = (known, formerContent)
       self.localPath = localPath
       self.remotePath = remotePath
       self.baseEntry = baseEntry
@@ -101,7 +104,7 @@ extension CairnClient {
   ) async -> Result<FileEntry, CairnError> {
     do {
       var options = UploadOptions(onConflict: .fail, baseVersion: file.baseVersion, chunking: chunking, parents: false)
-      (options.baseEntry, options.known) = (file.baseEntry, file.known)
+      (options.baseEntry, options.known, options.formerContent) = (file.baseEntry, file.known, file.formerContent)
       return .success(try await upload.upload(file.localPath, to: RemotePath(file.remotePath), options))
     } catch { return .failure(CairnError(error)) }
   }

@@ -35,8 +35,10 @@ struct FileUpload: Sendable {
     do { return try await uploadOnce(localPath, to: path, options, cipher) } catch let error as CairnError
       where error.kind == .sourceChanged
     {
-      // Once more from the start: what writes to a file is often just finishing.
-      return try await uploadOnce(localPath, to: path, options, cipher)
+      // Once more from the start, and from the file alone: what writes to a file is often just finishing.
+      var anew = options
+      anew.known = nil
+      return try await uploadOnce(localPath, to: path, anew, cipher)
     } catch let problem as Problem where problem.kind == .uploadNotFound {
       // The session ended meanwhile, as after a long sleep of this machine.
       return try await uploadOnce(localPath, to: path, options, cipher)
@@ -82,14 +84,15 @@ struct FileUpload: Sendable {
       if let memory = opened?.memory {
         if try await session.resume(memory) {
           // What a former run announced and no node has acknowledged.
-          try await sendLacking(source, session, chunking(options, of: session, to: path), cipher)
+          try await sendLacking(source, session, self.chunking(options, of: session, to: path), cipher)
         } else {
           opened?.journal.forget()
           session = makeSession(source, path, options, opened?.journal, cipher)
         }
       }
-      let hash = options.known.flatMap { $0.isOf(source.identity) ? $0.contentHash : nil }
-      let file = try await transfer(source, session, chunking(options, of: session, to: path), cipher, contentHash: hash)
+      let chunking = try await chunking(options, of: session, to: path)
+      let known = options.known.flatMap { $0.isOf(source.identity) ? $0 : nil }
+      let file = try await transfer(source, session, chunking, cipher, known, inPlaceOf: options.formerContent)
       if let journal = opened?.journal { try? await resources.threads.run { journal.remove() } }
       return file
     } catch {
@@ -180,22 +183,28 @@ struct FileUpload: Sendable {
     return BlockCutter(chunking == .fixed ? nil : .sealed, from: file, countsPieces: countsPieces, start: SealedForm.tagBytes)
   }
 
-  /// - Parameter contentHash: of the source in the state in which it was opened, where that is known; it stays so, or the upload fails.
+  /// - Parameters:
+  ///   - content: of the source in the state in which it was opened, where that is known; it stays so, or the upload fails.
+  ///   - former: the content hash of the version that this one takes the place of.
   private func transfer(
-    _ source: SourceFile, _ session: UploadSession, _ chunking: Chunking, _ cipher: FolderCipher?, contentHash: String?
+    _ source: SourceFile, _ session: UploadSession, _ chunking: Chunking, _ cipher: FolderCipher?, _ content: KnownContent?,
+    inPlaceOf former: String?
   ) async throws -> FileEntry {
-    let known = await session.blocks
-    let start = known.reduce(Int64(0)) { $0 + Int64($1.size - FileUpload.overhead(cipher)) }
+    let sent = await session.blocks
+    let start = sent.reduce(Int64(0)) { $0 + Int64($1.size - FileUpload.overhead(cipher)) }
     progress?.moved(bytes: start)
-    let cutter = cutter(chunking, cipher, source.file, countsPieces: contentHash == nil)
+    let pieces = cipher == nil ? content?.wholePieces : nil
+    let known = try await knownBlocks(pieces, of: source, chunking, inPlaceOf: former)
+    let cutter = known == nil ? cutter(chunking, cipher, source.file, countsPieces: content == nil) : nil
     try await guarded(session) { group in
+      if let known { return try await sendUnknown(known, from: sent.count, at: start, of: source, session, &group) }
       if let cutter {
         let buffer = try await resources.buffer()
         try await resources.threads.run { try cutter.skip(start, through: buffer) }
       }
-      if let cutter { return try await cut(cutter, from: known.count, of: source, session, cipher, &group) }
+      if let cutter { return try await cut(cutter, from: sent.count, of: source, session, cipher, &group) }
       var tasks = BoundedGroup(limit: Limits.blocksPerRequest)
-      for index in known.count..<source.blockCount {
+      for index in sent.count..<source.blockCount {
         let lease = BufferLease(try await resources.buffer())
         let piece = FilePiece(source: source, offset: Int64(index) * Int64(Limits.blockBytes), size: source.size(ofBlock: index))
         try await tasks.add(to: &group) {
@@ -206,10 +215,14 @@ struct FileUpload: Sendable {
     if let cutter, cutter.cutBytes != source.identity.size { throw source.changed() }
     try await resources.threads.run { try source.checkUnchanged() }
     if source.blockCount == 0 { try await session.openEmpty() }
+    // Of fixed blocks that nobody sealed it follows from their names.
+    let contentHash = chunking == .fixed && cipher == nil ? nil : cutter?.contentHash() ?? content?.contentHash
     for _ in 0..<FileUpload.completionRounds {
-      let done = try await session.complete(
-        size: source.identity.size, contentHash: cutter.flatMap { $0.contentHash() ?? contentHash }, sealedWith: cipher)
-      if case .done(let file) = done { return file }
+      let done = try await session.complete(size: source.identity.size, contentHash: contentHash, sealedWith: cipher)
+      if case .done(let file) = done {
+        if chunking == .contentDefined, let pieces { await remember(pieces, await session.blocks, inPlaceOf: former) }
+        return file
+      }
       try await sendLacking(source, session, chunking, cipher)
     }
     throw CairnError(.unavailable, "The cluster keeps losing copies of this upload; check “cairnctl status”, then try again.")
@@ -235,7 +248,7 @@ struct FileUpload: Sendable {
     }
   }
 
-  private func cutNext(_ cutter: BlockCutter) async throws -> (BufferLease, Int) {
+  func cutNext(_ cutter: BlockCutter) async throws -> (BufferLease, Int) {
     let buffer = try await resources.buffer()
     return (BufferLease(buffer), try await resources.threads.run { try cutter.next(into: buffer) })
   }
@@ -341,7 +354,7 @@ struct FileUpload: Sendable {
   /// - Parameters:
   ///   - lease: of the buffer that the block is in, or that `read` reads it into.
   ///   - piece: where it can be read again. Where the cluster is expected to have it, the buffer serves others while that is asked.
-  private func hashAndSend(
+  func hashAndSend(
     _ index: Int, _ lease: BufferLease, again piece: FilePiece?, _ session: UploadSession, _ cipher: FolderCipher?,
     _ read: @escaping @Sendable (IOBuffer) throws -> Int
   ) async throws {
@@ -365,7 +378,7 @@ struct FileUpload: Sendable {
     return (ref, keeping ? buffer : nil)
   }
 
-  private func announceAndSend(
+  func announceAndSend(
     _ index: Int, _ ref: BlockRef, _ buffer: consuming IOBuffer?, again piece: FilePiece?, _ session: UploadSession,
     _ cipher: FolderCipher?
   ) async throws {
@@ -412,7 +425,7 @@ struct FileUpload: Sendable {
 }
 
 /// A buffer that a task takes over from the one that filled it, and may give back before it ends.
-private final class BufferLease: Sendable {
+final class BufferLease: Sendable {
   private let buffer: Mutex<IOBuffer?>
 
   init(_ buffer: IOBuffer) { self.buffer = Mutex(buffer) }
@@ -427,7 +440,7 @@ private final class BufferLease: Sendable {
 }
 
 /// Where in a file a block is.
-private struct FilePiece: Sendable {
+struct FilePiece: Sendable {
   let source: SourceFile
   /// Bytes, as `size`.
   let offset: Int64
