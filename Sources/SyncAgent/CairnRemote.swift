@@ -138,7 +138,8 @@ package final class CairnRemote: SyncRemote {
         places.map { place in
           .init(
             entry: files[place].entry, size: files[place].size, localPath: root + "/" + files[place].path,
-            basis: files[place].basis.map { root + "/" + $0 }, keyFolder: files[place].keyFolder)
+            basis: files[place].basis.map { root + "/" + $0 }, basisContent: files[place].basisContent?.text,
+            keyFolder: files[place].keyFolder)
         })
     }
   }

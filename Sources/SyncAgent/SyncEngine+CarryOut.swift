@@ -383,8 +383,12 @@ extension SyncEngine {
           continue
         }
         if copies == nil, node.size >= SyncEngine.worthLooking { copies = contents(run) }
-        let basis = run.local[.entry(entry)] != nil ? target : node.content.flatMap { copies?[$0] }
-        files.append(RemoteDownload(entry: entry, size: node.size, path: part, basis: basis, keyFolder: keyFolder))
+        let replaced = run.local[.entry(entry)]
+        let basis = replaced != nil ? target : node.content.flatMap { copies?[$0] }
+        files.append(
+          RemoteDownload(
+            entry: entry, size: node.size, path: part, basis: basis,
+            basisContent: replaced?.content ?? (basis == nil ? nil : node.content), keyFolder: keyFolder))
         taken.append((operation, entry, part, target))
       } catch { try failed(operation, error, run, &round) }
     }

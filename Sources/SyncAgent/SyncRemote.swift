@@ -94,6 +94,8 @@ package struct RemoteDownload: Sendable {
   package var path: String
   /// A file of the local folder that may have much in common with it.
   package var basis: String?
+  /// What that was seen to hold.
+  package var basisContent: SyncContent?
   /// The encrypted folder that it is in.
   package var keyFolder: EntryID?
 }

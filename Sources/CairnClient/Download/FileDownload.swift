@@ -10,6 +10,10 @@ struct FileDownload: Sendable {
   let journals: TransferJournals?
   /// A local file that may have much in common with the download; nil is what is at the destination.
   var basis: String?
+  /// What that file held when it was last looked at, by its content hash.
+  var basisContent: String?
+  /// Whether the next version is to be carried with what is learned of this one.
+  var remembersCuts = false
 
   /// - Parameter destination: absolute or relative; what is there is replaced when the new file is whole.
   /// - Returns: what was downloaded, with the size and time of that version.
@@ -136,7 +140,7 @@ struct FileDownload: Sendable {
     if plan.chunker == .cdc, plan.cipher == nil {
       // The disk writes what the processor hashes.
       async let written: Void = resources.threads.run { try part.file.fdatasync() }
-      try await checkBytes(of: part, plan)
+      try await checkBytes(of: part, plan, walk.blocks)
       try await written
     }
   }
@@ -174,9 +178,22 @@ struct FileDownload: Sendable {
     try await resources.threads.run { try LocalBlocks.read(step, from: part.file, at: step.offset, into: buffer, cipher) != nil }
   }
 
-  private func checkBytes(of part: PartFile, _ plan: FilePlan) async throws {
-    guard try await ContentHash.ofFile(part.file, size: plan.size, resources) == plan.contentHash else {
+  /// Whether the bytes, all of which are in the blocks that they should be in, are those of the content hash that the uploader claimed.
+  private func checkBytes(of part: PartFile, _ plan: FilePlan, _ blocks: [BlockRef]) async throws {
+    let records = remembersCuts && plan.size >= CutRecords.smallestFile ? journals?.cuts : nil
+    var known: [BlockID?] = []
+    if let records, let basisContent {
+      known = try await resources.threads.run { records.record(of: basisContent)?.commonPieces(with: blocks) ?? [] }
+    }
+    var pieces = try await ContentHash.pieces(of: part.file, size: plan.size, known: known, resources)
+    if pieces.map(ContentHash.ofPieces) != plan.contentHash, !known.isEmpty {
+      // It may be the record that is wrong.
+      pieces = try await ContentHash.pieces(of: part.file, size: plan.size, resources)
+    }
+    guard let pieces, ContentHash.ofPieces(pieces) == plan.contentHash else {
       throw CairnError(.corrupted, "The file's bytes do not have its content hash; whoever uploaded it claimed a wrong one.")
     }
+    guard let records, let record = CutRecord(pieces: pieces, blocks: blocks) else { return }
+    try? await resources.threads.run { records.keep(record, inPlaceOf: basisContent) }
   }
 }

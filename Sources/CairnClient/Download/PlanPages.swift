@@ -53,7 +53,8 @@ struct PlanWalk: Sendable {
   private var index = 0
   private var offset: Int64 = 0
   private var plainOffset: Int64 = 0
-  private var hasher = PieceIDs()
+  /// Those before `next`, as they are stored.
+  private(set) var blocks: [BlockRef] = []
 
   init(gateway: GatewayConnection, plan: FilePlan, expected: [BlockID]? = nil) {
     self.gateway = gateway
@@ -88,7 +89,7 @@ struct PlanWalk: Sendable {
     guard expected.map({ index < $0.count && $0[index] == block.id }) ?? true else { throw Self.contradiction("its blocks changed") }
     offset += Int64(block.size)
     plainOffset += Int64(size)
-    hasher.ids.append(block.id)
+    blocks.append(BlockRef(id: block.id, size: block.size))
     return Step(index: index, block: block, page: page, offset: plainOffset - Int64(size), size: size)
   }
 
@@ -96,7 +97,7 @@ struct PlanWalk: Sendable {
   /// except in an encrypted folder, where it is made of the blocks' names and the envelope says what the bytes are.
   func checkContentHash() throws {
     guard head.chunker == .fixed || head.cipher != nil else { return }
-    guard ContentHash.ofPieces(hasher.ids) == head.plan.contentHash else {
+    guard ContentHash.ofPieces(blocks.lazy.map(\.id)) == head.plan.contentHash else {
       throw Self.contradiction("its blocks do not add up to the content hash")
     }
   }
@@ -106,10 +107,8 @@ struct PlanWalk: Sendable {
     var walk = PlanWalk(gateway: gateway, plan: plan)
     while try await walk.next() != nil {}
     try walk.checkContentHash()
-    return walk.hasher.ids
+    return walk.blocks.map(\.id)
   }
-
-  private struct PieceIDs: Sendable { var ids: [BlockID] = [] }
 
   static func contradiction(_ what: String) -> CairnError {
     CairnError(.unexpected, "The gateway's plan for the file contradicts itself (\(what)); try again, and tell the operator if it recurs.")

@@ -39,11 +39,16 @@ extension CairnClient {
     package var localPath: String
     /// A local file that may have much in common with it.
     package var basis: String?
+    /// The content hash that it had when it was last looked at.
+    package var basisContent: String?
     /// The encrypted folder that it is in.
     package var keyFolder: EntryID?
 
-    package init(entry: EntryID, size: Int64, localPath: String, basis: String? = nil, keyFolder: EntryID? = nil) {
+    package init(
+      entry: EntryID, size: Int64, localPath: String, basis: String? = nil, basisContent: String? = nil, keyFolder: EntryID? = nil
+    ) {
       self.keyFolder = keyFolder
+      self.basisContent = basisContent
       self.entry = entry
       self.size = size
       self.localPath = localPath
@@ -126,7 +131,9 @@ extension CairnClient {
       let file = files[index]
       do {
         let plan = try await gateway.downloadPlan(file.entry, in: file.keyFolder, version: nil)
-        let download = FileDownload(gateway: gateway, resources: resources, progress: nil, journals: journals, basis: file.basis)
+        let download = FileDownload(
+          gateway: gateway, resources: resources, progress: nil, journals: journals, basis: file.basis, basisContent: file.basisContent,
+          remembersCuts: true)
         try await download.download(plan, to: file.localPath)
         outcomes[index] = .success(plan.file)
       } catch { outcomes[index] = .failure(CairnError(error)) }

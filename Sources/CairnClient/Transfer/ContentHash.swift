@@ -10,14 +10,16 @@ enum ContentHash {
     return BlockID(words: hasher.finalize()).hex
   }
 
-  /// Of a local file of this size, its pieces read and hashed as many at a time as there are threads and buffers.
+  /// The SHA-256 of each 4 MiB of a local file of this size, read and hashed as many at a time as there are threads and buffers.
   ///
+  /// - Parameter known: in the order of the pieces; what is not nil is not read.
   /// - Returns: nil when the file is shorter.
-  static func ofFile(_ file: File, size: Int64, _ resources: TransferResources) async throws -> String? {
+  static func pieces(of file: File, size: Int64, known: [BlockID?] = [], _ resources: TransferResources) async throws -> [BlockID]? {
     let piece = Int64(Limits.blockBytes)
     let count = Int((size + piece - 1) / piece)
     let pieces = try await withThrowingTaskGroup(of: (Int, BlockID?).self) { group in
-      for index in 0..<count {
+      var pieces = known.count == count ? known : Array(repeating: nil, count: count)
+      for index in 0..<count where pieces[index] == nil {
         let buffer = try await resources.buffer()
         let offset = Int64(index) * piece
         let wanted = Int(min(piece, size - offset))
@@ -28,12 +30,11 @@ enum ContentHash {
           }
         }
       }
-      var pieces = [BlockID?](repeating: nil, count: count)
       for try await (index, hash) in group { pieces[index] = hash }
       return pieces
     }
     let whole = pieces.compactMap { $0 }
-    return whole.count == count ? ofPieces(whole) : nil
+    return whole.count == count ? whole : nil
   }
 
   /// Of a local file, read from start to end through `buffer`, which holds a piece. Blocks.

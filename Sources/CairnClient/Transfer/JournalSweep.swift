@@ -7,6 +7,8 @@ struct TransferJournals: Sendable {
   let folder: String
   let gateway: String
   let sweep: JournalSweep
+
+  var cuts: CutRecords { CutRecords(folder: folder + "/cuts") }
 }
 
 /// Removes what interrupted transfers left behind that nobody came back for: journals, and the part files of downloads.

@@ -13,7 +13,7 @@ extension FileUpload {
   ) async throws -> KnownBlocks? {
     guard let pieces, pieces.count == source.blockCount else { return nil }
     if chunking == .fixed { return KnownBlocks(pieces: pieces, size: source.identity.size) }
-    guard let former, let records, source.identity.size >= CutRecords.smallestFile else { return nil }
+    guard let former, let records = journals?.cuts, source.identity.size >= CutRecords.smallestFile else { return nil }
     let record = try await resources.threads.run { records.record(of: former) }
     return record.map { KnownBlocks(pieces: pieces, size: source.identity.size, former: $0) }
   }
@@ -63,9 +63,8 @@ extension FileUpload {
 
   /// For the next version of the file.
   func remember(_ pieces: [BlockID], _ blocks: [BlockRef], inPlaceOf former: String?) async {
-    guard let records, let record = CutRecord(pieces: pieces, blocks: blocks), record.size >= CutRecords.smallestFile else { return }
+    guard let records = journals?.cuts, let record = CutRecord(pieces: pieces, blocks: blocks), record.size >= CutRecords.smallestFile
+    else { return }
     try? await resources.threads.run { records.keep(record, inPlaceOf: former) }
   }
-
-  private var records: CutRecords? { journals.map { CutRecords(folder: $0.folder + "/cuts") } }
 }

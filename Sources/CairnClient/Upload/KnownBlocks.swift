@@ -117,7 +117,42 @@ struct CutRecord: Sendable, Equatable {
   }
 }
 
-/// What a client remembers of how it cut the files that it uploaded, by their content hashes. Nothing depends on it but time.
+extension CutRecord {
+  /// The hashes of the pieces that another file has in common with this one: pieces of blocks that are in both at the same places.
+  ///
+  /// - Parameter blocks: of the other file, from its start to its end.
+  /// - Returns: one for each of its pieces, nil where it may be another one.
+  func commonPieces(with blocks: [BlockRef]) -> [BlockID?] {
+    let piece = Int64(Limits.blockBytes)
+    let otherSize = blocks.reduce(Int64(0)) { $0 + Int64($1.size) }
+    /// Of each piece, the bytes in blocks that both have.
+    var common = [Int64](repeating: 0, count: Int((otherSize + piece - 1) / piece))
+    var (mine, place, offset) = (0, Int64(0), Int64(0))
+    for block in blocks {
+      while mine < self.blocks.count, place < offset {
+        place += Int64(self.blocks[mine].size)
+        mine += 1
+      }
+      let end = offset + Int64(block.size)
+      if mine < self.blocks.count, place == offset, self.blocks[mine] == block {
+        while offset < end {
+          let index = Int(offset / piece)
+          let next = min(end, Int64(index + 1) * piece)
+          common[index] += next - offset
+          offset = next
+        }
+      }
+      offset = end
+    }
+    return common.indices.map { index in
+      let start = Int64(index) * piece
+      let length = min(piece, otherSize - start)
+      return common[index] == length && min(piece, size - start) == length ? pieces[index] : nil
+    }
+  }
+}
+
+/// What a client remembers of how large files were cut that it carried, by their content hashes. Nothing depends on it but time.
 struct CutRecords: Sendable {
   /// A smaller file is cut before its record is found.
   static let smallestFile = Int64(4 * Limits.blockBytes)
