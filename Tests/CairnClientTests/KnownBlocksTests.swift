@@ -207,6 +207,29 @@ extension ClientTests {
       }
     }
 
+    @Test("a large file, which is written past the page cache, comes whole over its former version, wherever its blocks begin")
+    func large() async throws {
+      try await withCluster { cluster in
+        var random = Seeds.random()
+        var bytes = random.bytes(17 * Limits.blockBytes + 4099)
+        let former = bytes
+        let client = try cluster.client(compress: false)
+        let source = try cluster.write("source", bytes)
+        let first = try await client.upload(source, to: "/f", options: options(.contentDefined, nil))
+        cluster.replicate()
+        let old = cluster.folder.path("old")
+        try await download(client, first, to: old)
+        for place in [0, 5 * Limits.blockBytes, bytes.count - 1] { bytes[place] ^= 1 }
+        _ = try cluster.write("source", bytes)
+        let second = try await client.upload(source, to: "/f", options: options(.contentDefined, nil))
+        cluster.replicate()
+        for node in cluster.nodes { node.state.withLock { $0.gets = [:] } }
+        try await download(client, second, to: cluster.folder.path("new"), basis: old, holding: former)
+        #expect(try cluster.read(cluster.folder.path("new")) == bytes)
+        #expect(cluster.gets <= 6)
+      }
+    }
+
     @Test("a content hash that the bytes do not have is found out also where most pieces are known; a wrong record costs time alone")
     func claims() async throws {
       try await withCluster { cluster in

@@ -30,10 +30,14 @@ struct FileDownload: Sendable {
       return
     }
     let basis = basis ?? destination
-    let local = try await resources.threads.run { LocalBlocks.open(basis, for: plan) }
+    let records = records(plan)
+    let (local, former) = try await resources.threads.run {
+      let former = basisContent.flatMap { records?.record(of: $0) }
+      return (LocalBlocks.open(basis, for: plan, isInPlace: plan.chunker == .fixed || former != nil), former)
+    }
     let (part, journal, done) = try await prepare(plan, destination)
     do {
-      try await fill(part, plan, from: local, done: done, journal)
+      try await fill(part, plan, from: local, former, done: done, journal)
       try await resources.threads.run {
         try part.finish(modified: plan.file.modifiedAt, executable: plan.file.executable, durably: true)
         journal?.remove()
@@ -94,8 +98,10 @@ struct FileDownload: Sendable {
   }
 
   /// Takes what is here already and fetches the rest. A block that is not where it was looked for waits until the local file was searched.
+  ///
+  /// - Parameter former: how what is here was cut.
   private func fill(
-    _ part: PartFile, _ plan: FilePlan, from local: LocalBlocks?, done: Set<Int>, _ journal: DownloadJournal?
+    _ part: PartFile, _ plan: FilePlan, from local: LocalBlocks?, _ former: CutRecord?, done: Set<Int>, _ journal: DownloadJournal?
   ) async throws {
     var walk = PlanWalk(gateway: gateway, plan: plan)
     var isWhole = false
@@ -140,7 +146,7 @@ struct FileDownload: Sendable {
     if plan.chunker == .cdc, plan.cipher == nil {
       // The disk writes what the processor hashes.
       async let written: Void = resources.threads.run { try part.file.fdatasync() }
-      try await checkBytes(of: part, plan, walk.blocks)
+      try await checkBytes(of: part, plan, walk.blocks, former)
       try await written
     }
   }
@@ -178,22 +184,24 @@ struct FileDownload: Sendable {
     try await resources.threads.run { try LocalBlocks.read(step, from: part.file, at: step.offset, into: buffer, cipher) != nil }
   }
 
+  /// Where it is noted how the file is cut; nil where nobody would ask for that.
+  private func records(_ plan: FilePlan) -> CutRecords? {
+    let isWorthIt = remembersCuts && plan.chunker == .cdc && plan.cipher == nil && plan.size >= CutRecords.smallestFile
+    return isWorthIt ? journals?.cuts : nil
+  }
+
   /// Whether the bytes, all of which are in the blocks that they should be in, are those of the content hash that the uploader claimed.
-  private func checkBytes(of part: PartFile, _ plan: FilePlan, _ blocks: [BlockRef]) async throws {
-    let records = remembersCuts && plan.size >= CutRecords.smallestFile ? journals?.cuts : nil
-    var known: [BlockID?] = []
-    if let records, let basisContent {
-      known = try await resources.threads.run { records.record(of: basisContent)?.commonPieces(with: blocks) ?? [] }
-    }
+  private func checkBytes(of part: PartFile, _ plan: FilePlan, _ blocks: [BlockRef], _ former: CutRecord?) async throws {
+    let known = former?.commonPieces(with: blocks) ?? []
     var pieces = try await ContentHash.pieces(of: part.file, size: plan.size, known: known, resources)
-    if pieces.map(ContentHash.ofPieces) != plan.contentHash, !known.isEmpty {
+    if pieces.map(ContentHash.ofPieces) != plan.contentHash, former != nil {
       // It may be the record that is wrong.
       pieces = try await ContentHash.pieces(of: part.file, size: plan.size, resources)
     }
     guard let pieces, ContentHash.ofPieces(pieces) == plan.contentHash else {
       throw CairnError(.corrupted, "The file's bytes do not have its content hash; whoever uploaded it claimed a wrong one.")
     }
-    guard let records, let record = CutRecord(pieces: pieces, blocks: blocks) else { return }
+    guard let records = records(plan), let record = CutRecord(pieces: pieces, blocks: blocks) else { return }
     try? await resources.threads.run { records.keep(record, inPlaceOf: basisContent) }
   }
 }

@@ -23,21 +23,26 @@ final class LocalBlocks: Sendable {
   /// What the blocks are sealed with, where they are.
   private let cipher: FolderCipher?
   private let chunker: Chunker
+  /// Whether blocks are read to the place within a page that they have in the download.
+  private let keepsAlignment: Bool
   private let state: Mutex<State>
 
-  private init(_ file: File, bytes: Int64, _ plan: FilePlan) {
+  private init(_ file: File, bytes: Int64, _ plan: FilePlan, keepsAlignment: Bool) {
     self.file = file
+    self.keepsAlignment = keepsAlignment
     (cipher, chunker) = (plan.cipher, plan.chunker)
     state = Mutex(State(guesses: BlockGuesses(basisBytes: bytes, fileBytes: plan.size, mayShift: plan.chunker == .cdc)))
   }
 
   /// Blocks.
+  /// - Parameter isInPlace: whether most blocks are expected where they were, so that hardly any of what is written is read again. They can
+  ///   be written past the page cache then.
   /// - Returns: nil when there is no such file, or nothing to gain from it.
-  static func open(_ path: String, for plan: FilePlan) -> LocalBlocks? {
+  static func open(_ path: String, for plan: FilePlan, isInPlace: Bool) -> LocalBlocks? {
     guard plan.blocks.count > 1, let file = try? File(path, [.read, .noFollow]), let identity = try? FileIdentity.of(file),
       identity.isRegular, identity.size > Int64(ContentDefinedChunking.standard.minimumBytes)
     else { return nil }
-    return LocalBlocks(file, bytes: identity.size, plan)
+    return LocalBlocks(file, bytes: identity.size, plan, keepsAlignment: isInPlace && identity.size == plan.size)
   }
 
   /// Whether a block that was not found may be found yet, by `search`.
@@ -82,22 +87,28 @@ final class LocalBlocks: Sendable {
   func take(_ step: PlanWalk.Step, into buffer: IOBuffer) -> Range<Int>? {
     let guesses = state.withLock { $0.guesses.places(of: step.index, at: step.offset, size: step.size) }
     for place in guesses ?? [] {
-      guard let plain = try? LocalBlocks.read(step, from: file, at: place, into: buffer, cipher) else { continue }
+      guard let plain = read(step, at: place, into: buffer) else { continue }
       state.withLock { $0.guesses.noteHit(at: place, of: step.offset, size: step.size) }
       return plain
     }
     state.withLock { $0.guesses.noteMiss(wasLookedFor: guesses != nil) }
     guard let place = state.withLock({ $0.places?[step.block.id] }) else { return nil }
-    return try? LocalBlocks.read(step, from: file, at: place, into: buffer, cipher)
+    return read(step, at: place, into: buffer)
+  }
+
+  private func read(_ step: PlanWalk.Step, at place: Int64, into buffer: IOBuffer) -> Range<Int>? {
+    let start = keepsAlignment ? Int(step.offset % Int64(PartFile.alignment)) : 0
+    return (try? LocalBlocks.read(step, from: file, at: place, into: buffer, start: start, cipher)).flatMap(\.self)
   }
 
   /// Reads what may be a block and answers where its plain bytes are; nil when it is another one. Blocks.
   ///
   /// Only what is stored has a name, so plain bytes of an encrypted folder are sealed to be compared, and opened again.
+  /// - Parameter start: where in the buffer plain bytes go; of no effect on those of an encrypted folder, whose tag is before them.
   static func read(
-    _ step: PlanWalk.Step, from file: File, at offset: Int64, into buffer: IOBuffer, _ cipher: FolderCipher?
+    _ step: PlanWalk.Step, from file: File, at offset: Int64, into buffer: IOBuffer, start: Int = 0, _ cipher: FolderCipher?
   ) throws -> Range<Int>? {
-    let start = cipher == nil ? 0 : SealedForm.tagBytes
+    let start = cipher == nil ? start : SealedForm.tagBytes
     let plain = start..<(start + step.size)
     guard try file.pread(into: buffer.mutableBytes(plain), at: offset) == step.size else { return nil }
     let block = try cipher?.seal(step.size, in: buffer) ?? plain

@@ -12,8 +12,10 @@ final class PartFile: Sendable {
   private let direct: File?
   /// Bytes of a file that is written past the page cache.
   private static let large: Int64 = 64 << 20
-  /// What direct writes are aligned to. A file system that wants more refuses, and gets its bytes the other way.
-  private static let alignment = 4096
+  /// What direct writes are aligned to, in memory and in the file. A file system that wants more refuses, and gets its bytes the other way.
+  static let alignment = 4096
+  /// A smaller write is worth no call of its own.
+  private static let smallestDirect = 64 << 10
 
   /// Makes a new one. Blocks, as all here do.
   ///
@@ -45,12 +47,26 @@ final class PartFile: Sendable {
   var name: String { PartFile.lastComponent(of: path) }
 
   /// Writes, and has the disk begin with it: at the end all of it has to be there.
+  ///
+  /// Whole pages go past the page cache when they are at the same place within a page in memory as in the file; what is before the first
+  /// one and after the last one shares its page with other writes.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) {
-    if let direct, offset % Int64(PartFile.alignment) == 0, bytes.count % PartFile.alignment == 0,
-      Int(bitPattern: bytes.baseAddress) % PartFile.alignment == 0
-    {
-      do throws(FileError) { return try direct.pwrite(bytes, at: offset) } catch { guard error.errno == EINVAL else { throw error } }
+    let start = (PartFile.alignment - Int(offset % Int64(PartFile.alignment))) % PartFile.alignment
+    let end = bytes.count - (bytes.count - start) % PartFile.alignment
+    guard let direct, end - start >= PartFile.smallestDirect,
+      (Int(bitPattern: bytes.baseAddress) + start) % PartFile.alignment == 0
+    else { return try writeThroughCache(bytes, at: offset) }
+    do throws(FileError) {
+      try direct.pwrite(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), at: offset + Int64(start))
+    } catch {
+      guard error.errno == EINVAL else { throw error }
+      return try writeThroughCache(bytes, at: offset)
     }
+    if start > 0 { try file.pwrite(UnsafeRawBufferPointer(rebasing: bytes[..<start]), at: offset) }
+    if end < bytes.count { try file.pwrite(UnsafeRawBufferPointer(rebasing: bytes[end...]), at: offset + Int64(end)) }
+  }
+
+  private func writeThroughCache(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) {
     try file.pwrite(bytes, at: offset)
     file.beginWriteBack(offset: offset, length: Int64(bytes.count))
   }

@@ -31,7 +31,8 @@ final class TransferResources: Sendable {
     self.transport = transport
     parallel = min(max(configuration.parallel, 1), 64)
     // Two more than travel at a time: one being read, one being hashed.
-    buffers = BufferPool(bufferCapacity: Limits.blockBytes, limit: parallel + 2)
+    // With room for a block at any place within a page.
+    buffers = BufferPool(bufferCapacity: Limits.blockBytes + PartFile.alignment, limit: parallel + 2)
     threads = BlockingPool(name: "cairn-work", threads: processors, queueLimit: 4096)
     scratch = BufferPool(bufferCapacity: Limits.blockBytes, limit: processors)
     smallBlocks = TaskLimit(parallel * 4)
