@@ -32,6 +32,16 @@ struct TidinessTests {
     }
   }
 
+  /// Each access through generic storage wraps a closure once more and writes it back so, until calling it takes all of the stack.
+  @Test("no closure is by itself in a mutex")
+  func noClosureInMutex() throws {
+    for file in try SourceTree.files(below: "Sources") {
+      for (number, text) in file.code where text.range(of: #"(Mutex|Rotating)<[^>]*->"#, options: .regularExpression) != nil {
+        Issue.record("\(file.path):\(number) has a closure by itself in a mutex; put it into a struct")
+      }
+    }
+  }
+
   @Test("every @unchecked Sendable says why it is sound")
   func uncheckedIsExplained() throws {
     for file in try SourceTree.files(below: "Sources") {

@@ -15,8 +15,8 @@ extension MetadataJournal {
   }
 
   func passTime(_ store: SQLMetadataStore) {
-    let provider = nodes.withLock { $0 }
-    let known = provider()
+    let source = nodes.withLock { $0 }
+    let known = source.all()
     let now = time.monotonic()
     let (late, fence, takesSnapshot, isNews) = state.withLock { state -> ([Wait], MetadataError?, Int?, Bool) in
       if !known.isEmpty {

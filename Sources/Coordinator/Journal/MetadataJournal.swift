@@ -72,6 +72,12 @@ package final class MetadataJournal: JournalSink {
   private static let keptLimit = 64 << 20
   static let tick: Duration = .milliseconds(100)
 
+  /// Who the nodes are. A value around the closure, because one that is by itself in generic storage is wrapped once more each time that
+  /// it is looked at, until calling it takes all of the stack.
+  struct NodeSource: Sendable {
+    var all: @Sendable () -> [JournalNode]
+  }
+
   let client: ClusterNodeClient
   let cipher: Rotating<JournalCipher>
   let time: any TimeSource
@@ -79,7 +85,7 @@ package final class MetadataJournal: JournalSink {
   /// For snapshots on their way.
   let folder: String
   let state: Mutex<State>
-  let nodes: Mutex<@Sendable () -> [JournalNode]>
+  let nodes: Mutex<NodeSource>
   private let ticking = Mutex<Task<Void, Never>?>(nil)
   let snapshots: BlockingPool
   /// When this coordinator had its folder for itself.
@@ -105,7 +111,7 @@ package final class MetadataJournal: JournalSink {
     // Before the first layout no node has promised anything, and a crash before it may have left a promise that nothing came of.
     let term = JournalTerm(generation: UInt64(clamping: time.wall().seconds), writer: .random(in: 1...(.max)))
     state = Mutex(State(term: term, quorum: JournalQuorum(stored: 0, zones: 1), upkeep: JournalUpkeep(isWanted: true), hasBase: false))
-    nodes = Mutex({ [] })
+    nodes = Mutex(NodeSource(all: { [] }))
   }
 
   /// Signs and seals with the keys of this secret from now on. What the nodes have goes under the new epoch by the next snapshot.
@@ -258,7 +264,7 @@ package final class MetadataJournal: JournalSink {
   /// Begins to look after the nodes and the snapshots.
   /// - Parameter nodes: all that are known, as they are when it is called.
   package func run(over store: SQLMetadataStore, nodes provider: @escaping @Sendable () -> [JournalNode]) {
-    nodes.withLock { $0 = provider }
+    follow(provider)
     let task = Task {
       while !Task.isCancelled {
         self.passTime(store)
@@ -269,7 +275,7 @@ package final class MetadataJournal: JournalSink {
   }
 
   /// Who the nodes are from now on.
-  package func follow(_ provider: @escaping @Sendable () -> [JournalNode]) { nodes.withLock { $0 = provider } }
+  package func follow(_ provider: @escaping @Sendable () -> [JournalNode]) { nodes.withLock { $0.all = provider } }
 
   /// Returns never: throws when another coordinator has taken the journal over, so that this one ends and does not answer with what is old.
   package func untilFenced() async throws {
