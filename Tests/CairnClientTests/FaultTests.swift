@@ -1,5 +1,6 @@
 import BlockModel
 import CairnClient
+import Glibc
 import HTTPTransport
 import Platform
 import ServiceAPI
@@ -254,6 +255,30 @@ extension ClientTests {
         let error = await #expect(throws: CairnError.self) { try await task.value }
         #expect(error?.kind == .cancelled)
         try await eventually { client.buffersLent == 0 }
+      }
+    }
+
+    @Test("a large download that the disk has no room for is refused before a block is fetched, and leaves nothing behind")
+    func smallDisk() async throws {
+      try await withCluster { cluster in
+        let small = cluster.folder.path("small")
+        try Directory.create(small)
+        guard mount("tmpfs", small, "tmpfs", 0, "size=32m") == 0 else {
+          print("skipped: mounting a small tmpfs needs root and the right to mount")
+          return
+        }
+        defer { umount2(small, Int32(2)) }
+        var random = Seeds.random()
+        let bytes = random.bytes(16 * Limits.blockBytes)
+        let client = try cluster.client(compress: false)
+        try await client.upload(try cluster.write("source", bytes), to: "/f")
+        cluster.replicate()
+        let error = await #expect(throws: CairnError.self) { try await client.download("/f", to: small + "/copy") }
+        #expect(error?.kind == .localFile && error?.message.contains("is full; make room") == true)
+        #expect(cluster.gets == 0)
+        #expect(try Directory.list(small) == [])
+        try await client.download("/f", to: cluster.folder.path("copy"))
+        #expect(try cluster.read(cluster.folder.path("copy")) == bytes)
       }
     }
   }

@@ -87,7 +87,7 @@ struct FileDownload: Sendable {
       }
       let part = try PartFile(beside: destination, executable: plan.file.executable, size: plan.size)
       do {
-        try part.file.truncate(to: plan.size)
+        try part.makeRoom(plan.size)
         try opened?.journal.began(plan, partName: part.name, in: Directory.parent(of: LocalPath.absolute(destination)))
       } catch {
         part.discard()
