@@ -142,6 +142,7 @@ struct FileDownload: Sendable {
         try await group.waitForAll()
       }
     }
+    try await resources.threads.run { try part.flush() }
     try walk.checkContentHash()
     if plan.chunker == .cdc, plan.cipher == nil {
       // The disk writes what the processor hashes.

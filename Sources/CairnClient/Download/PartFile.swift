@@ -1,6 +1,7 @@
 internal import BlockModel
 internal import Glibc
 internal import Platform
+internal import Synchronization
 
 /// A file under a reserved name beside its destination, until it is whole: the destination is the old file or the new one, never half of
 /// it.
@@ -10,6 +11,16 @@ final class PartFile: Sendable {
   let file: File
   /// The same past the page cache: a large file would only push out what is in it, and costs more time to copy there than to write.
   private let direct: File?
+  private let edges = Mutex(Edges())
+
+  /// What shares its page with other writes.
+  private struct Edges {
+    var pieces: [(offset: Int64, bytes: [UInt8])] = []
+    var bytes = 0
+  }
+
+  /// Of some five hundred blocks.
+  private static let mostEdgeBytes = 2 << 20
   /// Bytes of a file that is written past the page cache.
   private static let large: Int64 = 64 << 20
   /// What direct writes are aligned to, in memory and in the file. A file system that wants more refuses, and gets its bytes the other way.
@@ -56,8 +67,9 @@ final class PartFile: Sendable {
 
   /// Writes, and has the disk begin with it: at the end all of it has to be there.
   ///
-  /// Whole pages go past the page cache when they are at the same place within a page in memory as in the file; what is before the first
-  /// one and after the last one shares its page with other writes.
+  /// Whole pages go past the page cache when they are at the same place within a page in memory as in the file. What is before the first
+  /// one and after the last one shares its page with other writes and is kept for `flush`: a write through the page cache waits for all of
+  /// those past it that are under way. Until then it cannot be read, and is lost with the process, as what was not synced may be.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) {
     let start = (PartFile.alignment - Int(offset % Int64(PartFile.alignment))) % PartFile.alignment
     let end = bytes.count - (bytes.count - start) % PartFile.alignment
@@ -70,8 +82,26 @@ final class PartFile: Sendable {
       guard error.errno == EINVAL else { throw error }
       return try writeThroughCache(bytes, at: offset)
     }
-    if start > 0 { try file.pwrite(UnsafeRawBufferPointer(rebasing: bytes[..<start]), at: offset) }
-    if end < bytes.count { try file.pwrite(UnsafeRawBufferPointer(rebasing: bytes[end...]), at: offset + Int64(end)) }
+    let isFull = edges.withLock { edges in
+      for part in [0..<start, end..<bytes.count] where !part.isEmpty {
+        edges.pieces.append((offset + Int64(part.lowerBound), Array(bytes[part])))
+        edges.bytes += part.count
+      }
+      return edges.bytes >= PartFile.mostEdgeBytes
+    }
+    if isFull { try flush() }
+  }
+
+  /// Writes what `write` kept.
+  func flush() throws(FileError) {
+    let kept = edges.withLock { edges in
+      defer { edges = Edges() }
+      return edges.pieces
+    }
+    for (offset, bytes) in kept {
+      let written = bytes.withUnsafeBytes { bytes in Result { () throws(FileError) in try file.pwrite(bytes, at: offset) } }
+      try written.get()
+    }
   }
 
   private func writeThroughCache(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(FileError) {
@@ -83,6 +113,7 @@ final class PartFile: Sendable {
   ///
   /// - Parameter durably: syncs the contents and the folder, so that it is there after a loss of power as well.
   func finish(modified: FileTime, executable: Bool, durably: Bool) throws(FileError) {
+    try flush()
     let identity = try FileIdentity.of(file)
     let mode = identity.mode & 0o777
     // Where reading is allowed, so is running.
