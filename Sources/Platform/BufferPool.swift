@@ -1,4 +1,3 @@
-internal import Glibc
 internal import Synchronization
 
 /// A bounded set of equal buffers. What is asked for beyond the bound waits in line, and the line is bounded too.
@@ -74,7 +73,7 @@ package final class BufferPool: Sendable {
 
   deinit {
     state.withLock { state in
-      for pointer in state.idle { unmap(pointer) }
+      for pointer in state.idle { IOBuffer.deallocate(pointer.value, capacity: bufferCapacity) }
     }
   }
 
@@ -163,7 +162,7 @@ package final class BufferPool: Sendable {
   }
 
   private func wrap(_ base: UnsafeMutableRawPointer?) -> IOBuffer {
-    IOBuffer(base: base ?? map(), capacity: bufferCapacity) { [self] pointer in release(pointer) }
+    IOBuffer(base: base ?? IOBuffer.allocate(capacity: bufferCapacity), capacity: bufferCapacity) { [self] pointer in release(pointer) }
   }
 
   private func release(_ pointer: UnsafeMutableRawPointer) {
@@ -199,21 +198,9 @@ package final class BufferPool: Sendable {
       state.isWatched = !state.idle.isEmpty
       return (unneeded, state.isWatched)
     }
-    for pointer in unneeded { unmap(pointer) }
+    for pointer in unneeded { IOBuffer.deallocate(pointer.value, capacity: bufferCapacity) }
     return isWatched
   }
-
-  /// Memory of a mapping of its own. What `malloc` takes back it may keep, and it gives a large buffer where smaller pieces were, whose
-  /// pages are then taken though nobody writes so far.
-  private func map() -> UnsafeMutableRawPointer {
-    let protection = PROT_READ | PROT_WRITE
-    guard let base = mmap(nil, bufferCapacity, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
-      preconditionFailure("no memory for a buffer of \(bufferCapacity) bytes")
-    }
-    return base
-  }
-
-  private func unmap(_ pointer: UnsafeSendablePointer) { munmap(pointer.value, bufferCapacity) }
 }
 
 /// A pointer that moves between threads under its holder's lock. `@unchecked`: it is only ever touched by whoever took it out of the pool.

@@ -26,9 +26,23 @@ package final class IOBuffer: @unchecked Sendable {
     self.onRelease = onRelease
   }
 
+  /// A smaller buffer is worth no call of the system.
+  private static let smallestMapping = 64 << 10
+
+  /// Large ones are mappings of their own: `malloc` keeps what it takes back, leaves a hole on either side of what is to be aligned, and
+  /// gives a buffer where smaller pieces were, whose pages are then taken though nobody has written so far.
   static func allocate(capacity: Int) -> UnsafeMutableRawPointer {
     precondition(capacity > 0, "a buffer holds at least one byte")
-    return UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096)
+    guard capacity >= smallestMapping else { return UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096) }
+    guard let base = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
+      preconditionFailure("no memory for a buffer of \(capacity) bytes")
+    }
+    return base
+  }
+
+  /// - Parameter capacity: that it was allocated with.
+  static func deallocate(_ base: UnsafeMutableRawPointer, capacity: Int) {
+    if capacity >= smallestMapping { munmap(base, capacity) } else { base.deallocate() }
   }
 
   /// The bytes of `range`, for reading.
@@ -44,6 +58,6 @@ package final class IOBuffer: @unchecked Sendable {
   }
 
   deinit {
-    if let onRelease { onRelease(base) } else { base.deallocate() }
+    if let onRelease { onRelease(base) } else { IOBuffer.deallocate(base, capacity: capacity) }
   }
 }

@@ -8,7 +8,8 @@ package enum Memory {
   /// Has the cache line at `place` brought near, without waiting for it. A place that is not there is no error.
   package static func prefetch(_ place: UnsafeRawPointer) { cairn_prefetch(place) }
 
-  /// Bytes that an arena of `malloc` may keep at its end: more than what comes and goes with a request, less than anybody would miss.
+  /// Bytes that an arena of `malloc` may keep at its end, and from which on a piece is a mapping of its own: more than what comes and goes
+  /// with a request, less than anybody would miss.
   private static let freeBytesAnArena = 1 << 20
 
   /// Has large pieces go back to the system when they are freed, from now on. Left alone, `malloc` keeps more for each thread the larger
