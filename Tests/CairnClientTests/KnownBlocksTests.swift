@@ -163,6 +163,14 @@ extension ClientTests {
       }
     }
 
+    /// Uploads a version that is read from its start to its end, so that all nodes have it.
+    private func store(_ bytes: [UInt8], as path: String, _ client: CairnClient, _ cluster: TestCluster) async throws -> Entry {
+      let source = try cluster.write("source", bytes)
+      let entry = try await client.upload(source, to: path, options: options(.contentDefined, nil))
+      cluster.replicate()
+      return entry
+    }
+
     /// What an agent does with a version of /f: into a new file, with what it has already beside it.
     private func download(
       _ client: CairnClient, _ entry: Entry, to path: String, basis: String? = nil, holding bytes: [UInt8]? = nil
@@ -187,17 +195,13 @@ extension ClientTests {
           var bytes = random.bytes(size)
           let former = bytes
           let client = try cluster.client(compress: false)
-          let source = try cluster.write("source", bytes)
-          let first = try await client.upload(source, to: "/f\(size)", options: options(.contentDefined, nil))
-          cluster.replicate()
+          let first = try await store(bytes, as: "/f\(size)", client, cluster)
           func local(_ name: String) -> String { cluster.folder.path("\(name)\(size)") }
           let (old, new, plain) = (local("old"), local("new"), local("plain"))
           try await download(client, first, to: old)
           _ = try record(cluster, first)
           edit.apply(to: &bytes, blocks: try blocks(cluster, first), &random)
-          _ = try cluster.write("source", bytes)
-          let second = try await client.upload(source, to: "/f\(size)", options: options(.contentDefined, nil))
-          cluster.replicate()
+          let second = try await store(bytes, as: "/f\(size)", client, cluster)
           try await download(client, second, to: new, basis: old, holding: former)
           #expect(try cluster.read(new) == bytes)
           let learned = try record(cluster, second)
@@ -214,15 +218,11 @@ extension ClientTests {
         var bytes = random.bytes(17 * Limits.blockBytes + 4099)
         let former = bytes
         let client = try cluster.client(compress: false)
-        let source = try cluster.write("source", bytes)
-        let first = try await client.upload(source, to: "/f", options: options(.contentDefined, nil))
-        cluster.replicate()
+        let first = try await store(bytes, as: "/f", client, cluster)
         let old = cluster.folder.path("old")
         try await download(client, first, to: old)
         for place in [0, 5 * Limits.blockBytes, bytes.count - 1] { bytes[place] ^= 1 }
-        _ = try cluster.write("source", bytes)
-        let second = try await client.upload(source, to: "/f", options: options(.contentDefined, nil))
-        cluster.replicate()
+        let second = try await store(bytes, as: "/f", client, cluster)
         for node in cluster.nodes { node.state.withLock { $0.gets = [:] } }
         try await download(client, second, to: cluster.folder.path("new"), basis: old, holding: former)
         #expect(try cluster.read(cluster.folder.path("new")) == bytes)
@@ -237,16 +237,12 @@ extension ClientTests {
         var bytes = random.bytes(5 * Limits.blockBytes)
         let former = bytes
         let client = try cluster.client(compress: false)
-        let source = try cluster.write("source", bytes)
-        let first = try await client.upload(source, to: "/f", options: options(.contentDefined, nil))
-        cluster.replicate()
+        let first = try await store(bytes, as: "/f", client, cluster)
         let old = cluster.folder.path("old")
         try await download(client, first, to: old)
         let firstRecord = try record(cluster, first)
         bytes[2 * Limits.blockBytes] ^= 1
-        _ = try cluster.write("source", bytes)
-        let second = try await client.upload(source, to: "/f", options: options(.contentDefined, nil))
-        cluster.replicate()
+        let second = try await store(bytes, as: "/f", client, cluster)
         // The pieces of the one with the blocks of the other, so that all seems to be the same.
         var wrong = Array(firstRecord.prefix(4 + 5 * BlockID.byteCount))
         for block in try blocks(cluster, second) {
@@ -257,7 +253,7 @@ extension ClientTests {
         #expect(try cluster.read(cluster.folder.path("new")) == bytes)
         // A liar's: the cluster cannot tell.
         bytes[3 * Limits.blockBytes] ^= 1
-        _ = try cluster.write("source", bytes)
+        let source = try cluster.write("source", bytes)
         var lie = known(source, holding: bytes)
         (lie.contentHash, lie.pieces) = (String(repeating: "7", count: 64), nil)
         let third = try await client.upload(source, to: "/f", options: options(.contentDefined, lie))
