@@ -59,12 +59,17 @@ extension CairnClient {
   }
 
   /// Moves or renames; into `destination` when that is a folder.
+  ///
+  /// - Parameter replacing: a file or link that is there goes to the trash, in the same transaction; folders are never replaced.
   @discardableResult
-  public func move(_ source: String, to destination: String) async throws(CairnError) -> Entry {
+  public func move(_ source: String, to destination: String, replacing: Bool = false) async throws(CairnError) -> Entry {
     try await answering {
       let entry = try await gateway.entry(at: RemotePath(source))
       let target = try await place(of: entry, at: destination)
       try await checkBorder(entry, to: target)
+      if replacing, let there = try await replaceable(by: entry, at: target) {
+        return Entry(try await gateway.replace(there, at: target, by: ChangeSetItem(.update, id: entry.id)))
+      }
       let moved = try await gateway.update(entry.id, path: target)
       try await gateway.folders.moved(from: RemotePath(entry.path), to: target, gateway)
       return Entry(moved)
@@ -72,14 +77,29 @@ extension CairnClient {
   }
 
   /// Copies without moving bytes; into `destination` when that is a folder.
+  ///
+  /// - Parameter replacing: a file's copy becomes the next version of a file that is there, and what was there is among its revisions;
+  ///   a link that is there, or that is copied onto a file, sends what was there to the trash; folders are never replaced.
   @discardableResult
-  public func copy(_ source: String, to destination: String) async throws(CairnError) -> Entry {
+  public func copy(_ source: String, to destination: String, replacing: Bool = false) async throws(CairnError) -> Entry {
     try await answering {
       let entry = try await gateway.entry(at: RemotePath(source))
       let target = try await place(of: entry, at: destination)
       try await checkBorder(entry, to: target)
-      return Entry(try await gateway.copy(entry.id, to: target))
+      guard replacing, let there = try await replaceable(by: entry, at: target) else {
+        return Entry(try await gateway.copy(entry.id, to: target))
+      }
+      if entry.kind == .file, there.kind == .file {
+        return Entry(try await gateway.copy(entry.id, to: target, replaces: there.version))
+      }
+      return Entry(try await gateway.replace(there, at: target, by: ChangeSetItem(.copy, id: entry.id)))
     }
+  }
+
+  /// What is at a path and may make room for an entry: another one, and no folder for no folder.
+  private func replaceable(by entry: FileEntry, at path: RemotePath) async throws -> FileEntry? {
+    guard entry.kind != .folder, let there = try await gateway.entryIfThere(at: path) else { return nil }
+    return there.kind == .folder || there.id == entry.id ? nil : there
   }
 
   /// Before anything is asked for: the cluster would refuse it, but by then it would have seen a plain name.

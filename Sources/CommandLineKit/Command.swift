@@ -56,7 +56,7 @@ package struct CommandArgument: Sendable {
   }
 }
 
-/// `--name VALUE`, `--name=VALUE`, and `-n VALUE` or `-nVALUE` when it has a short form.
+/// `--name VALUE`, `--name=VALUE`, `-name VALUE` as `find` has it, and `-n VALUE` or `-nVALUE` when it has a short form.
 package struct CommandOption: Sendable {
   /// What values are taken; anything else is a usage error before the command runs.
   package enum Kind: Sendable {
@@ -103,14 +103,19 @@ package struct CommandFlag: Sendable {
   /// Without the dashes.
   package var name: String
   package var short: Character?
+  /// Taken as well, and not shown: what the fingers know from a command of the same name.
+  package var otherShort: Character?
   package var help: String
 
-  package init(_ name: String, short: Character? = nil, help: String) {
+  package init(_ name: String, short: Character? = nil, otherShort: Character? = nil, help: String) {
     precondition(!name.hasPrefix("-"), "names are given without their dashes")
     self.name = name
     self.short = short
+    self.otherShort = otherShort
     self.help = help
   }
+
+  func isMeant(by letter: Character) -> Bool { letter == short || letter == otherShort }
 }
 
 extension CommandFlag {

@@ -49,6 +49,8 @@ struct CommandParser {
         return .version
       } else if token.hasPrefix("--") {
         try takeLong(String(token.dropFirst(2)))
+      } else if parsed.options.contains(where: { $0.name.count > 1 && "-\($0.name)" == token }) {
+        try takeLong(String(token.dropFirst()))
       } else {
         try takeShort(token.dropFirst())
       }
@@ -149,9 +151,9 @@ struct CommandParser {
   private mutating func takeShort(_ letters: Substring) throws(UsageError) {
     var letters = letters
     while let letter = letters.popFirst() {
-      if letter == "h", !parsed.options.contains(where: { $0.short == "h" }), !parsed.allFlags.contains(where: { $0.short == "h" }) {
+      if letter == "h", !parsed.options.contains(where: { $0.short == "h" }), !parsed.allFlags.contains(where: { $0.isMeant(by: "h") }) {
         setFlag("help")
-      } else if let flag = parsed.allFlags.first(where: { $0.short == letter }) {
+      } else if let flag = parsed.allFlags.first(where: { $0.isMeant(by: letter) }) {
         setFlag(flag.name)
       } else if let option = parsed.options.first(where: { $0.short == letter }) {
         guard let value = letters.isEmpty ? tokens.popFirst() : String(letters) else {

@@ -91,6 +91,7 @@ struct UpdateRequest: Decodable, Sendable {
 
 struct CopyRequest: Decodable, Sendable {
   var path: String
+  var replaces: Int64?
 }
 
 struct DownloadBatchRequest: Decodable, Sendable {

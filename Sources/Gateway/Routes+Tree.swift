@@ -45,7 +45,8 @@ extension GatewayService {
         method: .post, pattern: "/v1/files/{id}/copy", operation: "copyFile",
         summary: "Copies without moving bytes; folders with all below.",
         headers: [.idempotencyKey], request: .copyRequest, answers: [.init(201, "The copy.", .file)],
-        problems: [.invalidName, .notFound, .forbidden, .alreadyExists, .quota, .encryptionBoundary], handler: copyFile),
+        problems: [.invalidName, .notFound, .forbidden, .alreadyExists, .conflict, .preconditionFailed, .quota, .encryptionBoundary],
+        handler: copyFile),
       RouteDescription(
         method: .get, pattern: "/v1/files/{id}/versions", operation: "listVersions", summary: "A file's revisions, newest first.",
         parameters: [.limit, .cursor], answers: [.init(200, "Revisions.", .versionPage)],
@@ -135,7 +136,8 @@ extension GatewayService {
   private func copyFile(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     let entry = try call.entry()
     let request = try await call.document(CopyRequest.self)
-    let operation = UserOperations.CopyEntry(entry: entry, newPath: try GatewayCall.path(request.path))
+    let operation = UserOperations.CopyEntry(
+      entry: entry, newPath: try GatewayCall.path(request.path), replaces: request.replaces)
     return try .file(try await perform(operation, call), status: 201)
   }
 }

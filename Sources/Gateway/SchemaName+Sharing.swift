@@ -31,6 +31,7 @@ extension SchemaName {
       .must("op", .choice(ChangeSetItem.Kind.allCases.map(\.rawValue))), .may("id", .identifier, "This or `path` names the entry."),
       .may("path", .string), .may("to", .string, "With update, copy and restore: the new path."),
       .may("target", .string, "A symlink's."), .may("version", .count, "With revert."), .may("if_version", .count),
+      .may("replaces", .count, "With copy of a file: the version of the file at `to`, whose next version the copy is to be."),
       .may("parents", .boolean), .may("recursive", .boolean), .may("forever", .boolean), .may("modified_at", .time),
       .may("executable", .boolean), .may("chunker", .folderChunker, "With folder, and with update of one."),
       .may("upload_id", .identifier, "With complete."), .may("complete", .reference(.completeRequest)),

@@ -98,7 +98,11 @@ enum SchemaName: String, Sendable, CaseIterable {
         .may("path", .string, "Where it moves to."), .may("modified_at", .time), .may("executable", .boolean),
         .may("chunker", .folderChunker, "A folder's: how files in it are cut whose uploads do not say."),
       ])
-    case .copyRequest: .object([.must("path", .string, "Where the copy goes.")])
+    case .copyRequest:
+      .object([
+        .must("path", .string, "Where the copy goes."),
+        .may("replaces", .count, "Of a file: the version of the file at `path`, whose next version the copy is to be."),
+      ])
     case .version:
       .object([
         .must("version", .count), .must("size", .count), .must("content_hash", .hash),

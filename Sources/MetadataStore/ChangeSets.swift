@@ -40,7 +40,9 @@ extension WriteTransaction {
         entry: try item.reference(), forever: item.forever ?? false, recursive: item.recursive ?? false, ifVersion: item.ifVersion)
       try edit(operation.entry, principal) { try $0.deleteEntry(operation) }
       return nil
-    case .copy: return try copyEntry(.init(entry: try item.reference(), newPath: try item.needed(item.to, "to")), principal)
+    case .copy:
+      return try copyEntry(
+        .init(entry: try item.reference(), newPath: try item.needed(item.to, "to"), replaces: item.replaces), principal)
     case .revert:
       let operation = UserOperations.RestoreVersion(
         entry: try item.reference(), version: try item.needed(item.version, "version"), ifVersion: item.ifVersion)

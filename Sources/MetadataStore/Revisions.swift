@@ -18,6 +18,19 @@ extension NamespaceEditor {
 
   /// - Parameter path: where the file is.
   func revert(_ row: EntryRow, to version: VersionRow, path: String) throws -> EntryRow {
+    try retain(version.list)
+    return try revise(row, with: version, of: (namespace, row.id), path: path)
+  }
+
+  /// Makes the content of a version the newest of a file, as a version of its own.
+  ///
+  /// - Parameters:
+  ///   - version: its list of blocks is counted for this namespace already.
+  ///   - origin: the file that has the version.
+  ///   - path: where the file is that is revised.
+  func revise(
+    _ row: EntryRow, with version: VersionRow, of origin: (namespace: Int64, entry: EntryID), path: String
+  ) throws -> EntryRow {
     let was = row
     var row = row
     row.version += 1
@@ -25,8 +38,7 @@ extension NamespaceEditor {
     row.contentHash = version.contentHash
     row.envelope = version.envelope
     row.modifiedAt = version.modifiedAt
-    row.quarantine = try finding(namespace, row.id, version.version)
-    try retain(version.list)
+    row.quarantine = try finding(origin.namespace, origin.entry, version.version)
     try update(row)
     let at = try record(.modified, row, path: path, was: was)
     var copy = version
@@ -35,7 +47,7 @@ extension NamespaceEditor {
     copy.author = principal.userNumber
     copy.device = principal.deviceName
     try insert(copy, of: row.id)
-    try inheritScan(by: copy.version, of: row.id, from: (namespace, row.id, version.version))
+    try inheritScan(by: copy.version, of: row.id, from: (origin.namespace, origin.entry, version.version))
     try supersede(was, at: at)
     return row
   }

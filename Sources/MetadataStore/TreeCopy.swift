@@ -7,7 +7,7 @@ extension WriteTransaction {
   func copyEntry(_ operation: UserOperations.CopyEntry, _ principal: Principal) throws -> FileEntry {
     let source = try locate(operation.entry, for: .copyFrom, principal)
     let (view, target) = try view(of: RemotePath.checked(operation.newPath), principal)
-    return try edit(view, principal) { try $0.copy(source, to: target) }
+    return try edit(view, principal) { try $0.copy(source, to: target, replacing: operation.replaces) }
   }
 
   /// Moves, renames, changes metadata. Between two owners a move is a copy, and the original goes to the trash of its owner.
@@ -39,8 +39,10 @@ extension NamespaceEditor {
   static let copyLimit = 200_000
   private static let copyPage = 1000
 
-  /// The copies refer to the same blocks; their versions start anew.
-  func copy(_ source: Located, to target: RemotePath) throws -> FileEntry {
+  /// The copies refer to the same blocks; their versions start anew, unless a file's copy is the next version of one that is there.
+  ///
+  /// - Parameter version: of the file at the target; nil when nothing may be there.
+  func copy(_ source: Located, to target: RemotePath, replacing version: Int64? = nil) throws -> FileEntry {
     guard let name = target.name, let above = target.parent else { throw Problem(.alreadyExists, "The root is a folder.") }
     guard source.row.parent != nil else { throw Problem(.forbidden, "The root cannot be copied.") }
     try checkNotReserved(target)
@@ -48,18 +50,46 @@ extension NamespaceEditor {
       throw Problem(.conflict, "A folder cannot be copied into itself.")
     }
     let parent = try folder(above, view)
-    try require(.createIn, at: parent.id, above.text)
-    if let other = try child(namespace, parent.id, name.text) { throw try occupied(other, target) }
+    let there = try child(namespace, parent.id, name.text)
     let from = source.view.namespace
-    // A copy of an encrypted folder would need its key wrapped anew, and only who has it can do that.
-    guard try source.row.keyFolder == keyFolder(of: parent.id), source.row.keyFolder == nil || from == namespace else {
-      throw Problem.acrossBorder
+    if let version, let there, there.kind == .file, source.row.kind == .file {
+      return try copy(source, over: there, at: target, replacing: version)
     }
+    try require(.createIn, at: parent.id, above.text)
+    if let there { throw try occupied(there, target) }
+    try checkSealing(of: source, in: keyFolder(of: parent.id))
     try check(name, in: source.row.keyFolder)
     let top = try copy(source.row, of: from, named: name.text, into: parent.id, path: target.text)
     if source.row.kind == .folder { try copyBelow(source.row.id, of: from, to: top.id, target) }
     if from != namespace { try checkQuota() }
     return try document(top, target)
+  }
+
+  /// A copy of an encrypted folder would need its key wrapped anew, and only who has it can do that.
+  private func checkSealing(of source: Located, in keyFolder: EntryID?) throws(Problem) {
+    guard source.row.keyFolder == keyFolder, keyFolder == nil || source.view.namespace == namespace else { throw Problem.acrossBorder }
+  }
+
+  /// The content of a file becomes the next version of another one.
+  private func copy(_ source: Located, over row: EntryRow, at path: RemotePath, replacing version: Int64) throws -> FileEntry {
+    try require(.upload, at: row.id, path.text)
+    guard row.id != source.row.id else {
+      throw Problem(.conflict, "\(source.callerPath) and \(view.callerPath(path.text)) are the same file.")
+    }
+    guard row.version == version else {
+      let text = view.callerPath(path.text)
+      throw Problem(
+        .preconditionFailed, "\(text) is at version \(row.version) and not at \(version).", current: try document(row, path))
+    }
+    try checkSealing(of: source, in: row.keyFolder)
+    let from = source.view.namespace
+    guard var content = try self.version(from, source.row.id, source.row.version) else {
+      throw MetadataError(.unusable, "The database lacks the version of a file.")
+    }
+    if from != namespace { content.list = try store(blocks(of: content.list, from)) } else { try retain(content.list) }
+    let revised = try revise(row, with: content, of: (from, source.row.id), path: path.text)
+    if from != namespace { try checkQuota() }
+    return try document(revised, path)
   }
 
   private func copyBelow(_ source: EntryID, of from: Int64, to top: EntryID, _ target: RemotePath) throws {

@@ -60,7 +60,7 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
     case update
     /// `id` or `path`; `forever`, `recursive`, `if_version`
     case delete
-    /// `id` or `path`; `to`
+    /// `id` or `path`; `to`, `replaces`
     case copy
     /// `id` or `path`; `version`
     case revert
@@ -76,6 +76,7 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
   package var target: String?
   package var version: Int64?
   package var ifVersion: Int64?
+  package var replaces: Int64?
   package var parents: Bool?
   package var recursive: Bool?
   package var forever: Bool?
@@ -87,7 +88,8 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
 
   package init(
     _ op: Kind, id: EntryID? = nil, path: String? = nil, to: String? = nil, target: String? = nil, version: Int64? = nil,
-    ifVersion: Int64? = nil, parents: Bool? = nil, recursive: Bool? = nil, forever: Bool? = nil, modifiedAt: FileTime? = nil,
+    ifVersion: Int64? = nil, replaces: Int64? = nil, parents: Bool? = nil, recursive: Bool? = nil, forever: Bool? = nil,
+    modifiedAt: FileTime? = nil,
     executable: Bool? = nil, chunker: FolderChunker? = nil, uploadID: UploadID? = nil, complete: CompleteRequest? = nil
   ) {
     self.op = op
@@ -97,6 +99,7 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
     self.target = target
     self.version = version
     self.ifVersion = ifVersion
+    self.replaces = replaces
     self.parents = parents
     self.recursive = recursive
     self.forever = forever
@@ -108,7 +111,7 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case op, id, path, to, target, version, parents, recursive, forever, executable, chunker, complete
+    case op, id, path, to, target, version, replaces, parents, recursive, forever, executable, chunker, complete
     case ifVersion = "if_version"
     case modifiedAt = "modified_at"
     case uploadID = "upload_id"

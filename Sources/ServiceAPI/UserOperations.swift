@@ -288,9 +288,12 @@ extension UserOperations {
     package static let audience = ControlAudience.user
     package var entry: EntryReference
     package var newPath: String
-    package init(entry: EntryReference, newPath: String) {
+    /// For a file: the version of the file at `newPath`, which the copy becomes the next version of; nil when nothing may be there.
+    package var replaces: Int64?
+    package init(entry: EntryReference, newPath: String, replaces: Int64? = nil) {
       self.entry = entry
       self.newPath = newPath
+      self.replaces = replaces
     }
   }
 

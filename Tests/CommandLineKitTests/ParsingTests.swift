@@ -15,7 +15,9 @@ struct ParsingTests {
       CommandOption("limit", value: "SIZE", help: "Most.", kind: .size),
       CommandOption("expires", value: "TIME", help: "Until.", kind: .duration),
     ],
-    flags: [CommandFlag("recursive", short: "r", help: "Folders too."), CommandFlag("force", short: "f", help: "Over all.")],
+    flags: [
+      CommandFlag("recursive", short: "r", otherShort: "R", help: "Folders too."), CommandFlag("force", short: "f", help: "Over all."),
+    ],
     examples: ["tool put -r photos /photos"]
   ) { call in
     let numbers = [call.int("parallel").map { "\($0)" }, call.size("limit").map { "\($0)" }, call.duration("expires").map { "\($0)" }]
@@ -56,7 +58,8 @@ struct ParsingTests {
       ("put a b /r", "a,b -> /r|false|false|-||8,-,-"),
       ("put -r a /r -p 3", "a -> /r|true|false|-||3,-,-"),
       ("put a --parallel=3 /r --recursive", "a -> /r|true|false|-||3,-,-"),
-      ("put -rfp3 a /r", "a -> /r|true|true|-||3,-,-"),
+      ("put -rfp3 a /r", "a -> /r|true|true|-||3,-,-"), ("put -fR a /r", "a -> /r|true|true|-||8,-,-"),
+      ("put a /r -tag x -limit 4KiB", "a -> /r|false|false|-|x|8,4096,-"), ("put a /r -tagx", "a -> /r|false|false|-|agx|8,-,-"),
       ("put -rf -t x a -ty /r --tag=z=1", "a -> /r|true|true|-|x,y,z=1|8,-,-"),
       ("put --on-conflict copy --limit 4KiB --expires 2h - /r", "- -> /r|false|false|copy||8,4096,7200.0 seconds"),
       ("put -- -r --x /r", "-r,--x -> /r|false|false|-||8,-,-"),

@@ -110,6 +110,20 @@ struct EncryptionTests {
       #expect(try AtomicFile.read(cluster.folder.path("file-1"), limit: 16 << 20) == bytes)
       #expect(try await desk.cairn("revs", "/secret/tree/hideout/sub 1/file-1", "--json").contains("\"size\":\(bytes.count)"))
 
+      // Copied and moved onto files, which is a revision of the one and sends the other to the trash.
+      let (one, two) = ("/secret/copied/treasure-map.txt", "/secret/again/treasure-map.txt")
+      try write(tree + "/other", "something else\n")
+      try await desk.cairn("put", tree + "/other", "/secret/other")
+      try await desk.cairn("cp", "/secret/other", one)
+      #expect(try await desk.cairn("cat", one) == "something else\n")
+      #expect(try await desk.cairn("cat", "--version", "1", one) == "it is buried below the oak\n")
+      #expect(try await desk.run(["mv", "-n", "/secret/other", two]).ending == .exited(status: 3))
+      try await desk.cairn("mv", "/secret/other", two)
+      #expect(try await desk.cairn("cat", two) == "something else\n")
+      #expect(try await desk.run(["stat", "/secret/other"]).ending == .exited(status: 4))
+      #expect(try await desk.cairn("trash").contains(two))
+      try Directory.remove(tree + "/other")
+
       // Moved, removed, restored, reverted, followed.
       try await desk.cairn("mv", "/secret/tree/treasure-map.txt", "/secret/tree/hideout/map.txt")
       try await desk.cairn("rm", "/secret/tree/hideout/map.txt")

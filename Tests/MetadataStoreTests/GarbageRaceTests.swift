@@ -180,7 +180,12 @@ final class GarbageWorld {
         guard let version = versions.randomElement(using: &random) else { return }
         _ = try await store.restoreVersion(.init(entry: path, version: version.version, ifVersion: nil), for: user, once: nil)
       }
-    case 4: try await tolerating("copy") { _ = try await store.copyEntry(.init(entry: path, newPath: "/\(draw(5))"), for: user, once: nil) }
+    case 4:
+      try await tolerating("copy") {
+        let target = "/\(draw(5))"
+        let version = draw(2) == 0 ? nil : try await store.stat(.path(target), for: user).version
+        _ = try await store.copyEntry(.init(entry: path, newPath: target, replaces: version), for: user, once: nil)
+      }
     default: try await tolerating("empty") { _ = try await store.emptyTrash(nil, for: user) }
     }
   }

@@ -41,6 +41,60 @@ struct RevisionConformanceTests {
     try await fixture.expectSound()
   }
 
+  @Test("a file that is copied onto another is that one's next version, and what was there can be had back", arguments: Engine.allCases)
+  func copyOver(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let (ada, store) = (try await fixture.user(), fixture.store)
+    let source = try await fixture.put("/a", Fixture.blocks(Array(1...9)), as: ada)
+    let target = try await fixture.put("/b", Fixture.blocks([1, 20]), as: ada)
+    let used = try await store.usage(of: ada).used
+    func copy(_ from: String, _ to: String, replaces version: Int64?) async throws -> FileEntry {
+      try await store.copyEntry(.init(entry: .path(from), newPath: to, replaces: version), for: ada, once: nil)
+    }
+    let copied = try await copy("/a", "/b", replaces: 1)
+    #expect(copied.id == target.id && copied.path == "/b" && copied.version == 2)
+    #expect(copied.contentHash == source.contentHash && copied.size == source.size)
+    let plan = try await store.downloadPlan(.path("/b"), version: nil, cursor: nil, limit: 20, for: ada)
+    #expect(plan.blocks.map(\.id) == Fixture.blocks(Array(1...9)).map(\.id))
+    let old = try await store.downloadPlan(.path("/b"), version: 1, cursor: nil, limit: 20, for: ada)
+    #expect(old.blocks.map(\.id) == Fixture.blocks([1, 20]).map(\.id))
+    #expect(try await store.usage(of: ada).used == used, "no bytes are added")
+    let last = try await store.changes(since: nil, limit: 100, for: ada).changes.last
+    #expect(last?.action == .modified && last?.entry.id == target.id && last?.entry.version == 2)
+
+    #expect(await problem { try await copy("/a", "/b", replaces: 1) }?.kind == .preconditionFailed, "it is at version 2")
+    #expect(await problem { try await copy("/a", "/a", replaces: 1) }?.kind == .conflict, "the same file")
+    #expect(await problem { try await copy("/a", "/b", replaces: nil) }?.kind == .alreadyExists)
+    let folder = try await fixture.folder("/d", as: ada)
+    #expect(await problem { try await copy("/a", "/d", replaces: folder.version) }?.kind == .alreadyExists, "a folder makes no room")
+    #expect(await problem { try await copy("/d", "/b", replaces: 2) }?.kind == .alreadyExists, "and takes nobody's")
+    #expect(try await copy("/a", "/new", replaces: 7).version == 1, "what is gone is in nobody's way")
+
+    let steps = ChangeSetRequest(changes: [.init(.copy, path: "/a", to: "/b", replaces: 2), .init(.copy, path: "/b", to: "/c")])
+    #expect(try await store.apply(steps, completions: [nil, nil], for: ada, once: nil).results.map(\.entry?.version) == [3, 1])
+    try await fixture.expectSound()
+  }
+
+  @Test("a copy onto somebody else's file counts against the owner's quota, and its content is theirs", arguments: Engine.allCases)
+  func copyOverShared(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let (ada, store) = (try await fixture.user(), fixture.store)
+    let bob = try await fixture.user("bob")
+    try await fixture.put("/s/f", [Fixture.block(30)], as: ada)
+    _ = try await store.share(.init(entry: .path("/s"), user: "bob", role: .write), for: ada)
+    let his = try await fixture.put("/his", Fixture.blocks(Array(1...9)), as: bob)
+    let before = (ada: try await store.usage(of: ada).used, bob: try await store.usage(of: bob).used)
+    let copied = try await store.copyEntry(.init(entry: .path("/his"), newPath: "/Shared with me/s/f", replaces: 1), for: bob, once: nil)
+    #expect(copied.version == 2 && copied.contentHash == his.contentHash)
+    #expect(try await store.stat(.path("/s/f"), for: ada).contentHash == his.contentHash)
+    #expect(try await store.usage(of: ada).used == before.ada + his.size, "the revision before stays")
+    #expect(try await store.usage(of: bob).used == before.bob)
+    try await store.deleteEntry(delete("/his", forever: true), for: bob)
+    let plan = try await store.downloadPlan(.path("/s/f"), version: nil, cursor: nil, limit: 20, for: ada)
+    #expect(plan.blocks.map(\.id) == Fixture.blocks(Array(1...9)).map(\.id))
+    try await fixture.expectSound()
+  }
+
   @Test("old versions and the trash go after their retention, the present ones never", arguments: Engine.allCases)
   func retention(engine: Engine) async throws {
     let fixture = try await Fixture(engine)

@@ -76,6 +76,11 @@ struct ShareConformanceTests {
     Attempt(testDescription: "revising a file", least: .write) { fixture, bob in
       try await fixture.put(mount + "/2026/a.jpg", [Fixture.block(7)], as: bob, policy: .overwrite)
     },
+    Attempt(testDescription: "copying over a file", least: .write) { fixture, bob in
+      try await fixture.put("/his", [Fixture.block(7)], as: bob)
+      _ = try await fixture.store.copyEntry(
+        .init(entry: .path("/his"), newPath: mount + "/2026/a.jpg", replaces: 1), for: bob, once: nil)
+    },
     Attempt(testDescription: "making folders", least: .write) { fixture, bob in _ = try await fixture.folder(mount + "/x/y", as: bob) },
     Attempt(testDescription: "moving", least: .write) { fixture, bob in
       _ = try await fixture.store.updateEntry(
@@ -459,7 +464,9 @@ struct ShareConformanceTests {
       try await fixture.put(one, count < 5 ? [Fixture.block(count)] : Fixture.blocks(Array(1...count)), as: user, policy: .overwrite)
     case 3: _ = try await fixture.folder(one, as: user)
     case 4: _ = try await store.updateEntry(update(one, other), for: user)
-    case 5: _ = try await store.copyEntry(.init(entry: .path(one), newPath: other), for: user, once: nil)
+    case 5:
+      let version = Bool.random(using: &random) ? try await store.stat(.path(other), for: user).version : nil
+      _ = try await store.copyEntry(.init(entry: .path(one), newPath: other, replaces: version), for: user, once: nil)
     case 6: try await store.deleteEntry(delete(one, forever: Bool.random(using: &random)), for: user)
     case 7:
       if let item = try await store.trash(limit: 10, cursor: nil, for: user).items.randomElement(using: &random) {

@@ -153,10 +153,14 @@ extension GatewayConnection {
       .delete, Self.file(id), query: [("forever", forever ? "1" : nil), ("recursive", recursive ? "1" : nil)], ifMatch: ifVersion)
   }
 
-  private struct CopyTarget: Encodable, Sendable { var path: String }
+  private struct CopyTarget: Encodable, Sendable {
+    var path: String
+    var replaces: Int64?
+  }
 
-  func copy(_ id: EntryID, to path: RemotePath) async throws -> FileEntry {
-    let body = CopyTarget(path: try await sealed(path).text)
+  /// - Parameter replaces: the version of the file at the path, whose next version the copy is to be; nil when nothing may be there.
+  func copy(_ id: EntryID, to path: RemotePath, replaces: Int64? = nil) async throws -> FileEntry {
+    let body = CopyTarget(path: try await sealed(path).text, replaces: replaces)
     return try await opened(try await call(.post, Self.file(id) + "/copy", body: body, repeatable: .keyed), at: path)
   }
 

@@ -41,6 +41,21 @@ extension GatewayConnection {
     try await call(.post, "/v1/changesets", body: request, repeatable: .keyed)
   }
 
+  /// Sends what is at a path to the trash and puts something else there, in one transaction.
+  ///
+  /// - Parameters:
+  ///   - there: as it is known; when it is another version by now, nothing happens.
+  ///   - change: that leaves an entry at the path; which path that is, is filled in.
+  func replace(_ there: FileEntry, at path: RemotePath, by change: ChangeSetItem) async throws -> FileEntry {
+    var change = change
+    change.to = try await sealed(path).text
+    let removal = ChangeSetItem(.delete, id: there.id, ifVersion: there.version)
+    guard let entry = try await apply(ChangeSetRequest(changes: [removal, change])).results.last?.entry else {
+      throw CairnError(.unexpected, "The gateway does not say what is at \(path) now.")
+    }
+    return try await opened(entry, at: path)
+  }
+
   /// All or nothing, in order.
   func createFolders(_ paths: [RemotePath]) async throws -> [FileEntry] {
     var steps: [ChangeSetItem] = []

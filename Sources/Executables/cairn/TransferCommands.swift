@@ -49,7 +49,7 @@ enum TransferCommands {
           """, kind: .choice(["fixed", "cdc"])),
     ],
     flags: [
-      CommandFlag("recursive", short: "r", help: "folders with all that is in them"),
+      CommandFlag("recursive", short: "r", otherShort: "R", help: "folders with all that is in them"),
       CommandFlag("no-compress", help: "send blocks as they are"),
     ],
     examples: [
@@ -96,7 +96,8 @@ enum TransferCommands {
       CommandArgument("REMOTE", help: "files or folders of the cluster", count: .oneOrMore),
       CommandArgument("LOCAL", help: "where they go, or - for standard output"),
     ],
-    options: [parallel, limitRate, version, range], flags: [CommandFlag("recursive", short: "r", help: "folders with all that is in them")],
+    options: [parallel, limitRate, version, range],
+    flags: [CommandFlag("recursive", short: "r", otherShort: "R", help: "folders with all that is in them")],
     examples: [
       "cairn get /docs/report.pdf .", "cairn get -r /photos ~/photos", "cairn get /notes.txt old.txt --version 6",
       "cairn get /disk.img head.bin --range 0-511",

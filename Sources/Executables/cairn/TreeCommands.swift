@@ -6,7 +6,7 @@ import Platform
 enum TreeCommands {
   static let all = [list, stat, makeFolder, chunking, move, copy, remove, diskUsage, find, revisions]
 
-  private static let recursive = CommandFlag("recursive", short: "r", help: "with all that is below")
+  private static let recursive = CommandFlag("recursive", short: "r", otherShort: "R", help: "with all that is below")
 
   /// All entries of a folder, page by page.
   private static func each(
@@ -212,29 +212,45 @@ enum TreeCommands {
 
   private static let move = Command(
     "mv", summary: "move or rename",
-    discussion: "Into TARGET under its own name when that is a folder, else TARGET becomes the name. Nothing that is there is replaced.",
+    discussion: """
+      Into TARGET under its own name when that is a folder, else TARGET becomes the name. A file that has that name goes to the trash; a \
+      folder is never replaced.
+      """,
     arguments: [
       CommandArgument("SOURCE", help: "files or folders", count: .oneOrMore), CommandArgument("TARGET", help: "a folder, or the new name"),
-    ], examples: ["cairn mv /draft.txt /docs/final.txt", "cairn mv /a.txt /b.txt /docs"]
+    ], flags: overwriting, examples: ["cairn mv /draft.txt /docs/final.txt", "cairn mv /a.txt /b.txt /docs"]
   ) { invocation in
-    try await relocate(invocation) { client, source, target in try await client.move(source, to: target) }
+    try await relocate(invocation) { client, source, target, replacing in
+      try await client.move(source, to: target, replacing: replacing)
+    }
   }
 
   private static let copy = Command(
     "cp", summary: "copy without moving any bytes",
-    discussion:
-      "The copy refers to the same blocks, so it is done at once and takes no space. Into TARGET under its own name when that is a folder.",
+    discussion: """
+      The copy refers to the same blocks, so it is done at once and takes no space. Into TARGET under its own name when that is a folder. \
+      Onto a file the copy is that file's next revision; a folder is never replaced.
+      """,
     arguments: [
       CommandArgument("SOURCE", help: "files or folders", count: .oneOrMore),
       CommandArgument("TARGET", help: "a folder, or the copy's name"),
-    ], flags: [CommandFlag("recursive", short: "r", help: "as with cp; folders are copied with all below either way")],
+    ],
+    flags: [CommandFlag("recursive", short: "r", otherShort: "R", help: "as with cp; folders are copied with all below either way")]
+      + overwriting,
     examples: ["cairn cp /docs/report.pdf /docs/report-2.pdf", "cairn cp -r /projects /archive"]
   ) { invocation in
-    try await relocate(invocation) { client, source, target in try await client.copy(source, to: target) }
+    try await relocate(invocation) { client, source, target, replacing in
+      try await client.copy(source, to: target, replacing: replacing)
+    }
   }
 
+  private static let overwriting = [
+    CommandFlag("no-clobber", short: "n", help: "fail where something has the name already"),
+    CommandFlag("force", short: "f", help: "replace it, which is what happens without either"),
+  ]
+
   private static func relocate(
-    _ invocation: Invocation, _ one: (CairnClient, String, String) async throws -> Entry
+    _ invocation: Invocation, _ one: (CairnClient, String, String, _ replacing: Bool) async throws -> Entry
   ) async throws {
     let client = try Profile.current().client()
     let sources = invocation.arguments("SOURCE")
@@ -243,7 +259,7 @@ enum TreeCommands {
       throw CommandFailure(.conflict, "\(target) is not a folder, so only one thing can go there; name a folder.")
     }
     for source in sources {
-      let entry = try await one(client, trimmed(source), target)
+      let entry = try await one(client, trimmed(source), target, !invocation.flag("no-clobber"))
       if invocation.console.isJSON { try invocation.console.printJSON(entry) }
     }
   }
@@ -252,7 +268,7 @@ enum TreeCommands {
     "rm", summary: "move to the trash, or remove for good",
     arguments: [CommandArgument("REMOTE", help: "files or folders", count: .oneOrMore)],
     flags: [
-      CommandFlag("recursive", short: "r", help: "folders with all that is in them"),
+      CommandFlag("recursive", short: "r", otherShort: "R", help: "folders with all that is in them"),
       CommandFlag("forever", help: "not to the trash: it cannot be taken back"),
       CommandFlag("force", short: "f", help: "do not mind what is not there"),
     ], examples: ["cairn rm /docs/old.txt", "cairn rm -r /photos/2019", "cairn rm -r --forever /scratch"]
