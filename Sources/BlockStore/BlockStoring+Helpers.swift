@@ -9,6 +9,14 @@ extension StoredBlock {
 }
 
 extension BlockStoring {
+  package func append(_ records: [SealedRecord]) async -> [Result<AppendOutcome, BlockStoreError>] {
+    var outcomes: [Result<AppendOutcome, BlockStoreError>] = []
+    for record in records {
+      do throws(BlockStoreError) { outcomes.append(.success(try await append(record))) } catch { outcomes.append(.failure(error)) }
+    }
+    return outcomes
+  }
+
   package func readCached(_ block: BlockID, into buffer: IOBuffer) -> Payload? { nil }
 }
 

@@ -21,6 +21,9 @@ package protocol BlockStoring: Sendable {
   /// A block that is here already is not stored twice: its epoch is raised instead, and the copy that was here is what is acknowledged,
   /// only after this process knows that copy to be durable.
   func append(_ record: SealedRecord) async throws(BlockStoreError) -> AppendOutcome
+  /// As `append`, for several that belong together, so that they are written and synced together; one outcome for each, in their order,
+  /// once all are there.
+  func append(_ records: [SealedRecord]) async -> [Result<AppendOutcome, BlockStoreError>]
 
   /// Durably raises the GC epoch of a block that is here; false when it is not here.
   func raiseEpoch(of block: BlockID, to epoch: UInt64) async throws(BlockStoreError) -> Bool

@@ -55,9 +55,12 @@ package struct GroupCommit<Operation, Batch> {
   package var isIdle: Bool { queue.isEmpty && background.isEmpty && written.isEmpty && !isWriting && !isSyncing }
 
   /// Takes an operation; false when too many wait.
-  package mutating func submit(_ operation: Operation) -> Bool {
-    guard queue.count < limits.queued else { return false }
-    queue.append(operation)
+  package mutating func submit(_ operation: Operation) -> Bool { submit([operation]) }
+
+  /// Takes operations, which go next to each other; false, and none of them, when too many wait.
+  package mutating func submit(_ operations: [Operation]) -> Bool {
+    guard queue.count + operations.count <= limits.queued else { return false }
+    queue += operations
     return true
   }
 

@@ -59,7 +59,7 @@ struct RecordCipher: ~Copyable {
     }
   }
 
-  /// Whether the tag fits, with the frame left as it is. `scratch` holds 64 KiB and is overwritten.
+  /// Whether the tag fits, with the frame left as it is. `scratch` has room for it and is overwritten.
   mutating func check(
     frame index: Int, _ frame: UnsafeRawBufferPointer, tag: UnsafeRawPointer, scratch: UnsafeMutableRawBufferPointer
   ) -> Bool {

@@ -32,13 +32,13 @@ package enum RecordOpener {
   package static func check(_ record: SealedRecord, keys: DataKeyring?) throws(BlockStoreError) -> Bool {
     let header = record.header
     var cipher = try cipher(for: header, keys: keys)
-    let scratch = IOBuffer(capacity: Limits.frameBytes)
+    let scratch = IOBuffer(capacity: max(1, min(header.storedBytes, Limits.frameBytes)))
     for index in 0..<RecordLayout.frameCount(storedBytes: header.storedBytes) {
       let start = RecordLayout.frameStart(index)
       let end = start + RecordCipher.frameBytes(index, storedBytes: header.storedBytes)
       let tag = record.buffer.bytes(end..<(end + Limits.frameTagBytes))
       let fits = cipher.check(
-        frame: index, record.buffer.bytes(start..<end), tag: tag.baseAddress!, scratch: scratch.mutableBytes(0..<Limits.frameBytes))
+        frame: index, record.buffer.bytes(start..<end), tag: tag.baseAddress!, scratch: scratch.mutableBytes(0..<(end - start)))
       guard fits else { return false }
     }
     return true

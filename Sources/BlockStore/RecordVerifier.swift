@@ -77,11 +77,12 @@ package struct RecordVerifier: ~Copyable, @unchecked Sendable {
   }
 
   private mutating func check(frame range: Range<Int>) throws(BlockStoreError) {
-    let scratch = self.scratch ?? IOBuffer(capacity: Limits.frameBytes)
+    // The first frame is the longest.
+    let scratch = self.scratch ?? IOBuffer(capacity: max(1, range.count))
     self.scratch = scratch
     let tag = buffer.bytes(range.upperBound..<(range.upperBound + Limits.frameTagBytes))
     let fits = cipher!.check(
-      frame: checkedFrames, buffer.bytes(range), tag: tag.baseAddress!, scratch: scratch.mutableBytes(0..<Limits.frameBytes))
+      frame: checkedFrames, buffer.bytes(range), tag: tag.baseAddress!, scratch: scratch.mutableBytes(0..<range.count))
     guard fits else { throw BlockStoreError(.malformed, "Frame \(checkedFrames) of block \(block) does not fit its tag.") }
     checkedFrames += 1
   }

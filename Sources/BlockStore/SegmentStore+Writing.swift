@@ -5,14 +5,36 @@ internal import Synchronization
 /// Appends, raises and deletes: queue, batch, write, sync, index, answer.
 extension SegmentStore {
   package func append(_ record: SealedRecord) async throws(BlockStoreError) -> AppendOutcome {
+    try check(record)
+    return try SegmentStore.appended(await submit(.append(record)))
+  }
+
+  package func append(_ records: [SealedRecord]) async -> [Result<AppendOutcome, BlockStoreError>] {
+    let refusals = records.map { record -> BlockStoreError? in
+      do throws(BlockStoreError) { try check(record) } catch { return error }
+      return nil
+    }
+    var answers = await submitTogether(zip(records, refusals).compactMap { $1 == nil ? .append($0) : nil })[...]
+    return refusals.map { refusal in
+      if let refusal { return .failure(refusal) }
+      guard let answer = answers.popFirst() else { preconditionFailure("each operation is answered") }
+      return answer.map(SegmentStore.appended)
+    }
+  }
+
+  private static func appended(_ outcome: StoreOperation.Outcome) -> AppendOutcome {
+    guard case .appended(let outcome) = outcome else { preconditionFailure("an append is answered as one") }
+    return outcome
+  }
+
+  /// - Throws: unless the record is one, and fits into a segment.
+  private func check(_ record: SealedRecord) throws(BlockStoreError) {
     try record.checkHeader()
     let bytes = RecordPlacement.segmentBytes(recordBytes: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
     guard Segment.pageBytes + bytes.roundedUp(to: Segment.pageBytes) <= CommitLedger.blockLimit(fileBytes: configuration.segmentBytes)
     else {
       throw BlockStoreError(.full, "The disk's segments of \(configuration.segmentBytes) bytes are too small for this block.")
     }
-    guard case .appended(let outcome) = try await submit(.append(record)) else { preconditionFailure("an append is answered as one") }
-    return outcome
   }
 
   package func raiseEpoch(of block: BlockID, to epoch: UInt64) async throws(BlockStoreError) -> Bool {
@@ -36,35 +58,37 @@ extension SegmentStore {
   }
 
   /// Queues an operation; it is answered exactly once, also when it is refused.
-  func submit(_ operation: StoreOperation) {
-    let refusal = state.withLock { state -> BlockStoreError? in
-      if state.isClosing { return .closed }
-      if let failure = state.failure { return BlockStoreError(.fenced, failure) }
-      return state.commit.submit(operation) ? nil : .overloaded
-    }
-    if let refusal { return operation.answer(.failure(refusal)) }
-    advance()
+  func submit(_ operation: StoreOperation) { submit([operation]) { $0.submit(operation) } }
+
+  /// Queues operations next to each other, and answers when all of them are answered, in their order.
+  private func submitTogether(_ requests: [StoreOperation.Request]) async -> [Result<StoreOperation.Outcome, BlockStoreError>] {
+    await collect(requests) { operations in submit(operations) { $0.submit(operations) } }
   }
 
   /// Queues operations behind everything that others ask for, and answers when all of them are answered, in their order.
   func submitBehind(_ requests: [StoreOperation.Request]) async -> [Result<StoreOperation.Outcome, BlockStoreError>] {
+    await collect(requests) { operations in submit(operations) { $0.submitBehind(operations) } }
+  }
+
+  private func collect(
+    _ requests: [StoreOperation.Request], _ submit: ([StoreOperation]) -> Void
+  ) async -> [Result<StoreOperation.Outcome, BlockStoreError>] {
     guard !requests.isEmpty else { return [] }
     return await withCheckedContinuation { continuation in
       let answers = AnswerCollector(count: requests.count) { continuation.resume(returning: $0) }
-      let operations = requests.enumerated().map { number, request in
-        StoreOperation(request: request) { answers.take($0, number) }
-      }
-      let refusal = state.withLock { state -> BlockStoreError? in
-        if state.isClosing { return .closed }
-        if let failure = state.failure { return BlockStoreError(.fenced, failure) }
-        return state.commit.submitBehind(operations) ? nil : .overloaded
-      }
-      if let refusal {
-        for operation in operations { operation.answer(.failure(refusal)) }
-      } else {
-        advance()
-      }
+      submit(requests.enumerated().map { number, request in StoreOperation(request: request) { answers.take($0, number) } })
     }
+  }
+
+  /// Hands operations to the pipeline, or refuses all of them.
+  private func submit(_ operations: [StoreOperation], _ add: (inout GroupCommit<StoreOperation, CommitBatch>) -> Bool) {
+    let refusal = state.withLock { state -> BlockStoreError? in
+      if state.isClosing { return .closed }
+      if let failure = state.failure { return BlockStoreError(.fenced, failure) }
+      return add(&state.commit) ? nil : .overloaded
+    }
+    guard let refusal else { return advance() }
+    for operation in operations { operation.answer(.failure(refusal)) }
   }
 
   /// Begins what the pipeline allows to begin.

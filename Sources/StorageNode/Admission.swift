@@ -148,10 +148,26 @@ struct Admission: Sendable {
 
   /// Runs a write, seen by seals from its beginning to its end.
   func writing<Answer>(_ capability: Capability, _ body: () async throws(Problem) -> Answer) async throws(Problem) -> Answer {
-    guard let partition = partition(of: capability.block) else { return try await body() }
-    try seals.enter(partition, layoutVersion: capability.layoutVersion)
-    defer { seals.leave(partition, layoutVersion: capability.layoutVersion) }
+    let visit = try enter(capability)
+    defer { leave(visit) }
     return try await body()
+  }
+
+  /// A write that seals see, from `enter` to `leave`; of no partition before the first view.
+  struct Visit: Sendable {
+    fileprivate let partition: Int?
+    fileprivate let layoutVersion: UInt64
+  }
+
+  /// Lets a write in; `leave` has to follow.
+  func enter(_ capability: Capability) throws(Problem) -> Visit {
+    let visit = Visit(partition: partition(of: capability.block), layoutVersion: capability.layoutVersion)
+    if let partition = visit.partition { try seals.enter(partition, layoutVersion: visit.layoutVersion) }
+    return visit
+  }
+
+  func leave(_ visit: Visit) {
+    if let partition = visit.partition { seals.leave(partition, layoutVersion: visit.layoutVersion) }
   }
 
   /// What to answer a client whose block is not here, because the node gave it up under a newer layout than the URL's: 409, so that it

@@ -37,7 +37,7 @@ struct BatchRoutes: Sendable {
     do throws(Problem) {
       try Admission.check(head.peer, for: operation)
       let (buffer, items) = try await receive(head, body, operation, pool, patience)
-      let outcomes = await each(items) { await store($0, in: buffer, operation, head.requestID) }
+      let outcomes = await store(items, in: buffer, operation, head.requestID)
       return HTTPResponse(status: 200, json: BatchPutReply(items: outcomes))
     } catch { return HTTPResponse(error) }
   }
@@ -86,22 +86,86 @@ struct BatchRoutes: Sendable {
     return try admission.capability(of: target, operations: [operation])
   }
 
+  /// An item that may be stored: checked, in a buffer of its own.
+  private struct Ready {
+    enum Work {
+      case block(BlockUpload.Sealed)
+      case record(ReplicaIntake.Checked)
+    }
+    let number: Int
+    let visit: Admission.Visit
+    let work: Work
+  }
+
+  /// Checks items and stores them, as many together as there are buffers for: they are written with one sync, and go to each other node in
+  /// one request.
   private func store(
-    _ item: BlockBatch.Item, in buffer: IOBuffer, _ operation: CapabilityOperation, _ requestID: String
-  ) async -> BatchPutReply.Item {
+    _ items: [BlockBatch.Item], in batch: IOBuffer, _ operation: CapabilityOperation, _ requestID: String
+  ) async -> [BatchPutReply.Item] {
+    var outcomes = [BatchPutReply.Item?](repeating: nil, count: items.count)
+    var next = 0
+    while next < items.count {
+      var group: [Ready] = []
+      while next < items.count, group.count < limits.parallelBatchItems {
+        do throws(Problem) {
+          // Whoever holds buffers waits for none: what is ready goes first.
+          guard let ready = try await prepare(items[next], next, in: batch, operation, requestID, mayWait: group.isEmpty) else { break }
+          group.append(ready)
+        } catch { outcomes[next] = BatchPutReply.Item(status: error.status, problem: error) }
+        next += 1
+      }
+      for (ready, result) in zip(group, await keep(group)) {
+        admission.leave(ready.visit)
+        switch result {
+        case .success(let receipts): outcomes[ready.number] = BatchPutReply.Item(status: 201, receipts: receipts)
+        case .failure(let problem): outcomes[ready.number] = BatchPutReply.Item(status: problem.status, problem: problem)
+        }
+      }
+    }
+    return outcomes.compactMap { $0 }
+  }
+
+  /// - Returns: nil when no buffer is free and the item may not wait for one.
+  private func prepare(
+    _ item: BlockBatch.Item, _ number: Int, in batch: IOBuffer, _ operation: CapabilityOperation, _ requestID: String, mayWait: Bool
+  ) async throws(Problem) -> Ready? {
+    guard item.data.count <= BlockBatch.itemDataBytes else {
+      throw Problem(.tooLarge, "A block in a batch has at most \(BlockBatch.itemDataBytes) bytes; send larger ones on their own.")
+    }
+    let capability = try capability(item.text, operation)
+    let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
+    let isBlock = operation == .put
+    let pool = isBlock ? upload.pool(for: put) : replica.pool(for: put)
+    var buffer = pool.tryAcquire()
+    if buffer == nil, mayWait {
+      do { buffer = try await pool.acquire(patience: isBlock ? limits.clientPatience : limits.replicaPatience) } catch { throw .noBuffer }
+    }
+    guard let buffer else { return nil }
+    upload.forwarding.metrics.received(put)
+    let visit = try admission.enter(capability)
     do throws(Problem) {
-      guard item.data.count <= BlockBatch.itemDataBytes else {
-        throw Problem(.tooLarge, "A block in a batch has at most \(BlockBatch.itemDataBytes) bytes; send larger ones on their own.")
+      return Ready(
+        number: number, visit: visit,
+        work: isBlock
+          ? .block(try upload.seal(put, item.data, of: batch, in: buffer))
+          : .record(try replica.check(put, item.data, of: batch, in: buffer)))
+    } catch {
+      admission.leave(visit)
+      throw error
+    }
+  }
+
+  /// Stores what is ready, all of it blocks or all of it records.
+  private func keep(_ group: [Ready]) async -> [Result<[String], Problem>] {
+    var blocks: [BlockUpload.Sealed] = []
+    var records: [ReplicaIntake.Checked] = []
+    for ready in group {
+      switch ready.work {
+      case .block(let block): blocks.append(block)
+      case .record(let record): records.append(record)
       }
-      let capability = try capability(item.text, operation)
-      let put = try admission.put(capability, encoding: item.encoding, bodyBytes: item.data.count, requestID: requestID)
-      upload.forwarding.metrics.received(put)
-      let receipts = try await admission.writing(capability) { () async throws(Problem) in
-        operation == .put
-          ? try await upload.receive(put, item.data, of: buffer) : try await replica.receive(put, item.data, of: buffer)
-      }
-      return BatchPutReply.Item(status: 201, receipts: receipts)
-    } catch { return BatchPutReply.Item(status: error.status, problem: error) }
+    }
+    return await blocks.isEmpty ? replica.keep(records) : upload.keep(blocks)
   }
 
   /// `POST /v1/blocks/batch/get`: blocks to a client, compressed ones as they are when the client says so.
@@ -110,7 +174,7 @@ struct BatchRoutes: Sendable {
       let (_, items) = try await receive(head, body, .get, pools.client.large, limits.clientPatience)
       let passThrough = BlockReading.acceptsZstandard(head.headers["Accept-Encoding"])
       let admitted = try admit(items)
-      let found = await each(admitted) { await read($0, passThrough, head.requestID) }
+      let found = await each(of: admitted, atMost: limits.parallelBatchItems) { await read($0, passThrough, head.requestID) }
       var answer = BlockBatch.begin(reserving: found.reduce(0) { $0 + $1.bytes.count + 64 })
       for item in found {
         BlockBatch.append(to: &answer, status: item.status, encoding: item.encoding, text: item.text, data: item.bytes)
@@ -159,27 +223,5 @@ struct BatchRoutes: Sendable {
       problem = Problem(error)
     } catch { problem = Problem(.internalError, "The block could not be read.") }
     return Found(status: problem.status, text: problem.kind.rawValue, bytes: Array(problem.detail.utf8.prefix(280)))
-  }
-
-  /// Does something with each item, a bounded number at a time, and answers in their order.
-  private func each<Item: Sendable, Outcome: Sendable>(
-    _ items: [Item], _ body: @escaping @Sendable (Item) async -> Outcome
-  ) async -> [Outcome] {
-    await withTaskGroup(of: (Int, Outcome).self) { group in
-      var next = 0
-      func add() {
-        guard next < items.count else { return }
-        let (index, item) = (next, items[next])
-        next += 1
-        group.addTask { (index, await body(item)) }
-      }
-      for _ in 0..<limits.parallelBatchItems { add() }
-      var outcomes = [Outcome?](repeating: nil, count: items.count)
-      while let (index, outcome) = await group.next() {
-        outcomes[index] = outcome
-        add()
-      }
-      return outcomes.compactMap { $0 }
-    }
   }
 }

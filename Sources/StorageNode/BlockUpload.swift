@@ -34,30 +34,41 @@ struct BlockUpload: Sendable {
     let buffer = try await acquire(put)
     let write = try prepare(put, buffer)
     body.receive(into: buffer, placement: BlockUpload.placement, limit: put.bodyBytes)
+    let record: SealedRecord
+    do throws(Problem) { record = try await intake(put, body, buffer, write) } catch {
+      write.abort()
+      throw error
+    }
+    return try await keep([Sealed(put: put, record: record, write: write)])[0].get()
+  }
+
+  /// A block that is what it is named after, sealed, and not stored yet.
+  struct Sealed: Sendable {
+    fileprivate let put: AdmittedPut
+    fileprivate let record: SealedRecord
+    fileprivate let write: ReplicatedWrite
+  }
+
+  /// Checks and seals a PUT whose body is in memory already. `keep` has to follow.
+  ///
+  /// - Parameters:
+  ///   - range: where the body is in the batch.
+  ///   - buffer: of `pool(for:)`.
+  func seal(_ put: AdmittedPut, _ range: Range<Int>, of batch: IOBuffer, in buffer: IOBuffer) throws(Problem) -> Sealed {
+    let write = try prepare(put, buffer)
     do throws(Problem) {
-      let record = try await intake(put, body, buffer, write)
-      return try await keep(record, put, write)
+      BlockUpload.place(batch.bytes(range), in: buffer)
+      var receiver = try BlockReceiver(put, buffer: buffer, keys: keys)
+      _ = try receiver.take(upTo: range.count)
+      return Sealed(put: put, record: try receiver.finish(gcEpoch: put.capability.gcEpoch), write: write)
     } catch {
       write.abort()
       throw error
     }
   }
 
-  /// The receipts of a PUT whose body is in memory already: the bytes `range` of a batch.
-  func receive(_ put: AdmittedPut, _ range: Range<Int>, of batch: IOBuffer) async throws(Problem) -> [String] {
-    let buffer = try await acquire(put)
-    let write = try prepare(put, buffer)
-    do throws(Problem) {
-      BlockUpload.place(batch.bytes(range), in: buffer)
-      var receiver = try BlockReceiver(put, buffer: buffer, keys: keys)
-      _ = try receiver.take(upTo: range.count)
-      let record = try receiver.finish(gcEpoch: put.capability.gcEpoch)
-      return try await keep(record, put, write)
-    } catch {
-      write.abort()
-      throw error
-    }
-  }
+  /// Where a PUT's buffer comes from.
+  func pool(for put: AdmittedPut) -> BufferPool { pools.client.pool(storedBytes: put.bodyBytes) }
 
   private static func place(_ bytes: UnsafeRawBufferPointer, in buffer: IOBuffer) {
     var done = 0
@@ -70,7 +81,7 @@ struct BlockUpload: Sendable {
   }
 
   private func acquire(_ put: AdmittedPut) async throws(Problem) -> IOBuffer {
-    let pool = pools.client.pool(storedBytes: put.bodyBytes)
+    let pool = pool(for: put)
     if let buffer = pool.tryAcquire() { return buffer }
     do { return try await pool.acquire(patience: limits.clientPatience) } catch { throw .noBuffer }
   }
@@ -128,23 +139,46 @@ struct BlockUpload: Sendable {
     return elapsed * Double(total - taken) / Double(taken) <= limits.streamingHorizon.inSeconds
   }
 
-  /// Stores the record here and waits for the quorum.
-  private func keep(_ record: SealedRecord, _ put: AdmittedPut, _ write: ReplicatedWrite) async throws(Problem) -> [String] {
+  /// Stores records here and waits for their quorums; the receipts of each, in their order.
+  func keep(_ blocks: [Sealed]) async -> [Result<[String], Problem>] {
     // From here on it is the nodes that take their time, and not the client.
     let began = time.monotonic()
-    defer { foreground.note(time.monotonic() - began) }
-    write.verified(end: RecordLayout.recordBytes(storedBytes: record.header.storedBytes))
-    do throws(BlockStoreError) {
-      write.localStored(receipt: try await keeper.store(record, under: put.capability, verification: .hashed))
-    } catch {
-      log.request(put.requestID).error(
-        "a block was not stored", ["block": .string(put.capability.block.hex), "reason": .string(error.message)])
-      write.localFailed(error.code == .full ? .full : .refused)
-      throw Problem(error)
+    if blocks.count == 1 {
+      blocks[0].begin()
+    } else {
+      forwarding.courier.together { for block in blocks { block.begin() } }
     }
-    switch await write.outcome() {
-    case .stored(let receipts): return receipts
-    case .failed(let failure): throw BlockUpload.problem(failure)
+    let stored = await keeper.store(blocks.map { ($0.record, $0.put.capability) }, verification: .hashed)
+    for (block, result) in zip(blocks, stored) { tell(block, result) }
+    var answers: [Result<[String], Problem>] = []
+    for (block, result) in zip(blocks, stored) {
+      answers.append(await answer(block, result))
+      foreground.note(time.monotonic() - began)
+    }
+    return answers
+  }
+
+  /// Tells a block's quorum what became of the copy here.
+  private func tell(_ block: Sealed, _ result: Result<String, BlockStoreError>) {
+    switch result {
+    case .success(let receipt): block.write.localStored(receipt: receipt)
+    case .failure(let error):
+      log.request(block.put.requestID).error(
+        "a block was not stored", ["block": .string(block.put.capability.block.hex), "reason": .string(error.message)])
+      block.write.localFailed(error.code == .full ? .full : .refused)
+    }
+  }
+
+  private func answer(_ block: Sealed, _ result: Result<String, BlockStoreError>) async -> Result<[String], Problem> {
+    if case .failure(let error) = result {
+      block.write.abort()
+      return .failure(Problem(error))
+    }
+    switch await block.write.outcome() {
+    case .stored(let receipts): return .success(receipts)
+    case .failed(let failure):
+      block.write.abort()
+      return .failure(BlockUpload.problem(failure))
     }
   }
 
@@ -163,4 +197,9 @@ struct BlockUpload: Sendable {
         retryAfter: 1)
     }
   }
+}
+
+extension BlockUpload.Sealed {
+  /// The record may go to replicas.
+  fileprivate func begin() { write.verified(end: RecordLayout.recordBytes(storedBytes: record.header.storedBytes)) }
 }

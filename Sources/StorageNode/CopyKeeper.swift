@@ -16,12 +16,27 @@ struct CopyKeeper: Sendable {
   let signer: ReceiptSigner
   let durability: Receipt.Durability
 
-  /// Stores a checked record and answers the receipt for it. A block that is here already is acknowledged as the copy that is here, if
-  /// that is good.
+  /// Copies of one batch that are read back at once.
+  private static let parallelChecks = 64
+
+  /// Stores checked records, together, and answers the receipt for each, in their order. A block that is here already is acknowledged as
+  /// the copy that is here, if that is good.
   func store(
-    _ record: SealedRecord, under capability: Capability, verification: Receipt.Verification
-  ) async throws(BlockStoreError) -> String {
-    let appended = try await keep(record)
+    _ records: [(record: SealedRecord, capability: Capability)], verification: Receipt.Verification
+  ) async -> [Result<String, BlockStoreError>] {
+    var appended = await disks.append(records.map(\.record))
+    var doubtful: [(number: Int, record: SealedRecord, there: DiskSet.Appended)] = []
+    for (number, answer) in appended.enumerated() {
+      if case .success(let there) = answer, !there.outcome.wasNew { doubtful.append((number, records[number].record, there)) }
+    }
+    let checked = await each(of: doubtful, atMost: CopyKeeper.parallelChecks) { item in
+      (item.number, await whole(item.record, item.there))
+    }
+    for (number, answer) in checked { appended[number] = answer }
+    return zip(records, appended).map { item, answer in answer.map { receipt(for: $0, under: item.capability, verification) } }
+  }
+
+  private func receipt(for appended: DiskSet.Appended, under capability: Capability, _ verification: Receipt.Verification) -> String {
     let block = appended.outcome.block
     return signer.sign(
       Receipt(
@@ -31,16 +46,17 @@ struct CopyKeeper: Sendable {
         verification: verification, keyEpoch: signer.keyEpoch))
   }
 
-  private func keep(_ record: SealedRecord) async throws(BlockStoreError) -> DiskSet.Appended {
-    let appended = try await disks.append(record)
-    if appended.outcome.wasNew { return appended }
+  /// The copy that was here, once it was read back, or the record in its place.
+  private func whole(_ record: SealedRecord, _ there: DiskSet.Appended) async -> Result<DiskSet.Appended, BlockStoreError> {
     do throws(BlockStoreError) {
-      try await disks.verify(record.header.block, using: buffers.pool(storedBytes: appended.outcome.block.storedBytes))
-      return appended
-    } catch {
-      guard [.rotten, .notFound].contains(error.code) else { throw error }
-    }
-    // What was here is set aside by now, or was deleted meanwhile.
-    return try await disks.append(record)
+      do throws(BlockStoreError) {
+        try await disks.verify(record.header.block, using: buffers.pool(storedBytes: there.outcome.block.storedBytes))
+        return .success(there)
+      } catch {
+        guard [.rotten, .notFound].contains(error.code) else { throw error }
+      }
+      // What was here is set aside by now, or was deleted meanwhile.
+      return .success(try await disks.append(record))
+    } catch { return .failure(error) }
   }
 }

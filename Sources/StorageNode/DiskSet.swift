@@ -88,6 +88,33 @@ package struct DiskSet: Sendable {
     throw failure
   }
 
+  /// As `append`, for several that belong together: those of one disk are written together. One outcome for each, in their order.
+  package func append(_ records: [SealedRecord]) async -> [Result<Appended, BlockStoreError>] {
+    if disks.count == 1 {
+      let disk = disks[0]
+      return await disk.append(records).map { $0.map { Appended(disk: disk.disk, outcome: $0) } }
+    }
+    let places = records.map { record in ranking(for: record.header.block).first?.disk }
+    var outcomes = [Result<Appended, BlockStoreError>?](repeating: nil, count: records.count)
+    await withTaskGroup(of: [(Int, Result<Appended, BlockStoreError>)].self) { group in
+      for disk in disks {
+        let numbers = places.indices.filter { places[$0] == disk.disk }
+        guard !numbers.isEmpty else { continue }
+        group.addTask {
+          let answers = await disk.append(numbers.map { records[$0] })
+          return zip(numbers, answers).map { ($0, $1.map { Appended(disk: disk.disk, outcome: $0) }) }
+        }
+      }
+      for await answers in group { for (number, answer) in answers { outcomes[number] = answer } }
+    }
+    for (number, record) in records.enumerated() {
+      if case .success? = outcomes[number] { continue }
+      // The next disk that works, as for a record alone.
+      do throws(BlockStoreError) { outcomes[number] = .success(try await append(record)) } catch { outcomes[number] = .failure(error) }
+    }
+    return outcomes.compactMap { $0 }
+  }
+
   /// Disks to try for a block, best first.
   private func ranking(for block: BlockID) -> [any BlockStoring] {
     guard disks.count > 1 else { return disks }

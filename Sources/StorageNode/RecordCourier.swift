@@ -9,7 +9,7 @@ internal import Synchronization
 /// Carries small finished records to other nodes, as many in one request as wait for the same node.
 ///
 /// The first leaves at once; those that come while it is under way go together in the next. So a lone record is not held up, and
-/// hundreds of small files cost a handful of requests.
+/// hundreds of small files cost a handful of requests. What is known to belong together does not leave before all of it is in line.
 ///
 /// What must hold: each parcel gets exactly one outcome. The line is as long as there are buffers behind it, and so is bounded.
 final class RecordCourier: Sendable {
@@ -32,7 +32,15 @@ final class RecordCourier: Sendable {
     var bytes: Int { BlockBatch.itemBytes(text: target.utf8.count, data: record.length) }
   }
 
+  private struct Lines {
+    var byNode: [NodeID: Line] = [:]
+    /// Senders who have more to put in line.
+    var gathering = 0
+  }
+
   private struct Line {
+    /// Where the node listens, as the last sender knew it.
+    var address = ""
     var waiting: [Parcel] = []
     var underWay = 0
 
@@ -61,7 +69,7 @@ final class RecordCourier: Sendable {
 
   private let client: any HTTPRequesting
   private let limits: NodeLimits
-  private let lines = Mutex<[NodeID: Line]>([:])
+  private let lines = Mutex(Lines())
 
   init(client: any HTTPRequesting, limits: NodeLimits) {
     self.client = client
@@ -73,7 +81,7 @@ final class RecordCourier: Sendable {
   func send(
     _ record: OutgoingRecord, target: String, to address: String, node: NodeID, requestID: String
   ) async -> Result<[String], ForwardFailure> {
-    if lines.withLock({ $0[node, default: Line()].begin() }) {
+    if lines.withLock({ $0.gathering == 0 && $0.byNode[node, default: Line()].begin() }) {
       let answer = await single(record, target, requestID, address)
       if let load = endTour(to: node) { Task { await carry(load, to: address, node: node) } }
       return answer
@@ -81,11 +89,28 @@ final class RecordCourier: Sendable {
     return await withCheckedContinuation { done in
       let parcel = Parcel(record: record, target: target, requestID: requestID, done: done)
       let load = lines.withLock { lines in
-        lines[node, default: Line()].waiting.append(parcel)
-        return lines[node, default: Line()].load()
+        lines.byNode[node, default: Line()].address = address
+        lines.byNode[node, default: Line()].waiting.append(parcel)
+        return lines.gathering == 0 ? lines.byNode[node, default: Line()].load() : nil
       }
       if let load { Task { await carry(load, to: address, node: node) } }
     }
+  }
+
+  /// What `body` begins to send leaves when it returns, as much of it as fits in one request to each node.
+  func together(_ body: () -> Void) {
+    lines.withLock { $0.gathering += 1 }
+    body()
+    let loads = lines.withLock { lines -> [(node: NodeID, address: String, load: [Parcel])] in
+      lines.gathering -= 1
+      var loads: [(node: NodeID, address: String, load: [Parcel])] = []
+      // Also what others put in line: so nothing waits for longer than the first of those who gather.
+      for node in lines.byNode.keys.sorted() {
+        while let load = lines.byNode[node]?.load() { loads.append((node, lines.byNode[node]?.address ?? "", load)) }
+      }
+      return loads
+    }
+    for (node, address, load) in loads { Task { await carry(load, to: address, node: node) } }
   }
 
   /// Carries loads until nothing waits for the node any more.
@@ -105,10 +130,10 @@ final class RecordCourier: Sendable {
   /// Gives a tour back, or keeps it for the load that waits.
   private func endTour(to node: NodeID) -> [Parcel]? {
     lines.withLock { lines in
-      var line = lines[node, default: Line()]
+      var line = lines.byNode[node, default: Line()]
       line.underWay -= 1
-      let next = line.load()
-      lines[node] = line.underWay == 0 && line.waiting.isEmpty ? nil : line
+      let next = lines.gathering == 0 ? line.load() : nil
+      lines.byNode[node] = line.underWay == 0 && line.waiting.isEmpty ? nil : line
       return next
     }
   }

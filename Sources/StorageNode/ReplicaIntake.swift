@@ -29,12 +29,21 @@ struct ReplicaIntake: Sendable {
     }
     let record: SealedRecord
     do throws(BlockStoreError) { record = try verifier.finish(gcEpoch: put.capability.gcEpoch) } catch { throw Problem(error) }
-    return try await keep(record, put)
+    return try await keep([try checked(record, put)])[0].get()
   }
 
-  /// The same for a record that is in memory already: the bytes `range` of a batch.
-  func receive(_ put: AdmittedPut, _ range: Range<Int>, of batch: IOBuffer) async throws(Problem) -> [String] {
-    let buffer = try await acquire(put)
+  /// A record whose tags fit, and that is not stored yet.
+  struct Checked: Sendable {
+    fileprivate let put: AdmittedPut
+    fileprivate let record: SealedRecord
+  }
+
+  /// Checks a record that is in memory already. `keep` has to follow.
+  ///
+  /// - Parameters:
+  ///   - range: where the record is in the batch.
+  ///   - buffer: of `pool(for:)`.
+  func check(_ put: AdmittedPut, _ range: Range<Int>, of batch: IOBuffer, in buffer: IOBuffer) throws(Problem) -> Checked {
     let end = RecordLayout.localBytes + range.count
     buffer.mutableBytes(RecordLayout.localBytes..<end).copyMemory(from: batch.bytes(range))
     var verifier = RecordVerifier(buffer: buffer, block: put.capability.block, keys: keys)
@@ -43,27 +52,36 @@ struct ReplicaIntake: Sendable {
       try verifier.receive(upTo: end)
       record = try verifier.finish(gcEpoch: put.capability.gcEpoch)
     } catch { throw Problem(error) }
-    return try await keep(record, put)
+    return try checked(record, put)
   }
 
+  /// Where a record's buffer comes from.
+  func pool(for put: AdmittedPut) -> BufferPool { pools.replica.pool(recordBytes: RecordLayout.localBytes + put.bodyBytes) }
+
   private func acquire(_ put: AdmittedPut) async throws(Problem) -> IOBuffer {
-    let pool = pools.replica.pool(recordBytes: RecordLayout.localBytes + put.bodyBytes)
+    let pool = pool(for: put)
     if let buffer = pool.tryAcquire() { return buffer }
     do { return try await pool.acquire(patience: limits.replicaPatience) } catch { throw .noBuffer }
   }
 
-  private func keep(_ received: SealedRecord, _ put: AdmittedPut) async throws(Problem) -> [String] {
+  private func checked(_ received: SealedRecord, _ put: AdmittedPut) throws(Problem) -> Checked {
     let record: SealedRecord
     do throws(BlockStoreError) { record = try RecordRewrap.rewrap(received, keys: keys) } catch { throw Problem(error) }
     guard record.header.plainBytes == put.capability.size else {
       throw Problem(.conflict, "The record is of a block of \(record.header.plainBytes) bytes, the URL for \(put.capability.size).")
     }
-    do throws(BlockStoreError) {
-      return [try await keeper.store(record, under: put.capability, verification: .tagged)]
-    } catch {
-      log.request(put.requestID).error(
-        "a record was not stored", ["block": .string(put.capability.block.hex), "reason": .string(error.message)])
-      throw Problem(error)
+    return Checked(put: put, record: record)
+  }
+
+  /// Stores records; the receipt of each, in their order.
+  func keep(_ records: [Checked]) async -> [Result<[String], Problem>] {
+    let stored = await keeper.store(records.map { ($0.record, $0.put.capability) }, verification: .tagged)
+    return zip(records, stored).map { item, result in
+      result.map { [$0] }.mapError { error in
+        log.request(item.put.requestID).error(
+          "a record was not stored", ["block": .string(item.put.capability.block.hex), "reason": .string(error.message)])
+        return Problem(error)
+      }
     }
   }
 }

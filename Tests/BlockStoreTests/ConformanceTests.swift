@@ -201,6 +201,38 @@ import Testing
     }
   }
 
+  @Test("records that are appended together have their own outcomes, in their order", arguments: StoreKind.allCases)
+  func appendTogether(kind: StoreKind) async throws {
+    try await kind.withStore { store, keys in
+      #expect(await store.append([]).isEmpty)
+      let plain = (0..<200).map { Fixtures.bytes(1 + $0 * 97, seed: UInt64($0)) }
+      _ = try await store.append(Fixtures.record(plain[7], gcEpoch: 3, keys: keys))
+      var records = try plain.map { try Fixtures.record($0, gcEpoch: 2, keys: keys) }
+      // The same block once more, and a record that is none.
+      records.insert(try Fixtures.record(plain[50], gcEpoch: 5, keys: keys), at: 100)
+      var header = records[150].header
+      header.block = Fixtures.id(of: [4])
+      records[150] = SealedRecord(header: header, buffer: records[150].buffer, gcEpoch: 1)
+      let outcomes = await store.append(records)
+      #expect(outcomes.count == records.count)
+      for (number, (record, outcome)) in zip(records, outcomes).enumerated() {
+        switch outcome {
+        case .success(let appended):
+          #expect(number != 150 && appended.block.id == record.header.block)
+          #expect(appended.wasNew == ![7, 100].contains(number))
+        case .failure(let error): #expect(number == 150 && error.code == .malformed)
+        }
+      }
+      for (number, bytes) in plain.enumerated() where number != 149 {
+        let id = Fixtures.id(of: bytes)
+        #expect(try await store.bytes(id) == bytes)
+        #expect(store.status(of: id)?.gcEpoch == (number == 7 ? 3 : number == 50 ? 5 : 2))
+      }
+      #expect(store.status(of: Fixtures.id(of: plain[149])) == nil)
+      #expect(store.space().blockCount == plain.count - 1)
+    }
+  }
+
   @Test("a record whose buffer holds something else than its header says is refused", arguments: StoreKind.allCases)
   func mismatch(kind: StoreKind) async throws {
     try await kind.withStore { store, keys in

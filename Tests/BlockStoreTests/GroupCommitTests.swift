@@ -35,6 +35,14 @@ import Testing
     #expect(commit.isIdle)
   }
 
+  @Test("operations that are submitted together go next to each other, and are refused together")
+  func together() {
+    var commit = Self.make(queued: 5)
+    let accepted = [commit.submit([1, 2, 3]), commit.submit([4, 5, 6]), commit.submit([7, 8]), commit.submit(9)]
+    #expect(accepted == [true, false, true, false])
+    Self.expect([.write([1, 2, 3, 7])], &commit)
+  }
+
   @Test("what comes during a sync is written meanwhile and synced together")
   func overlap() {
     var commit = Self.make()

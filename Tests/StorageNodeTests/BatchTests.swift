@@ -44,6 +44,45 @@ import Testing
     }
   }
 
+  @Test("a batch costs each other node one request or two, however many blocks it has", arguments: StoreKind.allCases)
+  func fewRequests(store: StoreKind) async throws {
+    var random = Seeds.random()
+    let blocks = (0..<60).map { _ in random.bytes(3000) }
+    try await withCluster(.init(store: store)) { cluster in
+      let response = try await post(cluster, "/v1/blocks/batch", body(cluster, blocks), headers: ["X-Request-Id": "a-batch"])
+      let reply = try JSONCoding.decode(BatchPutReply.self, from: response.bytes)
+      #expect(reply.items.allSatisfy { $0.status == 201 && $0.receipts?.count == 3 })
+      for node in cluster.nodes[1...] {
+        try await eventually("\(node.id) has seen the batch") { node.requests.contains("a-batch") }
+        #expect(node.requests.count("a-batch") <= 2)
+      }
+    }
+  }
+
+  @Test("batches that have more blocks than there are buffers wait for each other in no circle")
+  func fewBuffers() async throws {
+    var random = Seeds.random()
+    var limits = NodeLimits.forTests
+    limits.smallBuffers = 5
+    // Nobody has to wait for long: a group takes what is free and goes on with that.
+    limits.clientPatience = .seconds(20)
+    limits.replicaPatience = .seconds(20)
+    let batches = (0..<6).map { _ in (0..<40).map { _ in random.bytes(2000) } }
+    try await withCluster(.init(limits: limits)) { cluster in
+      let statuses = try await withThrowingTaskGroup(of: [Int].self) { group in
+        for blocks in batches {
+          group.addTask {
+            let response = try await post(cluster, "/v1/blocks/batch", body(cluster, blocks))
+            return try JSONCoding.decode(BatchPutReply.self, from: response.bytes).items.map(\.status)
+          }
+        }
+        return try await group.reduce(into: []) { $0 += $1 }
+      }
+      #expect(statuses.count == 240 && statuses.allSatisfy { $0 == 201 })
+      for block in batches.joined() { #expect(cluster.holders(TestCluster.name(block)) == [0, 1, 2]) }
+    }
+  }
+
   @Test("each item has its own outcome: a bad one does not spoil the others")
   func outcomes() async throws {
     var random = Seeds.random()

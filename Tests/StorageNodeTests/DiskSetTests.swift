@@ -32,6 +32,29 @@ import Testing
     for block in blocks { #expect(set.status(of: TestCluster.name(block)) != nil) }
   }
 
+  @Test("blocks that come together lie where each would lie alone, and go elsewhere when that disk takes none")
+  func together() async throws {
+    var random = Seeds.random()
+    let capacities: [Int64] = [1 << 30, 1 << 30, 2 << 30]
+    let (stores, others) = (disks(capacities), disks(capacities))
+    let (set, alone) = (DiskSet(stores), DiskSet(others))
+    let blocks = (0..<300).map { _ in random.bytes(20) }
+    let appended = try await set.append(blocks.map { try record($0) }).map { try $0.get().disk }
+    for (block, disk) in zip(blocks, appended) { #expect(try await alone.append(try record(block)).disk == disk) }
+    #expect(Set(appended).count == 3)
+
+    let small = disks([16 << 10, 16 << 10])
+    let counts = try await DiskSet(small).append(blocks.map { try record($0) }).reduce(into: (stored: 0, full: 0)) { counts, outcome in
+      switch outcome {
+      case .success(let appended): counts.stored += appended.outcome.wasNew ? 1 : 0
+      case .failure(let error): counts.full += error.code == .full ? 1 : 0
+      }
+    }
+    #expect(counts.stored + counts.full == blocks.count && counts.full > 0)
+    // Each is refused only where both are full, so both end with as many as go into them.
+    #expect(small[0].space().blockCount == small[1].space().blockCount && counts.stored == 2 * small[0].space().blockCount)
+  }
+
   @Test("a fenced or full disk leaves the others serving, and what it holds stays readable")
   func fenced() async throws {
     var random = Seeds.random()

@@ -31,6 +31,7 @@ final class RequestIDs: Sendable {
   private let ids = Mutex<[String]>([])
   func add(_ id: String) { ids.withLock { $0.append(id) } }
   func contains(_ id: String) -> Bool { ids.withLock { $0.contains(id) } }
+  func count(_ id: String) -> Int { ids.withLock { $0.count { $0 == id } } }
 }
 
 /// One node of a test: the real node behind a real server on 127.0.0.1.
