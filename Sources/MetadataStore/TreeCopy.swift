@@ -77,19 +77,26 @@ extension NamespaceEditor {
       throw Problem(.conflict, "\(source.callerPath) and \(view.callerPath(path.text)) are the same file.")
     }
     guard row.version == version else {
-      let text = view.callerPath(path.text)
-      throw Problem(
-        .preconditionFailed, "\(text) is at version \(row.version) and not at \(version).", current: try document(row, path))
+      throw Problem.isAtVersion(row.version, version, view.callerPath(path.text), try document(row, path))
     }
     try checkSealing(of: source, in: row.keyFolder)
     let from = source.view.namespace
-    guard var content = try self.version(from, source.row.id, source.row.version) else {
-      throw MetadataError(.unusable, "The database lacks the version of a file.")
-    }
-    if from != namespace { content.list = try store(blocks(of: content.list, from)) } else { try retain(content.list) }
-    let revised = try revise(row, with: content, of: (from, source.row.id), path: path.text)
+    let revised = try revise(row, with: counted(source.row, of: from), of: (from, source.row.id), path: path.text)
     if from != namespace { try checkQuota() }
     return try document(revised, path)
+  }
+
+  /// The present version of a file, its blocks counted once more for this namespace.
+  private func counted(_ file: EntryRow, of from: Int64) throws -> VersionRow {
+    guard var version = try version(from, file.id, file.version) else {
+      throw MetadataError(.unusable, "The database lacks the version of a file.")
+    }
+    if from == namespace {
+      try retain(version.list)
+    } else {
+      version.list = try store(blocks(of: version.list, from))
+    }
+    return version
   }
 
   private func copyBelow(_ source: EntryID, of from: Int64, to top: EntryID, _ target: RemotePath) throws {
@@ -133,14 +140,7 @@ extension NamespaceEditor {
     try insert(row)
     let at = try record(.created, row, path: path)
     guard source.kind == .file else { return row }
-    guard var version = try version(from, source.id, source.version) else {
-      throw MetadataError(.unusable, "The database lacks the version of a file.")
-    }
-    if from == namespace {
-      try retain(version.list)
-    } else {
-      version.list = try store(blocks(of: version.list, from))
-    }
+    var version = try counted(source, of: from)
     let origin = (namespace: from, entry: source.id, version: version.version)
     version.version = 1
     version.committedAt = at

@@ -122,8 +122,7 @@ extension NamespaceEditor {
 
   func check(_ ifVersion: Int64?, _ found: Located) throws {
     guard let ifVersion, ifVersion != found.row.version else { return }
-    throw Problem(
-      .preconditionFailed, "\(found.callerPath) is at version \(found.row.version) and not at \(ifVersion).", current: found.document)
+    throw Problem.isAtVersion(found.row.version, ifVersion, found.callerPath, found.document)
   }
 
   /// The root has no room for a name that means something else.
@@ -171,5 +170,12 @@ extension NamespaceEditor {
     try insert(row)
     try record(.created, row, path: path.text)
     return row
+  }
+}
+
+extension Problem {
+  /// A condition on something's version does not hold.
+  static func isAtVersion(_ version: Int64, _ expected: Int64, _ path: String, _ current: FileEntry) -> Problem {
+    Problem(.preconditionFailed, "\(path) is at version \(version) and not at \(expected).", current: current)
   }
 }

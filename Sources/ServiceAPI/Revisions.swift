@@ -89,8 +89,8 @@ package struct ChangeSetItem: Sendable, Codable, Equatable {
   package init(
     _ op: Kind, id: EntryID? = nil, path: String? = nil, to: String? = nil, target: String? = nil, version: Int64? = nil,
     ifVersion: Int64? = nil, replaces: Int64? = nil, parents: Bool? = nil, recursive: Bool? = nil, forever: Bool? = nil,
-    modifiedAt: FileTime? = nil,
-    executable: Bool? = nil, chunker: FolderChunker? = nil, uploadID: UploadID? = nil, complete: CompleteRequest? = nil
+    modifiedAt: FileTime? = nil, executable: Bool? = nil, chunker: FolderChunker? = nil, uploadID: UploadID? = nil,
+    complete: CompleteRequest? = nil
   ) {
     self.op = op
     self.id = id

@@ -83,7 +83,7 @@ package struct NodeLimits: Sendable, Equatable {
   package var streamingHorizon: Duration = .milliseconds(250)
   /// Records that a `copy` command fetches at once.
   package var parallelCopies = 4
-  /// Items of a batch that are under way at once.
+  /// Items of a batch that are stored together, and blocks that are read for one at once.
   package var parallelBatchItems = 64
   package init() {}
 }
