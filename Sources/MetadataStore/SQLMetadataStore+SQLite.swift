@@ -35,7 +35,8 @@ extension SQLMetadataStore {
       throw MetadataError(.unusable, "The database's lock cannot be taken: \(error)")
     }
     var writing = SQLiteConnection.Options()
-    writing.cacheKibibytes = 64 << 10
+    // Four times as much made no operation of the bench quicker.
+    writing.cacheKibibytes = 16 << 10
     writing.maximumPages = options.maximumPages
     let connection = try SQLiteConnection(path, writing)
     try connection.migrate(Migrations.all)
@@ -51,7 +52,7 @@ extension SQLMetadataStore {
     var reading = SQLiteConnection.Options()
     reading.readOnly = true
     // The upper levels of the indexes of a few million entries.
-    reading.cacheKibibytes = 16 << 10
+    reading.cacheKibibytes = 8 << 10
     let hub = ChangeHub()
     self.init(
       writer: CommitWriter(connection: connection, context: WriterContext(settings: settings, options: options), time: time, hub: hub),
