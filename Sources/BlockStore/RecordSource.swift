@@ -4,7 +4,7 @@ internal import Platform
 /// Reads past the page cache in whole pages and keeps what it read last, so that neighbouring small records cost one read.
 /// For one thread.
 final class PageReader {
-  private static let windowBytes = 256 << 10
+  static let windowBytes = 256 << 10
 
   private var buffer: IOBuffer?
   private var window = 0..<0
@@ -61,7 +61,24 @@ struct RecordSource {
     do {
       guard let direct else { return try file.preadv(into: pieces, at: offset + Int64(start)) == wanted }
       return try direct.read(pieces, wanted, file, at: Int(offset) + start)
-    } catch { throw error.isInputOutput ? BlockStoreError(.unreadable, error.description) : .io(error) }
+    } catch { throw RecordSource.failure(error) }
+  }
+
+  /// Whether `fetchPages` can read the record: past the page cache, longer than what a reader of neighbours keeps, in whole pages.
+  func hasPages(for buffer: IOBuffer) -> Bool {
+    direct != nil && recordBytes > PageReader.windowBytes && offset % Int64(Segment.pageBytes) == 0
+      && recordBytes.roundedUp(to: Segment.pageBytes) <= buffer.capacity
+  }
+
+  /// Reads the whole record to the start of the buffer, straight from the disk; false when the file ends before.
+  func fetchPages(into buffer: IOBuffer) throws(BlockStoreError) -> Bool {
+    do {
+      return try file.pread(into: buffer.mutableBytes(0..<recordBytes.roundedUp(to: Segment.pageBytes)), at: offset) >= recordBytes
+    } catch { throw RecordSource.failure(error) }
+  }
+
+  private static func failure(_ error: FileError) -> BlockStoreError {
+    error.isInputOutput ? BlockStoreError(.unreadable, error.description) : .io(error)
   }
 
   /// The portable header in the record's first bytes, nil unless they are the headers of exactly this copy.

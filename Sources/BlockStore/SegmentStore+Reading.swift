@@ -7,9 +7,11 @@ extension SegmentStore {
   package func read(_ block: BlockID, range: Range<Int>?, into pool: BufferPool) async throws(BlockStoreError) -> Payload {
     guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
     if let range, range.lowerBound < 0 || range.upperBound > entry.storedBytes { throw .outside(range, entry.stored) }
-    let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
+    let buffer = try await pool.acquireForStore(bytes: entry.recordBytes)
+    let isWhole = range.map { $0 == 0..<entry.storedBytes } ?? true
+    let isPastCache = isWhole && isLarge(entry) && !history.note(block)
     return try await onReadThread { () throws(BlockStoreError) in
-      try self.withCopy(of: block) { (entry, source) throws(BlockStoreError) in
+      try self.withCopy(of: block, first: isPastCache ? PageReader() : nil) { (entry, source) throws(BlockStoreError) in
         try self.payload(of: entry, range, into: buffer, from: source)
       }
     }
@@ -30,9 +32,11 @@ extension SegmentStore {
 
   package func readRecord(_ block: BlockID, into pool: BufferPool) async throws(BlockStoreError) -> SealedRecord {
     guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
-    let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
+    let buffer = try await pool.acquireForStore(bytes: entry.recordBytes)
+    let isPastCache = isLarge(entry)
     return try await onReadThread { () throws(BlockStoreError) in
-      try self.withCopy(of: block) { (entry, source) throws(BlockStoreError) in
+      // Copied once, and not read here by a user for it.
+      try self.withCopy(of: block, first: isPastCache ? PageReader() : nil) { (entry, source) throws(BlockStoreError) in
         try self.record(of: entry, into: buffer, from: source)
       }
     }
@@ -40,7 +44,7 @@ extension SegmentStore {
 
   package func verify(_ block: BlockID, using pool: BufferPool) async throws(BlockStoreError) {
     guard let entry = index.entry(of: block), entry.isShown else { throw absence(of: block) }
-    let buffer = try await pool.acquireForStore(bytes: RecordLayout.recordBytes(storedBytes: entry.storedBytes))
+    let buffer = try await pool.acquireForStore(bytes: entry.recordBytes)
     try await onReadThread { () throws(BlockStoreError) in try self.verify(block, buffer, PageReader()) }
   }
 
@@ -53,6 +57,9 @@ extension SegmentStore {
       return ()
     }
   }
+
+  /// Whether the record is worth reading past the page cache.
+  private func isLarge(_ entry: IndexEntry) -> Bool { entry.recordBytes >= configuration.directReadBytes }
 
   private func absence(of block: BlockID) -> BlockStoreError {
     if state.withLock({ $0.isClosing }) { return .closed }
@@ -126,6 +133,7 @@ extension SegmentStore {
     let asked = range ?? 0..<entry.storedBytes
     // The block may have been deleted and come back in another encoding since the caller looked.
     guard asked.upperBound <= entry.storedBytes, entry.recordBytes <= buffer.capacity else { throw .outside(asked, entry.stored) }
+    if asked.count == entry.storedBytes, source.hasPages(for: buffer) { return try wholePayload(of: entry, into: buffer, from: source) }
     let last = RecordLayout.frameCount(storedBytes: entry.storedBytes) - 1
     let frames =
       min(last, asked.lowerBound / Limits.frameBytes)...min(last, max(asked.lowerBound, asked.upperBound - 1) / Limits.frameBytes)
@@ -134,11 +142,28 @@ extension SegmentStore {
     return Payload(block: entry.stored, buffer: buffer, range: start..<(start + asked.count))
   }
 
+  /// The payload of a record that is read in one piece, and opened where it came to lie; nil when the check fails.
+  private func wholePayload(
+    of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource
+  ) throws(BlockStoreError) -> Payload? {
+    guard try source.fetchPages(into: buffer), let header = source.header(buffer.bytes(0..<RecordLayout.framesStart), of: entry) else {
+      return nil
+    }
+    do throws(BlockStoreError) {
+      let record = SealedRecord(header: header, buffer: buffer, gcEpoch: entry.gcEpoch)
+      return Payload(block: entry.stored, buffer: buffer, range: try RecordOpener.open(record, keys: configuration.keys))
+    } catch {
+      guard error.code == .malformed else { throw error }
+      return nil
+    }
+  }
+
   /// Nil when the check fails.
   func record(of entry: IndexEntry, into buffer: IOBuffer, from source: RecordSource) throws(BlockStoreError) -> SealedRecord? {
     guard entry.recordBytes <= buffer.capacity else { throw .outside(0..<entry.recordBytes, entry.stored) }
     let whole = buffer.mutableBytes(0..<entry.recordBytes)
-    guard try source.fetch([whole], from: 0), let header = source.header(UnsafeRawBufferPointer(whole), of: entry) else { return nil }
+    let isFetched = source.hasPages(for: buffer) ? try source.fetchPages(into: buffer) : try source.fetch([whole], from: 0)
+    guard isFetched, let header = source.header(UnsafeRawBufferPointer(whole), of: entry) else { return nil }
     let record = SealedRecord(header: header, buffer: buffer, gcEpoch: entry.gcEpoch)
     return try RecordOpener.check(record, keys: configuration.keys) ? record : nil
   }

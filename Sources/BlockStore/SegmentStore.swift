@@ -46,6 +46,9 @@ package final class SegmentStore: BlockStoring {
     package var openFileLimit = 256
     /// Bytes from which on a batch is written past the page cache.
     package var directWriteBytes = 1 << 20
+    /// Bytes of a record from which on it is read past the page cache when it was not read lately; no fewer than `directWriteBytes`, so
+    /// that it was written past it too.
+    package var directReadBytes = 1 << 20
     package var fileSystem: any FileSystem = LinuxFileSystem()
     package var time: any TimeSource = SystemTime()
     /// Makes the queues that the store's blocking work runs on. A simulator gives its own; it sees every call to `fileSystem` and nothing
@@ -86,6 +89,7 @@ package final class SegmentStore: BlockStoring {
   let maker: SegmentMaker
   let writer: BatchWriter
   let readers = ReaderRegistry()
+  let history = ReadHistory()
   let state: Mutex<State>
   /// Writers and syncers.
   let commitThreads: any WorkQueue

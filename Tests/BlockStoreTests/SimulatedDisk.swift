@@ -31,6 +31,9 @@ final class SimulatedDisk: FileSystem {
     /// Runs at the moment of the crash, under the disk's lock.
     var onCrash: (@Sendable () -> Void)?
     var crashed: Snapshot?
+    /// Calls that read through the page cache, and past it.
+    var cachedReads = 0
+    var directReads = 0
   }
 
   /// The state at the moment of a crash.
@@ -212,6 +215,7 @@ final class SimulatedFile: OpenFile {
     let wanted = Int(offset)..<(Int(offset) + buffers.reduce(0) { $0 + $1.count })
     let bytes = fileSystem.withState { state -> [UInt8]? in
       guard let file = state.inodes[inode] else { return [] }
+      if isDirect { state.directReads += 1 } else { state.cachedReads += 1 }
       if file.unreadable.contains(where: { $0.overlaps(wanted) }) { return nil }
       let source = isDirect ? file.disk : file.cache
       return Array(source[min(wanted.lowerBound, source.count)..<min(wanted.upperBound, source.count)])
