@@ -18,4 +18,15 @@ package enum Memory {
 
   /// Gives memory that was freed back to the system. Takes milliseconds, more for hundreds of mebibytes: for a process about to rest.
   package static func giveBack() { cairn_trim_memory() }
+
+  /// Does that each `interval` from now on, on a thread of its own, as long as the process lives: for one that runs for months. What is
+  /// freed between pieces that are in use stays with the process otherwise, and after a while that is more than what it uses.
+  package static func keepGivingBack(each interval: Duration) {
+    _ = WorkerThread.start(name: "memory", priority: .background) {
+      while true {
+        WorkerThread.sleep(for: interval)
+        giveBack()
+      }
+    }
+  }
 }

@@ -43,7 +43,8 @@ enum CoordinatorDaemon {
     let isShared = wantsShared || moved != nil
     let store = try await open(file, isShared: isShared, folder, identity, options, moved)
 
-    let client = settings.client(connectionsPerHost: 16)
+    // Commands and their answers: large buffers would only be holes among the small things that a coordinator keeps.
+    let client = settings.client(connectionsPerHost: 16, bufferBytes: 64 << 10)
     let logger = settings.logger
     let dispatcher = ControlDispatcher { actor, action, subject in
       do { try await store.note(actor: actor, action: action, subject: subject) } catch {

@@ -32,6 +32,7 @@ enum DaemonCommands {
       options: [CommandOption("config", value: "FILE", help: "the configuration; docs/operations.md lists its settings", isRequired: true)],
       examples: ["cairnd \(name) --config /etc/cairn/\(name).conf"]
     ) { invocation in
+      Memory.keepGivingBack(each: .seconds(30))
       try await run(invocation.option("config") ?? "")
     }
   }

@@ -57,8 +57,10 @@ struct DaemonSettings: Sendable {
   }
 
   /// A client that trusts the cluster's authority.
-  func client(connectionsPerHost: Int = 32) -> HTTPClient {
+  /// - Parameter bufferBytes: of each request's buffers, in each direction.
+  func client(connectionsPerHost: Int = 32, bufferBytes: Int = 512 << 10) -> HTTPClient {
     var configuration = HTTPClient.Configuration()
+    (configuration.uploadBufferBytes, configuration.receiveBufferBytes) = (bufferBytes, bufferBytes)
     configuration.caPEM = authorityPEM
     configuration.clientCertificatePEM = tls?.certificatePEM
     configuration.clientKeyPEM = tls?.keyPEM
