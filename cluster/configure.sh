@@ -32,16 +32,17 @@ configure_node() {
     common_lines "$name" "$port"
     printf 'zone = %s\ndata = %s\ndisks = %s\nkeys = %s\nmaster-key-file = %s\n' "$zone" "$CLUSTER/$name" "$list" \
       "$CLUSTER/keys/$name.keys" "$CLUSTER/keys/$name.master"
-    printf 'coordinators = %s\ndurability = %s\nencryption = %s\n' "$(coordinator_urls)" "$durability" "$encryption"
+    printf 'coordinators = %s\ndurability = %s\nencryption = %s\n' "$(urls_of coordinator)" "$durability" "$encryption"
+    printf 'cors-origins = %s\n' "$(urls_of gateway)"
     [ -z "$disk_bytes" ] || printf 'disk-bytes = %s\n' "$disk_bytes"
     [ -z "$segment_bytes" ] || printf 'segment-bytes = %s\n' "$segment_bytes"
   } >"$CLUSTER/$name/$name.conf"
 }
 
-# The base URLs of all coordinators, separated by commas.
-coordinator_urls() {
+# The base URLs of all daemons of a kind, separated by commas.
+urls_of() {
   local name urls=''
-  for name in $(process_names | grep '^coordinator-'); do urls+=${urls:+,}$(setting "$name" advertise); done
+  for name in $(process_names | grep "^$1-"); do urls+=${urls:+,}$(setting "$name" advertise); done
   printf '%s' "$urls"
 }
 

@@ -49,7 +49,7 @@ extension CairnClient {
   /// Reads a file, or a range of it, in order.
   ///
   /// - Parameters:
-  ///   - range: bytes, cut to the file's end; nil is all of it.
+  ///   - range: bytes, cut to the file's end; nil is all of it. One that begins beyond the end is refused, with the status 416.
   ///   - consume: gets verified bytes piece by piece, on a thread that may block. They are valid inside the call only.
   @discardableResult
   public func read(
@@ -59,6 +59,7 @@ extension CairnClient {
     try await answering {
       let entry = try await file(at: remotePath)
       let plan = try await gateway.downloadPlan(entry.id, in: entry.keyFolder, version: version)
+      if let range { try check(range, of: plan) }
       try await RangeRead(gateway: gateway, resources: resources, progress: progress).read(plan, range: range, consume: consume)
       return Entry(plan.file)
     }
@@ -66,7 +67,7 @@ extension CairnClient {
 
   /// Downloads a range of a file into a local file of its own.
   ///
-  /// - Parameter range: bytes, cut to the file's end.
+  /// - Parameter range: bytes, cut to the file's end. One that begins beyond the end is refused, with the status 416.
   @discardableResult
   public func download(
     _ remotePath: String, range: Range<Int64>, to localPath: String, version: Int64? = nil, progress: TransferProgress? = nil
@@ -74,20 +75,37 @@ extension CairnClient {
     try await answering {
       let entry = try await file(at: remotePath)
       let plan = try await gateway.downloadPlan(entry.id, in: entry.keyFolder, version: version)
-      let part = try await resources.threads.run { try PartFile(beside: localPath, executable: false) }
+      try check(range, of: plan)
       do {
-        let end = Mutex<Int64>(0)
-        try await RangeRead(gateway: gateway, resources: resources, progress: progress).read(plan, range: range) { piece in
-          try part.file.pwrite(piece, at: end.withLock { $0 })
-          end.withLock { $0 += Int64(piece.count) }
-        }
-        try await resources.threads.run { try part.finish(modified: plan.file.modifiedAt, executable: false, durably: true) }
-      } catch {
-        try? await resources.threads.run { part.discard() }
-        throw error
-      }
-      return Entry(plan.file)
+        return Entry(try await downloadPart(range, of: plan, to: localPath, progress))
+      } catch { throw LocalPath.naming(localPath, error) }
     }
+  }
+
+  private func downloadPart(
+    _ range: Range<Int64>, of plan: FilePlan, to localPath: String, _ progress: TransferProgress?
+  ) async throws -> FileEntry {
+    let part = try await resources.threads.run { try PartFile(beside: localPath, executable: false) }
+    do {
+      let end = Mutex<Int64>(0)
+      try await RangeRead(gateway: gateway, resources: resources, progress: progress).read(plan, range: range) { piece in
+        try part.file.pwrite(piece, at: end.withLock { $0 })
+        end.withLock { $0 += Int64(piece.count) }
+      }
+      try await resources.threads.run { try part.finish(modified: plan.file.modifiedAt, executable: false, durably: true) }
+    } catch {
+      try? await resources.threads.run { part.discard() }
+      throw error
+    }
+    return plan.file
+  }
+
+  /// As HTTP has it: what begins at the end or beyond it cannot be had, except for nothing of an empty file.
+  private func check(_ range: Range<Int64>, of plan: FilePlan) throws(CairnError) {
+    guard range.lowerBound > 0, range.lowerBound >= plan.size else { return }
+    throw CairnError(
+      .invalidArgument, "The range begins at byte \(range.lowerBound), and \(plan.file.path) has \(plan.size); name a smaller one.",
+      status: 416)
   }
 
   private func file(at remotePath: String) async throws -> FileEntry {

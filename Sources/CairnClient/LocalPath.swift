@@ -25,4 +25,26 @@ enum LocalPath {
     let name = PartFile.lastComponent(of: path)
     return name == "." || name == ".." || name == "/" || name.isEmpty ? nil : name
   }
+
+  /// Whether it is the name of a download on its way, ours or another program's of this cluster: never taken for a user's file.
+  static func isPart(_ name: String) -> Bool { name.hasPrefix(".") && name.contains(partMark) }
+
+  private static let partMark = ".cairn-part-"
+  /// Digits after the mark.
+  private static let partDigits = 8
+
+  /// An error of writing a file, told of the file that the user named: the part file beside it is our own affair.
+  static func naming(_ destination: String, _ error: any Error) -> CairnError {
+    if let error = error as? FileError, error.isNotFound, isPart(PartFile.lastComponent(of: error.path)) {
+      return CairnError(.localFile, "\(destination) cannot be made; check that its folder is one that files can be put into.")
+    }
+    var failure = CairnError(error)
+    let folder = Directory.parent(of: destination)
+    guard failure.kind == .localFile, let start = failure.message.firstRange(of: folder + "/.")?.lowerBound,
+      let mark = failure.message[start...].firstRange(of: partMark)
+    else { return failure }
+    let end = failure.message.index(mark.upperBound, offsetBy: partDigits, limitedBy: failure.message.endIndex)
+    failure.message.replaceSubrange(start..<(end ?? failure.message.endIndex), with: destination)
+    return failure
+  }
 }

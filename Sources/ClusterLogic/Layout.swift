@@ -59,6 +59,17 @@ package struct Layout: Sendable, Equatable {
   /// Copies that a block can have at most under this layout.
   package var targetCopies: Int { replicasPerPartition }
 
+  /// Copies that each block shall have in a cluster that has known so many nodes, whether or not the layout has them now: R. Fewer only
+  /// where there never were R nodes, so that a small cluster is whole, and one that shrank is not.
+  package func wantedCopies(knownNodes: Int) -> Int { min(replicationFactor, max(knownNodes, nodes.count)) }
+
+  /// What a layout of so many nodes would mean for the number of copies, as a sentence; nil where it goes down by none.
+  package func copiesWarning(nodesLeft: Int) -> String? {
+    let left = min(replicationFactor, nodesLeft)
+    guard left < replicasPerPartition else { return nil }
+    return "\(nodesLeft) nodes would be left, so blocks would have \(left) copies instead of \(replicasPerPartition)."
+  }
+
   /// The partition's replicas in order of preference; empty in the empty layout.
   package func replicas(ofPartition partition: Int) -> [NodeID] {
     let width = replicasPerPartition

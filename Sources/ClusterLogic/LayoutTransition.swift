@@ -36,6 +36,13 @@ package enum LayoutTransition {
     return rows
   }
 
+  /// Whether a change of layout only moves replicas: each partition had all of them whole, and gets no more. Then its sources are whole
+  /// until the targets are; after any other change some of them may have a part only.
+  package static func onlyMoves(from old: Layout, filling: [PlanFilling], to new: Layout, unreliable: [NodeID]) -> Bool {
+    old.version > 0 && new.replicasPerPartition <= old.replicasPerPartition && filling.allSatisfy(\.targets.isEmpty)
+      && unreliable.allSatisfy { old.node($0) == nil }
+  }
+
   /// The rows with `node` as a target in each of its partitions: it lost a disk, and what it still holds is to be asked.
   package static func refilling(_ node: NodeID, in layout: Layout, filling: [PlanFilling]) -> [PlanFilling] {
     let known = filling.sorted { $0.partition < $1.partition }

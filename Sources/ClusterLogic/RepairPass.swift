@@ -60,6 +60,7 @@ struct Pass: Sendable {
   var mark: UInt64 = 0
   var layoutVersion: UInt64 = 0
   var isFill: Bool { if case .fill = kind { true } else { false } }
+  var isRecheck: Bool { if case .recheck = kind { true } else { false } }
   /// The collection epoch when what is settled together was begun, a whole walk or a page: whoever answered since refuses deletes of older
   /// ones.
   var gcEpoch: UInt64 = 0

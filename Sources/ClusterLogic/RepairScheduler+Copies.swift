@@ -240,29 +240,12 @@ extension RepairScheduler {
 
   mutating func nextPage(_ index: Int, _ now: MonotonicTime, _ effects: inout [Effect]) {
     active[index].after = active[index].entries.last?.block.id ?? active[index].after
+    if active[index].isFill { fillPages += 1 }
     if active[index].rowsLeft == 0 { active[index].attempts = 0 }
     var pass = active.remove(at: index)
     pass.entries = []
     // Back among the ready ones, behind the most urgent.
     pending.insert(pass, at: max(0, pending.count - 1))
-  }
-
-  private mutating func endRecheck(_ index: Int) {
-    var pass = active.remove(at: index)
-    if pass.isUnseen && isFullRecheck {
-      guard view.layout.replicas(ofPartition: pass.partition).contains(where: { view.liveness($0) != .alive }) || view.isBraked else {
-        // The node is back already.
-        pass.after = nil
-        pass.isUnseen = false
-        pass.stage = .starting
-        pending.insert(pass, at: 0)
-        return
-      }
-      unseen.append(pass.partition)
-    } else if pass.isUnseen {
-      note { $0.fail("Partition \(pass.partition) has a replica on a node that does not answer.") }
-    }
-    note { $0.partitionsDone += 1 }
   }
 
   private mutating func settleRows(_ index: Int, left: [Pass.Entry], _ now: MonotonicTime, _ effects: inout [Effect]) {

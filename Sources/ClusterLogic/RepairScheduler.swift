@@ -52,8 +52,12 @@ package struct RepairScheduler: Sendable {
   /// Bytes copied by moving, and blocks given up.
   package var movedBytes: Int64 = 0
   package var retiredBlocks = 0
-  package private(set) var recheck: RecheckProgress?
+  package internal(set) var recheck: RecheckProgress?
   var isFullRecheck = false
+  /// What a recheck that has gone through everything waits for, and since when.
+  var recheckStall = RecheckStall()
+  /// Pages that fills have behind them.
+  var fillPages = 0
   package var copiedBlocks = 0
   package var copiedBytes: Int64 = 0
 
@@ -98,7 +102,7 @@ package struct RepairScheduler: Sendable {
       dispatchAllCopies(now, &effects)
     }
     planned.removeAll(keepingCapacity: true)
-    finishRecheckIfDone()
+    finishRecheckIfDone(now)
     return effects
   }
 
@@ -252,75 +256,12 @@ package struct RepairScheduler: Sendable {
     return zones.count
   }
 
-  // MARK: Rows and rechecks
+  // MARK: Rows
 
-  private mutating func rowsWait() {
+  mutating func rowsWait() {
     guard all({ $0.kind == .rows }) == 0 else { return }
     rowsExist = true
     pending.append(Pass(number: takeNumber(), kind: .rows, partition: 0))
-  }
-
-  private mutating func begin(_ id: UInt64, _ scope: RepairScope) {
-    let isRecheck = { (pass: Pass) in if case .recheck = pass.kind { true } else { false } }
-    pending.removeAll(where: isRecheck)
-    waiting.removeAll(where: isRecheck)
-    active.removeAll(where: isRecheck)
-    unseen = []
-    isFullRecheck = scope == .everything
-    rowsAreStuck = false
-    var passes: [Pass] = []
-    switch scope {
-    case .everything: passes = (0..<view.layout.partitionCount).map { Pass(number: 0, kind: .recheck(of: nil), partition: $0) }
-    case .partition(let partition): passes = [Pass(number: 0, kind: .recheck(of: nil), partition: partition)]
-    case .node(let node):
-      passes = (0..<view.layout.partitionCount).filter { view.layout.replicas(ofPartition: $0).contains(node) }
-        .map { Pass(number: 0, kind: .recheck(of: node), partition: $0) }
-    case .block(let block):
-      var pass = Pass(number: 0, kind: .recheck(of: nil), partition: block.id.partition(bits: view.layout.partitionBits))
-      pass.only = block
-      passes = [pass]
-    }
-    recheck = RecheckProgress(id: id, partitionsTotal: passes.count)
-    for pass in passes {
-      var pass = pass
-      pass.number = takeNumber()
-      pending.append(pass)
-    }
-    if isFullRecheck { rowsWait() }
-    sortPending()
-  }
-
-  /// Partitions that were not seen whole are looked at again.
-  private mutating func addUnseen() {
-    for partition in unseen { pending.append(Pass(number: takeNumber(), kind: .recheck(of: nil), partition: partition)) }
-    recheck?.partitionsDone -= unseen.count
-    unseen = []
-  }
-
-  private mutating func finishRecheckIfDone() {
-    guard var progress = recheck, progress.isRunning, all({ if case .recheck = $0.kind { true } else { false } }) == 0 else { return }
-    if isFullRecheck {
-      let isStuck = (pending + waiting + active).allSatisfy { pass in
-        if case .retire = pass.kind { return true }
-        return pass.isStuck || pass.kind == .rows || isPaused && isMove(pass)
-      }
-      let isRowsDone = !rowsExist || rowsAreStuck
-      guard view.isBraked || (unseen.isEmpty && isStuck && isRowsDone) else { return }
-      if view.isBraked && (!unseen.isEmpty || fillsLeft > 0 || rowsExist) {
-        progress.fail("So many nodes seem down that nothing is moved; bring them back, or remove them from the layout.")
-      }
-    }
-    for partition in unseen.prefix(20) { progress.fail("Partition \(partition) has a replica on a node that does not answer.") }
-    progress.isRunning = false
-    recheck = progress
-  }
-
-  mutating func note(_ change: (inout RecheckProgress) -> Void) {
-    if recheck?.isRunning == true {
-      recheck.map {
-        var progress = $0; change(&progress); recheck = progress
-      }
-    }
   }
 
   mutating func countFill() { fillsDone += 1 }

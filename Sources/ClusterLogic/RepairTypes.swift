@@ -150,6 +150,8 @@ extension RepairScheduler {
     package var lastBackoff: Duration = .seconds(10)
     /// Tries of one page by a recheck before it reports and goes on.
     package var recheckAttempts = 4
+    /// How long a recheck that has gone through everything waits for what does not come nearer: longer than the longest backoff.
+    package var recheckPatience: Duration = .seconds(30)
     package init() {}
 
     /// Plain bytes that may be copied per second with so many nodes alive.

@@ -1,21 +1,30 @@
 package import BlockModel
 
-/// So many requests a second, and how many may come at once after a pause.
+/// So many requests in a span of time, and how many may come at once after a pause.
 package struct RequestRate: Sendable, Equatable {
-  package var perSecond: Int
-  package var burst: Int
+  package let count: Int
+  /// The span, in seconds.
+  package let seconds: Int
+  package let burst: Int
+
+  /// - Parameters:
+  ///   - count: 1 to 1,000,000 requests.
+  ///   - seconds: in which they may come, 1 to 3600.
+  ///   - burst: at least 1.
+  package init(count: Int, inSeconds seconds: Int, burst: Int) {
+    precondition((1...1_000_000).contains(count) && (1...3600).contains(seconds) && burst >= 1, "a rate lets something through")
+    self.count = count
+    self.seconds = seconds
+    self.burst = burst
+  }
 
   /// - Parameters:
   ///   - perSecond: 1 to 1,000,000.
   ///   - burst: at least 1.
-  package init(perSecond: Int, burst: Int) {
-    precondition((1...1_000_000).contains(perSecond) && burst >= 1, "a rate lets something through")
-    self.perSecond = perSecond
-    self.burst = burst
-  }
+  package init(perSecond: Int, burst: Int) { self.init(count: perSecond, inSeconds: 1, burst: burst) }
 
   /// Nanoseconds that one request takes up.
-  var interval: Int64 { 1_000_000_000 / Int64(perSecond) }
+  var interval: Int64 { Int64(seconds) * 1_000_000_000 / Int64(count) }
   /// Nanoseconds of requests that may be taken up ahead.
   var span: Int64 { interval * Int64(burst) }
   /// Seconds in which a whole burst comes back.

@@ -1,6 +1,7 @@
 /// One verb of a program, or the program itself with its verbs.
 ///
-/// Options and flags of a command hold for all verbs below it too. `--help`, `-h` and, for the program, `--version` are always there.
+/// Options and flags of a program, and of a command that only has verbs, hold for all verbs below too; those of a command that does
+/// something itself are its own. `--help` and, for the program, `--version` are always there, and `-h` where no flag has that letter.
 package struct Command: Sendable {
   package typealias Body = @Sendable (Invocation) async throws -> Void
 
@@ -123,4 +124,17 @@ extension CommandFlag {
   package static let json = CommandFlag("json", help: "print JSON in place of text")
   /// For every program of ours: no progress and no notes.
   package static let quiet = CommandFlag("quiet", short: "q", help: "print nothing but results and errors")
+}
+
+extension [Command] {
+  /// Of a path from the program to a command, those whose options and flags go with the command.
+  var inForce: [Command] {
+    indices.filter { $0 == startIndex || $0 == endIndex - 1 || self[$0].run == nil }.map { self[$0] }
+  }
+
+  /// How help is asked for.
+  var helpFlag: CommandFlag {
+    let isTaken = inForce.contains { $0.flags.contains { $0.isMeant(by: "h") } || $0.options.contains { $0.short == "h" } }
+    return CommandFlag("help", short: isTaken ? nil : "h", help: "show what the command does")
+  }
 }

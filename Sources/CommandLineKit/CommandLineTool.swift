@@ -20,6 +20,7 @@ package struct CommandLineTool: Sendable {
 
   /// Reads this process's command line, runs the command and ends the process with its status.
   package func main() async -> Never {
+    StandardStream.fillClosed()
     ProcessSignals.ignoreBrokenPipes()
     let status = await run(Array(CommandLine.arguments.dropFirst())) { .standard(isJSON: $0, isQuiet: $1) }
     // Not `exit`: its handlers take libraries down while our threads may still be letting go of what belongs to them.
@@ -40,10 +41,11 @@ package struct CommandLineTool: Sendable {
     case .help(let path):
       let console = console(false, false)
       console.write(HelpText(path: path, width: console.width).text)
-      return .done
+      return end(.done, console)
     case .version:
-      console(false, false).print("\(root.name) \(version)")
-      return .done
+      let console = console(false, false)
+      console.print("\(root.name) \(version)")
+      return end(.done, console)
     case .run(let command, let parsed):
       let console = console(parsed.flags.contains("json"), parsed.flags.contains("quiet"))
       return await run(command, parsed, console)
@@ -58,12 +60,21 @@ package struct CommandLineTool: Sendable {
       declared: declared)
     do {
       try await body(invocation)
-      return .done
+      return end(.done, console)
     } catch {
       let failure = self.failure(for: error, command: parsed.name)
+      // What the console refused is told at the end.
+      if failure == console.resultsRefusal { return end(.done, console) }
       if !failure.message.isEmpty { console.complain("\(root.name): \(failure.message)") }
-      return failure.status
+      return end(failure.status, console)
     }
+  }
+
+  /// - Returns: the command's own status, unless it was done but for what it had to print.
+  private func end(_ status: ExitStatus, _ console: Console) -> ExitStatus {
+    guard let refusal = console.resultsRefusal else { return status }
+    console.complain("\(root.name): \(refusal.message)")
+    return status == .done ? refusal.status : status
   }
 
   private func failure(for error: any Error, command: String) -> CommandFailure {

@@ -8,10 +8,9 @@ struct CommandOutline {
   var name: String { path.map(\.name).joined(separator: " ") }
 
   /// What may be given with it, its own first.
-  var options: [CommandOption] { path.reversed().flatMap(\.options) }
+  var options: [CommandOption] { path.inForce.reversed().flatMap(\.options) }
   var flags: [CommandFlag] {
-    let help = CommandFlag("help", short: "h", help: "show what the command does")
-    return path.reversed().flatMap(\.flags) + [help] + (path.count == 1 ? [CommandFlag("version", help: "show the version")] : [])
+    path.inForce.reversed().flatMap(\.flags) + [path.helpFlag] + (path.count == 1 ? [CommandFlag("version", help: "show the version")] : [])
   }
 
   /// The program and all its verbs, each before those below it.

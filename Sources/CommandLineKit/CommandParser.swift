@@ -17,8 +17,8 @@ struct CommandParser {
     var flags: Set<String> = []
     var arguments: [String: [String]] = [:]
 
-    var options: [CommandOption] { path.flatMap(\.options) }
-    var allFlags: [CommandFlag] { path.flatMap(\.flags) }
+    var options: [CommandOption] { path.inForce.flatMap(\.options) }
+    var allFlags: [CommandFlag] { path.inForce.flatMap(\.flags) }
     var name: String { path.map(\.name).joined(separator: " ") }
   }
 
@@ -72,6 +72,7 @@ struct CommandParser {
     }
     if let verb = command.subcommands.first(where: { $0.name == token }) {
       parsed.path.append(verb)
+      try checkGiven()
     } else if token == "help", parsed.path.count == 1 {
       try takeHelpVerb()
     } else if command.run != nil {
@@ -80,6 +81,13 @@ struct CommandParser {
       let hint = Suggestion.nearest(to: token, in: command.subcommands.map(\.name)).map { "; did you mean “\($0)”?" } ?? "."
       throw failure("there is no command “\(token)”\(hint)")
     }
+  }
+
+  /// What was given before a verb may be of the command above alone.
+  private func checkGiven() throws(UsageError) {
+    let known = Set(parsed.options.map(\.name) + parsed.allFlags.map(\.name))
+    guard let stray = parsed.flags.union(parsed.values.keys).subtracting(known).min() else { return }
+    throw failure("there is no option --\(stray).")
   }
 
   /// `cairn help put` is `cairn put --help`.

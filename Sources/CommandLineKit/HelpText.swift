@@ -22,7 +22,7 @@ struct HelpText {
     sections.append(section("Commands", command.subcommands.map { ($0.name, $0.summary) }))
     sections.append(section("Options", rows(of: command) + (path.count == 1 ? builtIn : [])))
     if path.count > 1 {
-      sections.append(section("Options of every command", path.dropLast().flatMap { rows(of: $0) } + builtIn))
+      sections.append(section("Options of every command", path.inForce.dropLast().flatMap { rows(of: $0) } + builtIn))
     }
     if !command.examples.isEmpty { sections.append("Examples:\n" + command.examples.map { "  " + $0 }.joined(separator: "\n")) }
     if !command.subcommands.isEmpty { sections.append("“\(name) COMMAND --help” tells more about a command.") }
@@ -32,7 +32,7 @@ struct HelpText {
   private var usage: String {
     var lines: [String] = []
     if command.run != nil {
-      let options = path.contains { !$0.options.isEmpty || !$0.flags.isEmpty } ? ["[OPTIONS]"] : []
+      let options = path.inForce.contains { !$0.options.isEmpty || !$0.flags.isEmpty } ? ["[OPTIONS]"] : []
       lines.append(([name] + options + command.arguments.map(HelpText.placeholder)).joined(separator: " "))
     }
     if !command.subcommands.isEmpty { lines.append("\(name) COMMAND …") }
@@ -40,7 +40,7 @@ struct HelpText {
   }
 
   private var builtIn: [(String, String)] {
-    var rows = [("-h, --help", "show this page")]
+    var rows = [(HelpText.names(path.helpFlag.short, "help"), "show this page")]
     if path.count == 1 { rows.append(("    --version", "show the version")) }
     return rows
   }

@@ -45,7 +45,7 @@ struct ManualPage {
     let command = outline.command
     var lines: [String] = []
     if command.run != nil {
-      let hasOptions = outline.path.contains { !$0.options.isEmpty || !$0.flags.isEmpty }
+      let hasOptions = outline.path.inForce.contains { !$0.options.isEmpty || !$0.flags.isEmpty }
       lines.append(
         ([outline.name] + (hasOptions ? ["[OPTIONS]"] : []) + command.arguments.map(HelpText.placeholder)).joined(separator: " "))
     }

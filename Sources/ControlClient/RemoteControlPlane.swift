@@ -13,6 +13,7 @@ package struct RemoteControlPlane: EncodedControlPlane {
   private let token: Token
   private let timeout: Duration
   private let attempts: Int
+  private let advice: String
   private let turn = Turn()
 
   /// - Parameters:
@@ -20,13 +21,17 @@ package struct RemoteControlPlane: EncodedControlPlane {
   ///   - token: the caller's service token.
   ///   - timeout: for one exchange. Operations that wait on purpose get their waiting time on top.
   ///   - attempts: how often a read is tried in all.
-  package init(http: any HTTPRequesting, urls: [String], token: String, timeout: Duration = .seconds(30), attempts: Int = 3) {
+  ///   - advice: a sentence with what to do, said when no coordinator can be reached; for callers that people look at.
+  package init(
+    http: any HTTPRequesting, urls: [String], token: String, timeout: Duration = .seconds(30), attempts: Int = 3, advice: String = ""
+  ) {
     precondition(!urls.isEmpty && attempts > 0, "there is a coordinator to ask, and it is asked at least once")
     self.http = http
     self.urls = urls
     self.token = Token(token)
     self.timeout = timeout
     self.attempts = attempts
+    self.advice = advice
   }
 
   package init(http: any HTTPRequesting, url: String, token: String, timeout: Duration = .seconds(30), attempts: Int = 3) {
@@ -88,7 +93,8 @@ package struct RemoteControlPlane: EncodedControlPlane {
     let response: HTTPClientResponse
     do { response = try await http.send(request) } catch {
       throw Failure(
-        problem: Problem(.unavailable, "The coordinator cannot be reached: \(error.message)", retryAfter: 1),
+        problem: Problem(
+          .unavailable, "The coordinator cannot be reached: \(error.message)" + (advice.isEmpty ? "" : ". \(advice)"), retryAfter: 1),
         wasSent: ![.cannotResolve, .cannotConnect, .tls, .invalidURL, .plain].contains(error.code))
     }
     guard response.status == 200 else { throw Failure(problem: RemoteControlPlane.problem(in: response), wasSent: true) }

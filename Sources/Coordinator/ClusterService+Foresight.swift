@@ -45,7 +45,7 @@ extension ClusterService {
       guard let state = shared.state, shared.sampledAt.map({ now - $0 >= ClusterService.sampleInterval }) ?? true else { return nil }
       shared.sampledAt = now
       let isCalm =
-        shared.repairRows == 0 && state.filling.allSatisfy(\.targets.isEmpty)
+        shared.repairRows == 0 && state.filling.allSatisfy(\.targets.isEmpty) && state.layout.targetCopies >= state.wantedCopies
         && state.layout.nodes.allSatisfy { state.liveness($0.id) == .alive }
       return (isCalm, shared.repair?.copied.bytes ?? 0)
     }

@@ -69,12 +69,14 @@ extension ClusterService {
     await saving.leave()
   }
 
-  /// Commits the layout that the nodes call for, where it is not the present one.
+  /// Commits the layout that the nodes call for, where it is not the present one. While it is not known whether an earlier commit is in
+  /// the database the present one is committed anew: either that counts then, or what is refused finds the newer one.
   func reconcileLayout() async {
-    guard
-      let (layout, desired) = try? withState({ state in (state.layout, state.desiredNodes(initialNodes: configuration.initialNodes)) }),
-      let desired
-    else { return }
+    let called = try? withState { state in
+      let isUnsettled = state.isLayoutUnsettled && state.layout.version > 0
+      return (state.layout, state.desiredNodes(initialNodes: configuration.initialNodes) ?? (isUnsettled ? state.layout.nodes : nil))
+    }
+    guard let (layout, desired) = called, let desired else { return }
     do throws(MetadataError) {
       let next = try await nextLayout(layout, desired)
       try await commitLayout(next, cause: ClusterService.cause(of: next, after: layout), clearsStaged: false, resumes: false)
@@ -106,16 +108,27 @@ extension ClusterService {
     do throws(MetadataError) {
       try await commitAlone(next, cause: cause, clearsStaged: clearsStaged, resumes: resumes)
     } catch {
-      if error.code == .conflict { await reloadLayout() }
+      await settle(after: error)
       await rows.leave()
       throw error
     }
     await rows.leave()
   }
 
+  /// What the database refuses has not happened; of what it does not answer nobody knows.
+  private func settle(after error: MetadataError) async {
+    switch error.code {
+    case .conflict: await reloadLayout()
+    case .refused, .full: break
+    case .unavailable, .unusable: _ = try? withState { state in state.isLayoutUnsettled = true }
+    }
+  }
+
   private func commitAlone(_ next: Layout, cause: String, clearsStaged: Bool, resumes: Bool) async throws(MetadataError) {
     guard let state = try? withState({ state in state }) else { throw MetadataError(.unavailable, "The coordinator is starting.") }
     let layout = state.layout
+    // It was made from a layout that another commit has replaced in between.
+    guard next.version == layout.version + 1 else { throw MetadataError(.conflict, "The layout changed meanwhile.") }
     let leaving = layout.nodes.map(\.id).filter { next.node($0) == nil }
     let coming = next.nodes.map(\.id).filter { layout.node($0) == nil }
     let out = state.nodes.map(\.record.id).filter { state.liveness($0) == .out }
@@ -125,10 +138,13 @@ extension ClusterService {
     record.origin = rows.isEmpty ? nil : state.filling.isEmpty ? layout.version : record.origin ?? layout.version
     record.steps = rows.reduce(0) { $0 + $1.targets.count + $1.sources.count }
     if resumes { record.isPaused = false }
+    _ = try? withState { state in state.isLayoutCommitting = true }
+    defer { _ = try? withState { state in state.isLayoutCommitting = false } }
     try await metadata.commitLayout(
       next, expectedVersion: layout.version, filling: rows.map { FillingPartition($0) },
       note: LayoutNote(cause: cause, clearsStaged: clearsStaged, rebalance: record))
-    publish(next, rows, record, coming: coming, clearsStaged: clearsStaged)
+    let onlyMoves = LayoutTransition.onlyMoves(from: layout, filling: state.filling, to: next, unreliable: out)
+    publish(next, rows, record, coming: coming, clearsStaged: clearsStaged, onlyMoves: onlyMoves)
     log.info(
       "a layout is committed",
       [
@@ -145,12 +161,16 @@ extension ClusterService {
     }
   }
 
-  private func publish(_ layout: Layout, _ rows: [PlanFilling], _ record: RebalanceRecord, coming: [NodeID], clearsStaged: Bool) {
+  private func publish(
+    _ layout: Layout, _ rows: [PlanFilling], _ record: RebalanceRecord, coming: [NodeID], clearsStaged: Bool, onlyMoves: Bool
+  ) {
     let now = time.monotonic()
     _ = try? withState { state in
       // Who was taken out by an operator does not come back by itself; who was lost does.
       let removed = clearsStaged ? state.staged.filter { $0.role == nil }.map(\.node) : []
       state.layout = layout
+      state.isLayoutUnsettled = false
+      state.onlyMoves = onlyMoves
       state.filling = rows
       state.sweepSoon(state.nodes.map(\.record.id))
       state.rebalance = record
@@ -182,11 +202,17 @@ extension ClusterService {
     tellRepair(now)
   }
 
-  /// Another coordinator was faster: what it committed counts.
+  /// Another coordinator was faster, or an earlier commit that was thought to have failed: what is in the database counts.
   private func reloadLayout() async {
-    guard let layout = try? await metadata.currentLayout(), let filling = try? await metadata.fillingPartitions() else { return }
+    guard let layout = try? await metadata.currentLayout(), let filling = try? await metadata.fillingPartitions(),
+      let staged = try? await metadata.stagedRoles(), let rebalance = try? await metadata.rebalance()
+    else { return }
     _ = try? withState { state in
+      state.staged = staged
+      state.rebalance = rebalance
+      if layout.version != state.layout.version { state.onlyMoves = false }
       state.layout = layout
+      state.isLayoutUnsettled = false
       state.filling = filling.map { PlanFilling($0) }.sorted { $0.partition < $1.partition }
       state.touch()
     }

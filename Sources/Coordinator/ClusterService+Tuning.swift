@@ -96,7 +96,7 @@ extension Problem {
     switch error {
     case .outOfRange(let key):
       self.init(.malformed, "“\(key.rawValue)” lies between \(key.range.lowerBound) and \(key.range.upperBound).")
-    case .outBeforeSuspect: self.init(.conflict, "“out-after-seconds” has to be more than “suspect-after-seconds”.")
+    case .outBeforeSuspect: self.init(.malformed, "“out-after-seconds” has to be more than “suspect-after-seconds”.")
     }
   }
 }

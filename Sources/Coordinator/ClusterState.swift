@@ -35,8 +35,14 @@ struct ClusterState: Sendable {
   var layout: Layout {
     didSet { noteChange(from: oldValue) }
   }
+  /// Another layout is on its way to the database.
+  var isLayoutCommitting = false
+  /// Another layout went to the database and no answer came: nobody knows whether it is there.
+  var isLayoutUnsettled = false
   /// Sorted by partition.
   var filling: [PlanFilling]
+  /// What is filled is moved by the last change of layout, and lacks nowhere meanwhile. After a restart that is not known any more.
+  var onlyMoves = false
   /// Sorted by id.
   private(set) var nodes: [Node] = []
   var detector: FailureDetector
@@ -106,6 +112,9 @@ struct ClusterState: Sendable {
   var liveNodes: Int { nodes.count { liveness($0.record.id) == .alive } }
 
   func liveness(_ id: NodeID) -> Liveness { detector.liveness(of: id) ?? .out }
+
+  /// Copies that each block shall have.
+  var wantedCopies: Int { layout.wantedCopies(knownNodes: nodes.count) }
 
   // MARK: Views
 

@@ -24,7 +24,8 @@ package final class ControlDispatcher: ControlPlane {
   package typealias Auditor = @Sendable (_ actor: String, _ action: String, _ subject: String) async -> Void
   private let auditor: Auditor?
 
-  /// - Parameter auditor: told of each operation of an operator that changes something, before it begins.
+  /// - Parameter auditor: told of each operation of an operator that changes something, before it begins; and again, with “-refused”
+  ///   behind the operation's name, when it was answered that nothing was done.
   package init(auditor: Auditor? = nil) { self.auditor = auditor }
 
   /// Adds the handler of an operation. Registering a name twice, or after the first operation was performed, is a bug.
@@ -36,10 +37,13 @@ package final class ControlDispatcher: ControlPlane {
   ) {
     let auditor = auditor
     let run: @Sendable (Op, ControlContext) async throws(Problem) -> Op.Response = { operation, context async throws(Problem) in
-      if Op.audience == .op, !Op.isRead {
-        await auditor?(context.operatorName.map { "operator \($0)" } ?? "operator", Op.name, operation.auditSubject)
+      guard let auditor, Op.audience == .op, !Op.isRead else { return try await handler(operation, context) }
+      let actor = context.operatorName.map { "operator \($0)" } ?? "operator"
+      await auditor(actor, Op.name, operation.auditSubject)
+      do throws(Problem) { return try await handler(operation, context) } catch {
+        if error.isRefusal { await auditor(actor, Op.name + "-refused", operation.auditSubject) }
+        throw error
       }
-      return try await handler(operation, context)
     }
     let box = TypedHandler<Op>(run: run, encode: encode)
     registration.withLock { _ in
@@ -79,6 +83,11 @@ package final class ControlDispatcher: ControlPlane {
   private func seal() { registration.withLock { _ in isSealed.store(true, ordering: .releasing) } }
 
   private static func unknown(_ name: String) -> Problem { Problem(.notFound, "There is no control operation “\(name)”.") }
+}
+
+extension Problem {
+  /// Nothing was done, and the caller is told why. Whatever is wrong on this side leaves it open what was done.
+  fileprivate var isRefusal: Bool { (400..<500).contains(status) }
 }
 
 private struct TypedHandler<Op: ControlOperation>: Sendable {

@@ -16,6 +16,8 @@ package final class ClusterViewCache: Sendable {
     var lastQuestion: UInt64 = 0
     /// When an answer last came.
     var lastContact: MonotonicTime?
+    /// When the first question failed since then.
+    var failingSince: MonotonicTime?
     /// Shared by all who ask for a fresh view at the same time.
     var refreshing: Task<Void, Never>?
     var polling: Task<Void, Never>?
@@ -71,6 +73,12 @@ package final class ClusterViewCache: Sendable {
     return contact.map { time.monotonic() - $0 }
   }
 
+  /// For how long questions have failed; nil when the last one was answered.
+  package var trouble: Duration? {
+    let since = state.withLock { $0.failingSince }
+    return since.map { time.monotonic() - $0 }
+  }
+
   /// The newest view; asks for one when there is none.
   ///
   /// - Parameter age: asks anew unless the coordinator answered within this time, and takes the view at hand when it does not answer.
@@ -112,6 +120,8 @@ package final class ClusterViewCache: Sendable {
       take(try await control.perform(operation, context: ControlContext(requestID: "view-\(question)")), question: question)
       return true
     } catch {
+      let now = time.monotonic()
+      state.withLock { $0.failingSince = $0.failingSince ?? now }
       if !Task.isCancelled { logger.warning("The coordinator does not tell its view.", ["error": .string(error.detail)]) }
       return false
     }
@@ -121,7 +131,7 @@ package final class ClusterViewCache: Sendable {
     let now = time.monotonic()
     let planned = PlannedView(view)
     let changed = state.withLock { state in
-      state.lastContact = now
+      (state.lastContact, state.failingSince) = (now, nil)
       guard question > state.viewQuestion else { return false }
       if let known = state.planned?.view, ClusterViewCache.isOlder(view, than: known) { return false }
       let changed = state.planned?.view.revision != view.revision

@@ -22,6 +22,8 @@ extension GatewayService {
 
   /// How long the coordinator may be silent before balancers should send requests elsewhere; above the long-poll's time.
   private static let silenceLimit = Duration.seconds(25)
+  /// The same while its connection is refused or ends in errors: longer than a restart takes.
+  private static let troubleLimit = Duration.seconds(3)
 
   private func isAlive(_ call: GatewayCall) async throws(Problem) -> HTTPResponse {
     HTTPResponse(
@@ -36,7 +38,7 @@ extension GatewayService {
     guard views.current != nil, let silence = views.silence else {
       return try .json(Readiness(ready: false, reason: "The coordinator has not been reached yet."), status: 503)
     }
-    guard silence < GatewayService.silenceLimit else {
+    guard silence < GatewayService.silenceLimit, (views.trouble ?? .zero) < GatewayService.troubleLimit else {
       return try .json(Readiness(ready: false, reason: "The coordinator does not answer."), status: 503)
     }
     return try .json(Readiness(ready: true))

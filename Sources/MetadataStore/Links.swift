@@ -178,6 +178,6 @@ extension LinkContent.Item {
   fileprivate init(_ row: EntryRow, path: String) {
     self.init(
       path: path, name: row.name, kind: row.kind, size: row.size, contentHash: row.contentHash.map { HexDigits.encode($0) },
-      version: row.version, mimeType: row.mimeType, modifiedAt: row.modifiedAt)
+      version: row.version, mimeType: row.kind.mediaType(name: row.name, declared: row.mimeType), modifiedAt: row.modifiedAt)
   }
 }

@@ -164,9 +164,16 @@ struct EntryRow {
   func document(path: String, owner: String) -> FileEntry {
     FileEntry(
       id: id, path: path, name: name, kind: kind, size: size, contentHash: contentHash.map { HexDigits.encode($0) }, version: version,
-      mimeType: mimeType, modifiedAt: modifiedAt, executable: executable, target: target, owner: owner, role: .owner,
-      quarantine: quarantine, keyFolder: keyFolder,
+      mimeType: kind.mediaType(name: name, declared: mimeType), modifiedAt: modifiedAt, executable: executable, target: target,
+      owner: owner, role: .owner, quarantine: quarantine, keyFolder: keyFolder,
       envelope: envelope.map { Base64URL.encode($0) })
+  }
+}
+
+extension EntryType {
+  /// What an entry's media type is said to be; only files have one.
+  func mediaType(name: String, declared: String?) -> String? {
+    self == .file ? MediaType.of(name: name, declared: declared) : nil
   }
 }
 

@@ -51,6 +51,10 @@ package enum JSONCoding {
       return JSONError(code: .mismatch, message: "“\(path(context.codingPath))” is null and has to be \(name(of: type)).")
     case .dataCorrupted(let context):
       if context.codingPath.isEmpty { return JSONError(code: .malformed, message: "The document is not valid JSON.") }
+      // What Swift says of a value that no case of an enumeration has names types of ours.
+      if context.debugDescription.hasPrefix("Cannot initialize ") {
+        return JSONError(code: .mismatch, message: "“\(path(context.codingPath))” has a value that is none of those it may have.")
+      }
       return JSONError(code: .mismatch, message: "“\(path(context.codingPath))” is not valid: \(context.debugDescription).")
     @unknown default:
       return JSONError(code: .malformed, message: "The document is not valid JSON.")

@@ -9,6 +9,7 @@ extension OperatorOperations {
     package typealias Response = LossReport
     package static let name = "simulate-loss"
     package static let audience = ControlAudience.op
+    package static let isRead = true
     package var zone: ZoneID?
     package var node: NodeID?
     /// A disk's id in hexadecimal, or its beginning as long as no other disk's is the same.

@@ -42,6 +42,7 @@ extension OperatorOperations {
     package typealias Response = LayoutPlanReport
     package static let name = "plan-layout"
     package static let audience = ControlAudience.op
+    package static let isRead = true
     package init() {}
   }
 

@@ -49,7 +49,7 @@ package final class SyncAgent: Sendable {
     (self.configuration, self.files, self.client, self.report) = (configuration, files, client, report)
   }
 
-  /// - Throws: `SyncError` `stopped` when a person has to look, and whatever kept a single run (`once`) from its end.
+  /// - Throws: `SyncError` `stopped` when a person has to look, `unfit` when there is no folder to sync with, and whatever kept a single run (`once`) from its end.
   package func run() async throws {
     let files = files
     let configuration = configuration
@@ -129,7 +129,7 @@ package final class SyncAgent: Sendable {
       let round: SyncRound
       do throws(SyncError) { round = try await engine.round() } catch {
         switch error.code {
-        case .stopped: throw error
+        case .stopped, .unfit: throw error
         case .stale:
           await show(.syncing, nil, error.message)
           try await Task.sleep(for: stale)

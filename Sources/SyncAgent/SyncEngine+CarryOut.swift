@@ -56,7 +56,7 @@ extension SyncEngine {
   /// - Throws: what concerns more than this one operation.
   private func failed(_ operation: SyncOperation, _ error: SyncError, _ run: SyncRun, _ round: inout SyncRound) throws(SyncError) {
     switch error.code {
-    case .unavailable, .stopped: throw error
+    case .unavailable, .stopped, .unfit: throw error
     case .stale:
       round.wasStale = true
       if let id = operation.subject, let path = try? run.path(id) {

@@ -75,6 +75,8 @@ package actor SyncEngine {
   private var encrypted: [[String]] = []
   /// The encrypted folder that the remote folder is or lies in.
   private(set) var keyFolder: EntryID?
+  /// A dry run towards a remote folder that is not there yet: it is taken for an empty one, and nothing is noted.
+  private let isPretended: Bool
 
   /// Something that failed by itself.
   struct Retry {
@@ -87,8 +89,9 @@ package actor SyncEngine {
 
   package init(
     folder: any SyncFolder, remote: any SyncRemote, state: any SyncState, memory: SyncMemory, time: any TimeSource, options: SyncOptions,
-    executor: WorkerExecutor
+    executor: WorkerExecutor, isPretended: Bool = false
   ) {
+    self.isPretended = isPretended
     (self.folder, self.remote, self.state, self.memory, self.time) = (folder, remote, state, memory, time)
     (self.options, self.executor) = (options, executor)
     let leftOut = options.leftOut
@@ -107,22 +110,30 @@ package actor SyncEngine {
     executor: WorkerExecutor
   ) async throws(SyncError) -> SyncEngine {
     let memory: SyncMemory
+    var isPretended = false
     if let kept = try state.load() {
       memory = kept
-    } else {
-      let entry: RemoteEntry
-      if let there = try await remote.entry(at: remotePath) {
-        entry = there
-      } else {
-        guard !options.isDryRun else { throw SyncError(.stopped, "\(remotePath) is not there yet; a sync would make it.") }
-        entry = try await remote.makeFolder(remotePath)
-      }
-      guard entry.kind == .folder else { throw SyncError(.stopped, "\(remotePath) is no folder; sync with a folder.") }
+    } else if let entry = try await begin(remote, remotePath, options) {
       try state.begin(root: entry.id, remotePath: remotePath)
       memory = SyncMemory(root: entry.id, remotePath: remotePath)
+    } else {
+      memory = SyncMemory(root: EntryID(high: 0, low: 0), remotePath: remotePath)
+      isPretended = true
     }
     return SyncEngine(
-      folder: folder, remote: remote, state: state, memory: memory, time: time, options: options, executor: executor)
+      folder: folder, remote: remote, state: state, memory: memory, time: time, options: options, executor: executor,
+      isPretended: isPretended)
+  }
+
+  /// The remote folder; nil when it is not there and is not to be made.
+  private static func begin(
+    _ remote: any SyncRemote, _ path: String, _ options: SyncOptions
+  ) async throws(SyncError) -> RemoteEntry? {
+    var entry = try await remote.entry(at: path)
+    if entry == nil, !options.isDryRun { entry = try await remote.makeFolder(path) }
+    guard let entry else { return nil }
+    guard entry.kind == .folder else { throw SyncError(.unfit, "\(path) is not a folder; sync with a folder.") }
+    return entry
   }
 
   // MARK: - Hints
@@ -313,6 +324,7 @@ package actor SyncEngine {
   private static let listingAttempts = 5
 
   private func follow() async throws(SyncError) {
+    if isPretended { return }
     var view = RemoteView(memory)
     var cursor = memory.cursor
     view.keyFolder = try await remote.keyFolder(at: view.path)
@@ -353,7 +365,7 @@ package actor SyncEngine {
 
   func note(_ changes: [SyncChange]) throws(SyncError) {
     guard !changes.isEmpty else { return }
-    try state.apply(changes)
+    if !isPretended { try state.apply(changes) }
     memory.apply(changes)
   }
 

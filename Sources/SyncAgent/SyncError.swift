@@ -9,6 +9,8 @@ package struct SyncError: Error, Sendable, Equatable, CustomStringConvertible {
     case refused
     /// Nothing goes on before somebody has looked.
     case stopped
+    /// The pair cannot be synced as it was named: what is there is no folder.
+    case unfit
   }
 
   package var code: Code

@@ -49,6 +49,22 @@ package struct SyncFiles: Sendable {
     return try Directory.list(state + "/sync").map { SyncFiles(folder: state + "/sync/" + $0) }
   }
 
+  /// A pair that this one cannot be beside: of two agents that work on one file, each takes the other for its user.
+  ///
+  /// - Parameter local: of this pair, absolute.
+  /// - Returns: what another pair says of itself whose local folder is this one's, lies in it, or has it below.
+  package func overlap(of local: String, state: String) throws(FileError) -> Status? {
+    for other in try SyncFiles.all(state: state) where other.folder != folder {
+      guard let status = try other.status() else { continue }
+      if SyncFiles.contains(status.local, local) || SyncFiles.contains(local, status.local) { return status }
+    }
+    return nil
+  }
+
+  private static func contains(_ folder: String, _ path: String) -> Bool {
+    path == folder || path.hasPrefix(folder == "/" ? folder : folder + "/")
+  }
+
   package var database: String { folder + "/state.sqlite" }
   private var pauseMark: String { folder + "/paused" }
   private var statusFile: String { folder + "/status.json" }

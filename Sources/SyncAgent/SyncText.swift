@@ -40,7 +40,7 @@ package enum SyncText {
     }
     let words = [
       (counts.up, "uploaded"), (counts.down, "downloaded"), (counts.moved, "moved"), (counts.deleted, "deleted"),
-      (counts.folders, "folders made"),
+      (counts.folders, counts.folders == 1 ? "folder made" : "folders made"),
     ]
     let line = words.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
     return line.isEmpty ? [] : [line]

@@ -1,6 +1,5 @@
 import BlockModel
 import CairnClient
-import Glibc
 import HTTPTransport
 import Platform
 import ServiceAPI
@@ -24,27 +23,10 @@ extension ClientTests {
       }
     }
 
-    /// Beside this test program.
-    private static let program: String? = {
-      let buffer = UnsafeMutableBufferPointer<CChar>.allocate(capacity: 4096)
-      defer { buffer.deallocate() }
-      let count = readlink("/proc/self/exe", buffer.baseAddress!, 4096)
-      guard count > 0 else { return nil }
-      let path = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      let program = Directory.parent(of: path) + "/cairn"
-      return access(program, X_OK) == 0 ? program : nil
-    }()
-
     private func run(
       _ cluster: TestCluster, _ arguments: [String], input: String? = nil, environment extra: [String: String] = [:]
     ) async throws -> ProcessRunner.Outcome {
-      var environment = [
-        "CAIRN_GATEWAY": cluster.gateway.address, "CAIRN_TOKEN": "token", "HOME": cluster.folder.path("home"), "PATH": "/usr/bin:/bin",
-      ]
-      environment.merge(extra) { _, new in new }
-      let program = try #require(Self.program, "the program is built with the tests")
-      return try await ProcessRunner.run(
-        program, arguments, environment: environment, input: input, workingDirectory: cluster.folder.path)
+      try await cluster.cairn(arguments, input: input, environment: extra)
     }
 
     @Test("put, ls, stat, cat, get and rm do what they say")
@@ -120,7 +102,7 @@ extension ClientTests {
     @Test(
       "the exit status says what kind of failure it was",
       arguments: [
-        (["stat", "/nothing"], 4), (["stat", "relative"], 2), (["put", "/no/such/file", "/x"], 1), (["put"], 2), (["fly"], 2),
+        (["stat", "/nothing"], 4), (["stat", "relative"], 2), (["put", "/no/such/file", "/x"], 4), (["put"], 2), (["fly"], 2),
         (["put", "a", "/x", "--on-conflict", "maybe"], 2), (["cat", "/x", "--range", "9-1"], 2), (["ls", "/nothing"], 4),
         (["mv", "/nothing", "/x"], 4), (["put", "--parallel", "0", "a", "/x"], 2),
       ] as [([String], Int32)])
@@ -174,9 +156,16 @@ extension ClientTests {
         #expect(profile.mode == 0o600)
         #expect(try await run(cluster, ["whoami"], environment: environment).output == "ada\n")
         var elsewhere = environment
-        elsewhere["CAIRN_GATEWAY"] = cluster.gateway.address + "/"
+        elsewhere["CAIRN_GATEWAY"] = cluster.gateway.address.replacing("127.0.0.1", with: "localhost")
         #expect(try await run(cluster, ["whoami"], environment: elsewhere).ending == .exited(status: 5))
+        elsewhere["CAIRN_GATEWAY"] = cluster.gateway.address + "/"
+        #expect(try await run(cluster, ["whoami"], environment: elsewhere).output == "ada\n", "a slash makes no other gateway")
+        let json = try await run(
+          cluster, ["login", "ada", "--password-stdin", "--json"], input: "correct horse\n", environment: environment)
+        #expect(json.output.contains("\"user\":\"ada\"") && json.output.contains("token-of-ada"), "\(json.output)")
         #expect(try await run(cluster, ["logout"], environment: environment).succeeded)
+        let again = try await run(cluster, ["logout"], environment: environment)
+        #expect(again.succeeded && again.error.contains("Nobody is logged in"), "\(again)")
         #expect(try await run(cluster, ["whoami"], environment: environment).ending == .exited(status: 5))
       }
     }
@@ -198,7 +187,7 @@ extension ClientTests {
             }
           }
         }
-        let program = try #require(Self.program)
+        let program = try #require(CairnProgram.path)
         var options = ChildProcess.Options()
         options.environment = ["CAIRN_GATEWAY": cluster.gateway.address, "CAIRN_TOKEN": "token", "HOME": cluster.folder.path("home")]
         let child = try ChildProcess.start(program, ["put", cluster.folder.path("large"), "/large"], options)

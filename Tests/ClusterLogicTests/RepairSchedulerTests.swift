@@ -100,6 +100,49 @@ import Testing
     #expect(cluster.lacking.isEmpty && cluster.scheduler.recheck!.failures.isEmpty)
   }
 
+  @Test("a recheck ends and names the node when a node that is out stays in the layout, and is clean once the layout goes on without it")
+  func recheckWithoutLayout() {
+    var cluster = RepairSimulation(seed: 13, nodes: 3, zones: 3, blocks: 100)
+    cluster.crash(node(1))
+    cluster.liveness[node(1)] = .out
+    cluster.tellView()
+    cluster.deliver(.recheck(id: 1, .everything))
+    #expect(!cluster.run(seconds: 20) { $0.scheduler.recheck?.isRunning == false }, "the layout may yet change")
+    #expect(cluster.run(seconds: 40) { $0.scheduler.recheck?.isRunning == false })
+    let ended = cluster.scheduler.recheck!
+    #expect(ended.partitionsDone == 16 && ended.failures.count == 2 && ended.failures[0].contains(node(1).text), "\(ended.failures)")
+    #expect(cluster.violations.isEmpty && cluster.copyCommands == 0)
+    cluster.relayout(to: cluster.layout.nodes.filter { $0.id != node(1) })
+    cluster.deliver(.recheck(id: 2, .everything))
+    #expect(cluster.run(seconds: 60) { $0.scheduler.recheck?.isRunning == false })
+    #expect(cluster.lacking.isEmpty && cluster.scheduler.recheck!.failures.isEmpty)
+  }
+
+  @Test("a recheck that waits for slow copies goes on for as long as they come")
+  func recheckOfSlowCopies() {
+    var configuration = RepairScheduler.Configuration()
+    configuration.bytesPerSecond = 100 << 10
+    var cluster = RepairSimulation(seed: 14, nodes: 6, zones: 3, blocks: 100, configuration: configuration)
+    cluster.crash(node(2))
+    cluster.relayout(to: cluster.layout.nodes.filter { $0.id != node(2) })
+    cluster.deliver(.recheck(id: 1, .everything))
+    let start = cluster.now
+    #expect(cluster.run(seconds: 3600) { $0.scheduler.recheck?.isRunning == false })
+    #expect((cluster.now - start).inSeconds > 60, "it was not slow")
+    #expect(cluster.lacking.isEmpty && cluster.scheduler.recheck!.failures.isEmpty, "\(cluster.scheduler.recheck!.failures)")
+  }
+
+  @Test("a recheck of one node that does not answer names it once")
+  func recheckOfSilentNode() {
+    var cluster = RepairSimulation(seed: 15, nodes: 6, zones: 3, blocks: 100)
+    cluster.crash(node(2))
+    cluster.liveness[node(2)] = .suspect
+    cluster.tellView()
+    cluster.deliver(.recheck(id: 1, .node(node(2))))
+    #expect(cluster.run(seconds: 120) { $0.scheduler.recheck?.isRunning == false })
+    #expect(cluster.scheduler.recheck!.failures.count == 1 && cluster.scheduler.recheck!.failures[0].contains(node(2).text))
+  }
+
   @Test("a block that no node has is reported, and does not hold the recheck up for ever")
   func lost() {
     var cluster = RepairSimulation(seed: 7, nodes: 6, zones: 3, blocks: 50)

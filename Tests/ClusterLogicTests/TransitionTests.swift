@@ -29,6 +29,22 @@ import Testing
     #expect(back == [PlanFilling(partition: 0, targets: [node(0)], sources: [node(3)])], "the half-filled node 3 may have some of it")
   }
 
+  @Test("a change only moves replicas when none was lacking, none was lost, and none comes to those that there were")
+  func onlyMoves() {
+    let (old, new) = (layout(1, [0, 1, 2]), layout(2, [3, 1, 2]))
+    let lacking = [PlanFilling(partition: 0, targets: [node(1)], sources: [])]
+    let leaving = [PlanFilling(partition: 0, targets: [], sources: [node(5)])]
+    #expect(LayoutTransition.onlyMoves(from: old, filling: [], to: new, unreliable: []))
+    #expect(LayoutTransition.onlyMoves(from: old, filling: leaving, to: new, unreliable: [node(9)]), "node 9 was never in it")
+    #expect(!LayoutTransition.onlyMoves(from: old, filling: lacking, to: new, unreliable: []))
+    #expect(!LayoutTransition.onlyMoves(from: old, filling: [], to: new, unreliable: [node(0)]))
+    var narrow = old
+    narrow.nodes = Array(old.nodes.prefix(2))
+    narrow.table = [0, 1]
+    #expect(!LayoutTransition.onlyMoves(from: narrow, filling: [], to: new, unreliable: []))
+    #expect(LayoutTransition.onlyMoves(from: new, filling: [], to: narrow, unreliable: []))
+  }
+
   @Test("a replica that was never filled is not taken for a holder by the next change")
   func chain() {
     let first = LayoutTransition.filling(from: layout(1, [0, 1, 2]), filling: [], to: layout(2, [3, 1, 2]), unreliable: [])

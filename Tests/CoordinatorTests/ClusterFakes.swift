@@ -24,6 +24,8 @@ final class FakeMetadata: ClusterMetadata {
     var findings: [RecountFinding] = []
     var uses: [BlockID: BlockUses] = [:]
     var isBroken = false
+    /// The next layout is committed, and nobody hears of it.
+    var losesLayoutAnswer = false
     var countQueries = 0
     var staged: [StagedRole] = []
     var rebalance = RebalanceRecord()
@@ -90,6 +92,10 @@ final class FakeMetadata: ClusterMetadata {
       if note.clearsStaged { state.staged = [] }
       if let rebalance = note.rebalance { state.rebalance = rebalance }
       state.filling = Dictionary(uniqueKeysWithValues: filling.map { ($0.partition, $0) })
+      guard !state.losesLayoutAnswer else {
+        state.losesLayoutAnswer = false
+        throw MetadataError(.unavailable, "whether it happened is not known")
+      }
     }
   }
 

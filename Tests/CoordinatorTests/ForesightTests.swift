@@ -86,6 +86,6 @@ import Testing
     let zero = OperatorOperations.SetTuning(key: "repair-bytes-per-second", value: 0)
     #expect(await problem { _ = try await cluster.perform(zero) } == .malformed)
     let early = OperatorOperations.SetTuning(key: "suspect-after-seconds", value: 3600)
-    #expect(await problem { _ = try await cluster.perform(early) } == .conflict)
+    #expect(await problem { _ = try await cluster.perform(early) } == .malformed)
   }
 }

@@ -83,6 +83,20 @@ struct ViewCacheTests {
     }
   }
 
+  @Test("a gateway whose coordinator went away says so within seconds, and is ready again when it is back")
+  func coordinatorAway() async throws {
+    let present = Present(Samples.view(revision: 1))
+    try await withGateway(view: nil) { gateway in
+      gateway.control.answerAll()
+      gateway.control.on(ClusterOperations.GetView.self) { _, _ in try present.answer() }
+      try await eventually("ready") { try await gateway.send(.get, "/readyz").status == 200 }
+      present.set(nil)
+      try await eventually("not ready") { try await gateway.send(.get, "/readyz").status == 503 }
+      present.set(Samples.view(revision: 2))
+      try await eventually("ready again") { try await gateway.send(.get, "/readyz").status == 200 }
+    }
+  }
+
   @Test("a gateway that has never reached the coordinator says so and is not ready")
   func unready() async throws {
     try await withGateway(view: nil) { gateway in

@@ -38,6 +38,27 @@ struct TreeConformanceTests {
     try await fixture.expectSound()
   }
 
+  @Test(
+    "a file has the media type that its uploader said, else its name's; others have none, wherever they are shown",
+    arguments: Engine.allCases)
+  func mediaTypes(engine: Engine) async throws {
+    let fixture = try await Fixture(engine)
+    let ada = try await fixture.user()
+    let file = try await fixture.put("/d/notes.txt", as: ada)
+    #expect(file.mimeType == "text/plain; charset=utf-8")
+    #expect(try await fixture.store.stat(.path("/d"), for: ada).mimeType == nil)
+    let moved = try await fixture.store.updateEntry(
+      .init(entry: .id(file.id), newPath: "/d/notes.pdf", modifiedAt: nil, executable: nil, ifVersion: nil), for: ada)
+    #expect(moved.mimeType == "application/pdf")
+    let state = try await fixture.store.openUpload(
+      UploadRequest(path: "/d/said.pdf", size: 0, blocks: [], mimeType: "text/x-mine", modifiedAt: nil, parents: true), for: ada, once: nil)
+    let said = try await fixture.store.completeUpload(Completion(upload: state.uploadID, receipts: []), for: ada)
+    #expect(said.mimeType == "text/x-mine")
+    #expect(try await fixture.entries(of: ada).map(\.mimeType) == [nil, "application/pdf", "text/x-mine"])
+    let changes = try await fixture.store.changes(since: nil, limit: 100, for: ada).changes
+    #expect(changes.filter { $0.entry.kind == .file }.map(\.entry.mimeType) == [file.mimeType, "application/pdf", "text/x-mine"])
+  }
+
   struct Refusal: Sendable, CustomTestStringConvertible {
     var testDescription: String
     var kind: Problem.Kind

@@ -6,7 +6,11 @@ internal import Testing
 
 @Suite("JSON")
 struct JSONCodingTests {
-  struct Inner: Codable, Equatable { var size: Int }
+  enum Kind: String, Codable { case round }
+  struct Inner: Codable, Equatable {
+    var size: Int
+    var kind: Kind?
+  }
   struct Document: Codable, Equatable {
     var name: String
     var items: [Inner]
@@ -35,6 +39,7 @@ struct JSONCodingTests {
       (#"{"name":"x","items":[{"size":"1"}]}"#, "“items[0].size” has to be a whole number."),
       (#"{"name":null,"items":[]}"#, "“name” is null and has to be a string."),
       (#"[]"#, "“the document” has to be an object."),
+      (#"{"name":"x","items":[{"size":1,"kind":"square"}]}"#, "“items[0].kind” has a value that is none of those it may have."),
       (#"{"name":"x""#, "The document is not valid JSON."),
       ("", "The document is not valid JSON."),
     ])

@@ -106,7 +106,10 @@ struct SimulatedRemote: SyncRemote {
   }
 
   func entry(at path: String) async throws(SyncError) -> RemoteEntry? {
-    try call { _ throws(SyncError) in RemoteEntry(id: SimulatedCluster.root, path: SimulatedCluster.path, kind: .folder) }
+    try call { _ throws(SyncError) in
+      guard path == SimulatedCluster.path else { return nil }
+      return RemoteEntry(id: SimulatedCluster.root, path: SimulatedCluster.path, kind: .folder)
+    }
   }
 
   func entry(_ id: EntryID) async throws(SyncError) -> RemoteEntry? {

@@ -141,17 +141,20 @@ struct SyncEngineTests {
       for path in ["a/x", "a/b/y", "z"] { disk.write(path, "text \(path)", now: now, anew: true) }
     }
     one.machine.time.advance(by: .seconds(3))
-    func preview(_ bench: Bench, _ name: String) async throws -> [String] {
+    func preview(_ bench: Bench, _ name: String, _ remotePath: String = SimulatedCluster.path) async throws -> [String] {
       var options = SyncOptions(device: name)
       options.isDryRun = true
       let engine = try await SyncEngine.open(
         folder: SimulatedFolder(machine: bench.machine), remote: SimulatedRemote(cluster: bench.cluster, machine: bench.machine),
-        remotePath: SimulatedCluster.path, state: SimulatedState(machine: bench.machine), time: bench.machine.time, options: options,
+        remotePath: remotePath, state: SimulatedState(machine: bench.machine), time: bench.machine.time, options: options,
         executor: SyncSimulation.executor)
       return try await engine.round().plannedLines.sorted()
     }
-    #expect(
-      try await preview(one, "one") == ["make there a/", "make there a/b/", "upload a/b/y", "upload a/x", "upload z"])
+    // A remote folder that is not there yet is like an empty one, and stays away.
+    for remotePath in ["/not there", SimulatedCluster.path, "/not there"] {
+      #expect(
+        try await preview(one, "one", remotePath) == ["make there a/", "make there a/b/", "upload a/b/y", "upload a/x", "upload z"])
+    }
     #expect(one.cluster.summary().isEmpty)
     try await one.settle()
     let two = Bench("two", cluster: one.cluster, time: one.machine.time)

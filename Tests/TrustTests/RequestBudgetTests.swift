@@ -24,6 +24,18 @@ struct RequestBudgetTests {
     #expect(!budget.take("a", now: Self.at(200)).isAllowed)
   }
 
+  @Test("a rate of less than one a second holds, and says how long it takes")
+  func slow() {
+    var budget = RequestBudget<String>(rate: RequestRate(count: 6, inSeconds: 60, burst: 6))
+    #expect(budget.rate.windowSeconds == 60)
+    #expect((0..<6).allSatisfy { _ in budget.take("a", now: Self.at(0)).isAllowed })
+    let refused = budget.take("a", now: Self.at(3))
+    #expect(!refused.isAllowed && refused.retryAfterSeconds == 7)
+    #expect(budget.take("a", now: Self.at(10)).isAllowed)
+    #expect(!budget.take("a", now: Self.at(19)).isAllowed)
+    #expect(budget.take("a", now: Self.at(20)).isAllowed)
+  }
+
   @Test("in any span of time nobody gets more than the burst and the rate, and who stays below the rate is never refused")
   func bounds() {
     var random = Seeds.random()
@@ -36,14 +48,14 @@ struct RequestBudgetTests {
       for _ in 0..<400 {
         now += Double.random(in: 0...0.1, using: &random)
         if budget.take(1, now: Self.at(now)).isAllowed { allowed.append(now) }
-        if now - steady >= 1.0 / Double(rate.perSecond) + 1e-6 {
+        if now - steady >= 1.0 / Double(rate.count) + 1e-6 {
           #expect(budget.take(2, now: Self.at(now)).isAllowed)
           steady = now
         }
       }
       for first in allowed.indices {
         for last in first..<allowed.count {
-          let most = Double(rate.burst) + (allowed[last] - allowed[first]) * Double(rate.perSecond) + 1e-3
+          let most = Double(rate.burst) + (allowed[last] - allowed[first]) * Double(rate.count) + 1e-3
           #expect(Double(last - first + 1) <= most)
         }
       }

@@ -109,6 +109,8 @@ struct FolderView: Sendable {
       guard let envelope = entry.envelope, let hash = entry.contentHash, let content = cipher.opened(envelope: envelope, of: hash) else {
         return nil
       }
+      // The cluster cannot tell by a sealed name.
+      if entry.mimeType == MediaType.standard { opened.mimeType = MediaType.of(name: name.text, declared: nil) }
       opened.size = content.size
       opened.contentHash = content.contentHash
     }

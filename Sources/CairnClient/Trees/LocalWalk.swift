@@ -25,7 +25,9 @@ struct LocalTree: Sendable {
   mutating func add(_ path: String, to remote: RemotePath, recursive: Bool, followsTop: Bool) throws(CairnError) {
     let identity: FileIdentity?
     do { identity = try FileIdentity.at(path, followingLinks: followsTop) } catch { throw CairnError(error) }
-    guard let identity else { throw CairnError(.localFile, "\(path) does not exist; check the path.") }
+    guard let identity else {
+      throw CairnError(.notFound, path.isEmpty ? "A local path is empty; name a file." : "\(path) does not exist; check the path.")
+    }
     if identity.isDirectory, !recursive {
       throw CairnError(.invalidArgument, "\(path) is a folder; add -r to put it with all that is in it.")
     }
@@ -59,6 +61,10 @@ struct LocalTree: Sendable {
     var taken: Set<EntryName> = []
     for name in names {
       let path = LocalPath.join(folder.path, name)
+      guard !LocalPath.isPart(name) else {
+        skipped.append(path)
+        continue
+      }
       do {
         let remoteName = try EntryName(name)
         guard taken.insert(remoteName).inserted else {

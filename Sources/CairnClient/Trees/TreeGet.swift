@@ -29,7 +29,7 @@ struct TreeGet: Sendable {
   func get(_ remotes: [String], to local: String) async throws -> TreeResult {
     let tally = TreeTally(progress: progress)
     var work = Work()
-    for (entry, destination) in try await resolve(remotes, local) {
+    for (entry, destination) in try await resolve(remotes, local, tally) {
       if entry.kind == .folder { try await list(entry, to: destination, &work, tally) } else { try await add(entry, destination, &work) }
     }
     progress?.expect(bytes: work.files.reduce(0) { $0 + $1.entry.size }, files: work.files.count)
@@ -40,28 +40,58 @@ struct TreeGet: Sendable {
 
   // MARK: Where things go
 
-  private func resolve(_ remotes: [String], _ local: String) async throws -> [(entry: FileEntry, destination: String)] {
+  private func resolve(
+    _ remotes: [String], _ local: String, _ tally: TreeTally
+  ) async throws -> [(entry: FileEntry, destination: String)] {
+    guard !local.isEmpty else { throw CairnError(.invalidArgument, "The local path is empty; name a file or a folder, such as “.”.") }
     let target = LocalPath.withoutTrailingSlashes(local)
     let there = try await resources.threads.run { try FileIdentity.at(target, followingLinks: true) }
     let isFolder = there?.isDirectory ?? false
     guard remotes.count == 1 || isFolder else {
-      throw CairnError(.localFile, "\(target) is not a folder, so only one thing can be put there; make it first with “mkdir \(target)”.")
+      guard there == nil else {
+        throw CairnError(.conflict, "\(target) is not a folder, so only one thing can be put there; name a folder.")
+      }
+      throw CairnError(.notFound, "\(target) is not a folder, so only one thing can be put there; make it first with “mkdir \(target)”.")
     }
     var found: [(FileEntry, String)] = []
     for remote in remotes {
-      let entry = try await gateway.entry(at: TreePut.remotePath(remote).path)
-      guard entry.kind != .folder || recursive else {
-        throw CairnError(.invalidArgument, "\(entry.path) is a folder; add -r to get it with all that is in it.")
+      do {
+        let entry = try await gateway.entry(at: TreePut.remotePath(remote).path)
+        try check(entry)
+        // The root has no name: its contents are meant.
+        let name = try RemotePath(entry.path).name
+        let intoFolder = isFolder || (local.hasSuffix("/") && entry.kind != .folder)
+        let destination = intoFolder ? name.map { LocalPath.join(target, $0.text) } ?? target : target
+        try await resources.threads.run { try TreeGet.checkRoom(for: entry, at: destination) }
+        found.append((entry, destination))
+      } catch {
+        // As cp: of several things, one that cannot be got keeps none of the others back; but nobody waits for each in turn.
+        let failure = CairnError(error)
+        guard remotes.count > 1, failure.kind != .unavailable else { throw failure }
+        try tally.failed(remote, failure)
       }
-      guard entry.kind == .file || version == nil else {
-        throw CairnError(.invalidArgument, "\(entry.path) is not a file, and only files have revisions; leave --version away.")
-      }
-      // The root has no name: its contents are meant.
-      let name = try RemotePath(entry.path).name
-      let intoFolder = isFolder || (local.hasSuffix("/") && entry.kind != .folder)
-      found.append((entry, intoFolder ? name.map { LocalPath.join(target, $0.text) } ?? target : target))
     }
     return found
+  }
+
+  private func check(_ entry: FileEntry) throws(CairnError) {
+    guard entry.kind != .folder || recursive else {
+      throw CairnError(.invalidArgument, "\(entry.path) is a folder; add -r to get it with all that is in it.")
+    }
+    guard entry.kind == .file || version == nil else {
+      throw CairnError(.invalidArgument, "\(entry.path) is not a file, and only files have revisions; leave --version away.")
+    }
+  }
+
+  /// A file never takes the place of a folder, nor a folder that of a file. Blocks.
+  private static func checkRoom(for entry: FileEntry, at destination: String) throws {
+    guard let there = try FileIdentity.at(destination, followingLinks: entry.kind == .folder) else { return }
+    guard there.isDirectory != (entry.kind == .folder) else { return }
+    throw CairnError(
+      .conflict,
+      there.isDirectory
+        ? "\(destination) is a folder and in the way of a file; move it away, or name the file itself."
+        : "\(destination) is in the way of a folder and is none itself; move it away, or name another place.")
   }
 
   private func add(_ entry: FileEntry, _ destination: String, _ work: inout Work) async throws {
@@ -105,7 +135,10 @@ struct TreeGet: Sendable {
       work.folders.append((destination, entry.modifiedAt))
       tally.folder()
     case .file, .symlink:
-      try await resources.threads.run { try folders.make(Array(names.dropLast())) }
+      try await resources.threads.run {
+        try folders.make(Array(names.dropLast()))
+        try TreeGet.checkRoom(for: entry, at: destination)
+      }
       let item = Item(entry: entry, destination: destination)
       if entry.kind == .file { work.files.append(item) } else { work.links.append(item) }
     }
@@ -136,7 +169,7 @@ struct TreeGet: Sendable {
       let entry = try await download.download(file.entry, version: version, to: file.destination)
       tally.file(bytes: entry.size)
       if keepEntries { tally.entry(Entry(entry)) }
-    } catch { try tally.failed(file.entry.path, error) }
+    } catch { try tally.failed(file.entry.path, LocalPath.naming(file.destination, error)) }
   }
 
   private func getBatch(_ files: [Item], keepEntries: Bool, _ tally: TreeTally) async throws {
@@ -148,7 +181,7 @@ struct TreeGet: Sendable {
         progress?.moved(bytes: entry.size)
         tally.file(bytes: entry.size)
         if keepEntries { tally.entry(Entry(entry)) }
-      case .refused(let error): try tally.failed(file.entry.path, error)
+      case .refused(let error): try tally.failed(file.entry.path, LocalPath.naming(file.destination, error))
       case .alone: try await getFile(file, keepEntries: keepEntries, tally)
       }
     }

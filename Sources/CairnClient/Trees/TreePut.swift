@@ -24,10 +24,16 @@ struct TreePut: Sendable {
   }
 
   func put(_ locals: [String], to remote: String) async throws -> TreeResult {
-    let targets = try await resolve(locals, remote)
+    let place = try await resolve(locals, remote)
     let tree = try await resources.threads.run {
       var tree = LocalTree()
-      for (local, remote) in targets { try tree.add(local, to: remote, recursive: recursive, followsTop: !recursive) }
+      for local in locals {
+        do { try tree.add(local, to: place.path(for: local), recursive: recursive, followsTop: !recursive) } catch {
+          // As cp: of several things, one that cannot be put keeps none of the others back.
+          guard locals.count > 1 else { throw error }
+          tree.failures.append((local, CairnError(error)))
+        }
+      }
       return tree
     }
     let tally = TreeTally(progress: progress)
@@ -43,24 +49,36 @@ struct TreePut: Sendable {
 
   // MARK: Where things go
 
-  private func resolve(_ locals: [String], _ remote: String) async throws -> [(local: String, remote: RemotePath)] {
+  /// Where local things go.
+  private struct Place: Sendable {
+    var remote: RemotePath
+    var isFolder: Bool
+    /// The path ends with a slash.
+    var meansFolder: Bool
+
+    /// Blocks.
+    func path(for local: String) throws -> RemotePath {
+      let isLocalFolder = try FileIdentity.at(local, followingLinks: true)?.isDirectory ?? false
+      guard isFolder || (meansFolder && !isLocalFolder), let name = LocalPath.name(of: local) else { return remote }
+      return remote.appending(try EntryName(name))
+    }
+  }
+
+  private func resolve(_ locals: [String], _ remote: String) async throws -> Place {
     let (path, meansFolder) = try Self.remotePath(remote)
     let there = try await gateway.entryIfThere(at: path)
     let isFolder = path == .root || there?.kind == .folder
     if !isFolder {
       guard locals.count == 1 else {
+        if there != nil {
+          throw CairnError(.conflict, "\(path) is not a folder, so only one thing can be put there; name a folder.")
+        }
         throw CairnError(
           .notFound, "\(path) is not a folder, so only one thing can be put there; make it first with “cairn mkdir \(path)”.")
       }
       if meansFolder, there != nil { throw CairnError(.conflict, "\(path) is not a folder; leave the slash away to replace it.") }
     }
-    return try await resources.threads.run {
-      try locals.map { local in
-        let isLocalFolder = try FileIdentity.at(local, followingLinks: true)?.isDirectory ?? false
-        guard isFolder || (meansFolder && !isLocalFolder), let name = LocalPath.name(of: local) else { return (local, path) }
-        return (local, path.appending(try EntryName(name)))
-      }
-    }
+    return Place(remote: path, isFolder: isFolder, meansFolder: meansFolder)
   }
 
   /// A remote path that may end with a slash, which says that a folder is meant.
@@ -144,8 +162,7 @@ struct TreePut: Sendable {
     do {
       let upload = FileUpload(gateway: gateway, resources: resources, progress: progress, journals: journals, folders: chunking)
       let entry = try await upload.upload(file.path, to: file.remote, options)
-      tally.file(bytes: entry.size)
-      if keepEntries { tally.entry(Entry(entry)) }
+      note(entry, of: file, keepEntries, tally)
     } catch { try tally.failed(file.path, error) }
   }
 
@@ -156,11 +173,17 @@ struct TreePut: Sendable {
       switch result {
       case .stored(let entry):
         progress?.moved(bytes: file.identity.size)
-        tally.file(bytes: entry.size)
-        if keepEntries { tally.entry(Entry(entry)) }
+        note(entry, of: file, keepEntries, tally)
       case .refused(let error): try tally.failed(file.path, error)
       case .alone: try await putFile(file, keepEntries: keepEntries, tally)
       }
     }
+  }
+
+  /// A conflicted copy is always named, for nobody would know where to look.
+  private func note(_ entry: FileEntry, of file: LocalItem, _ keepEntries: Bool, _ tally: TreeTally) {
+    tally.file(bytes: entry.size)
+    let isCopy = options.onConflict == .copy && ConflictNaming.isConflictedCopy(entry.name) && entry.name != file.remote.name?.text
+    if keepEntries || isCopy { tally.entry(Entry(entry)) }
   }
 }

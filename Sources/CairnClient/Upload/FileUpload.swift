@@ -73,8 +73,11 @@ struct FileUpload: Sendable {
   private func uploadOnce(
     _ localPath: String, to path: RemotePath, _ given: UploadOptions, _ cipher: FolderCipher?
   ) async throws -> FileEntry {
-    let source = try await resources.threads.run { try SourceFile(localPath) }
-    guard source.identity.isRegular else { return try await upload(SourceStream(source.file), to: path, given, cipher) }
+    let (source, isStream) = try await resources.threads.run {
+      let source = try SourceFile(localPath)
+      return (source, try !source.identity.isRegular || !source.hasItsSize())
+    }
+    guard !isStream else { return try await upload(SourceStream(source.file), to: path, given, cipher) }
     var options = given
     // What is one block either way is a fixed one, whose content hash the cluster can check.
     if source.identity.size <= Int64(ContentDefinedChunking.standard.minimumBytes) { options.chunking = .fixed }

@@ -114,7 +114,8 @@ struct SmallFileBatch: Sendable {
       // An empty file has no block, sealed or not.
       let start = end + (size == 0 ? 0 : FileUpload.overhead(ciphers[place]))
       guard size <= buffer.capacity - start, let source = try? SourceFile(item.path), source.identity == item.identity,
-        (try? source.file.pread(into: buffer.mutableBytes(start..<start + size), at: 0)) == size, (try? source.checkUnchanged()) != nil
+        (try? source.file.pread(into: buffer.mutableBytes(start..<start + size), at: 0)) == size, (try? source.checkUnchanged()) != nil,
+        size > 0 || (try? source.hasItsSize()) == true
       else { continue }
       let range = end..<start + size
       var sealing: (cipher: FolderCipher, content: FolderCipher.Content)?

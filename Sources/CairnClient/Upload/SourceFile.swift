@@ -76,6 +76,20 @@ final class SourceFile: Sendable {
     return count
   }
 
+  /// Whether as many bytes can be read as the system says that there are. Files that the kernel makes up as they are read, as in /proc and
+  /// /sys, have others; such a file is read as a stream. Only small files and empty ones are like that. Blocks.
+  func hasItsSize() throws -> Bool {
+    guard identity.size <= Int64(SourceFile.probeBytes) else { return true }
+    let probe = UnsafeMutableRawBufferPointer.allocate(byteCount: SourceFile.probeBytes + 1, alignment: 16)
+    defer { probe.deallocate() }
+    let count = try file.pread(into: probe, at: 0)
+    // One that somebody writes to right now is another matter.
+    return Int64(count) == identity.size || (try? checkUnchanged()) == nil
+  }
+
+  /// A page: the size of all that /sys holds.
+  private static let probeBytes = 4096
+
   /// Blocks.
   /// - Throws: `CairnError` `sourceChanged` when the file is not what it was when it was opened.
   func checkUnchanged() throws {

@@ -18,7 +18,7 @@ enum AccountCommands {
     let client = try Profile.current().client()
     let name = invocation.argument("USER")
     let made = try await client.signUp(name: name, password: try await password(invocation, confirming: true))
-    try invocation.console.result(made) { "\(made.name) is signed up; go on with “cairn login \(made.name)”." }
+    try invocation.console.confirm(made) { "\(made.name) is signed up; go on with “cairn login \(made.name)”." }
   }
 
   private static let logIn = Command(
@@ -46,9 +46,21 @@ enum AccountCommands {
     profile.token = session.token
     try profile.save()
     if invocation.console.isJSON {
-      try invocation.console.printJSON(session)
+      try invocation.console.printJSON(LoggedIn(user: name, gateway: profile.gateway, token: session.token, expiresAt: session.expiresAt))
     } else {
       invocation.console.note("Logged in to \(profile.gateway) as \(name).")
+    }
+  }
+
+  /// What `login --json` prints.
+  private struct LoggedIn: Encodable {
+    var user: String
+    var gateway: String
+    var token: String
+    var expiresAt: Timestamp
+    private enum CodingKeys: String, CodingKey {
+      case user, gateway, token
+      case expiresAt = "expires_at"
     }
   }
 
@@ -56,6 +68,10 @@ enum AccountCommands {
     "logout", summary: "revoke the token and forget it", examples: ["cairn logout"]
   ) { invocation in
     let profile = try Profile.current()
+    guard profile.token != nil else {
+      if invocation.console.isJSON { return try invocation.console.printJSON(["logged_out": false]) }
+      return invocation.console.note("Nobody is logged in to \(profile.gateway).")
+    }
     do { try await profile.client().logOut() } catch let error as CairnError where error.kind == .notLoggedIn {
       // Expired or revoked elsewhere: forgetting it is all that is left to do.
     }

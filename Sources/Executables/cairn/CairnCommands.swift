@@ -26,11 +26,12 @@ enum CairnCommands {
         "export CAIRN_GATEWAY=http://127.0.0.1:8080", "cairn signup ada && cairn login ada", "cairn put -r photos /photos",
         "cairn get /photos/2026.jpg .",
       ]),
-    version: CairnVersion.text, describesItself: true, explain: explain)
+    version: CairnVersion.text, describesItself: true, explain: failure(of:))
 
   /// Every error of the SDK is a sentence with what to do already; only the status is left to find.
-  private static func explain(_ error: any Error) -> CommandFailure? {
+  static func failure(of error: any Error) -> CommandFailure? {
     switch error {
+    case let error as CommandFailure: error
     case let error as CairnError: CommandFailure(status(of: error), sentence(error))
     case let error as FileError: CommandFailure(error.isOutOfSpace ? .noSpace : .failed, error.description)
     default: nil
@@ -39,7 +40,8 @@ enum CairnCommands {
 
   static func status(of error: CairnError) -> ExitStatus {
     switch error.kind {
-    case .invalidArgument: .usage
+    // A range that begins beyond the end: the command line was right, and the file has other bytes.
+    case .invalidArgument: error.status == 416 ? .failed : .usage
     case .notLoggedIn, .notAllowed: .notAllowed
     case .notFound: .notFound
     case .conflict: .conflict
@@ -47,6 +49,12 @@ enum CairnCommands {
     case .unavailable: .unavailable
     case .sourceChanged, .corrupted, .noKey, .keyChanged, .encryption, .localFile, .cancelled, .unexpected: .failed
     }
+  }
+
+  /// A sentence that says which thing it is of, once.
+  static func sentence(_ message: String, naming path: String) -> String {
+    let name = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    return name.isEmpty || message.contains(name) ? message : "\(path): \(message)"
   }
 
   private static func sentence(_ error: CairnError) -> String {

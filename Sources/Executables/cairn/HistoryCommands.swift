@@ -18,7 +18,7 @@ enum HistoryCommands {
   ) { invocation in
     let version = Int64(invocation.int("version") ?? 0)
     let entry = try await Profile.current().client().revert(invocation.argument("REMOTE"), to: version)
-    try invocation.console.result(entry) { "\(entry.path) is as in version \(version), and at version \(entry.version) now." }
+    try invocation.console.confirm(entry) { "\(entry.path) is as in version \(version), and at version \(entry.version) now." }
   }
 
   private static let trash = Command(
@@ -31,12 +31,18 @@ enum HistoryCommands {
     let console = invocation.console
     if invocation.flag("empty") {
       let removed = try await client.emptyTrash()
-      return try console.result(["removed": removed]) { "\(HumanFormat.counted(removed, "entry", "entries")) deleted for good." }
+      return try console.confirm(["removed": removed]) { "\(HumanFormat.counted(removed, "entry", "entries")) deleted for good." }
     }
     let items = invocation.options("delete")
     guard items.isEmpty else {
-      for item in items { try await client.removeFromTrash(item) }
-      return try console.result(["removed": items.count]) { "\(HumanFormat.counted(items.count, "entry", "entries")) deleted for good." }
+      var removed = 0
+      let failure = try await invocation.attempt(items) { item in
+        try await client.removeFromTrash(item)
+        removed += 1
+      }
+      try console.confirm(["removed": removed]) { "\(HumanFormat.counted(removed, "entry", "entries")) deleted for good." }
+      if let failure { throw failure }
+      return
     }
     let trash = try await client.trash(limit: 100_000)
     if console.isJSON { return try console.printJSON(trash) }
@@ -62,9 +68,9 @@ enum HistoryCommands {
     let items = invocation.arguments("ITEM")
     let target = invocation.option("to")
     guard target == nil || items.count == 1 else { throw CommandFailure(.usage, "--to goes with one item.") }
-    for item in items {
+    try await invocation.each(items) { item in
       let entry = try await client.restore(item, to: target)
-      try invocation.console.result(entry) { entry.path }
+      try invocation.console.result(entry) { invocation.console.style.shown(entry.path) }
     }
   }
 
@@ -119,9 +125,10 @@ enum HistoryCommands {
         if console.isJSON {
           try console.printJSON(Line(change: change))
         } else {
-          console.print(text(of: change))
+          console.print(console.style.shown(text(of: change)))
         }
       }
+      try console.checkResults()
       let isNew = page.cursor != cursor
       cursor = page.cursor
       if page.hasMore { continue }
@@ -136,6 +143,6 @@ enum HistoryCommands {
     let from = change.oldPath.map { "\($0) -> " } ?? ""
     let by = change.actor.map { " (\($0))" } ?? ""
     let action = change.action + String(repeating: " ", count: max(0, 8 - change.action.count))
-    return TextWidth.sanitised("\(change.at.rfc3339.prefix(19)) \(action) \(from)\(change.entry.path)\(by)")
+    return "\(change.at.rfc3339.prefix(19)) \(action) \(from)\(change.entry.path)\(by)"
   }
 }

@@ -59,7 +59,7 @@ enum KeyCommands {
       return try invocation.console.result(status) { "\(status.user)  \(status.fingerprint)" }
     }
     guard let status = try await client.keys() else {
-      throw CommandFailure(.failed, "You have no key pair yet; make one with “cairn keys create”.")
+      throw CommandFailure(.notFound, "You have no key pair yet; make one with “cairn keys create”.")
     }
     try invocation.console.result(status) {
       let place = status.isOnThisDevice == true ? "on this device" : "not on this device; run “cairn keys recover” to bring it here"
@@ -79,7 +79,7 @@ enum KeyCommands {
         asking: "recovery phrase") : PasswordPrompt.ask("Recovery phrase: ", alternative: "--phrase-stdin")
     let phrase = secret.withBytes { String(decoding: $0, as: UTF8.self) }
     let status = try await Profile.current().client().recoverKeys(phrase: phrase)
-    try invocation.console.result(status) { "Your keys are on this device now. Fingerprint of your public key: \(status.fingerprint)" }
+    try invocation.console.confirm(status) { "Your keys are on this device now. Fingerprint of your public key: \(status.fingerprint)" }
   }
 
   private static let forget = Command(

@@ -52,11 +52,16 @@ struct Profile: Codable, Sendable {
     guard let gateway = Environment.value("CAIRN_GATEWAY") ?? stored?.gateway else {
       throw CommandFailure(.usage, "No cluster is named; set CAIRN_GATEWAY to its gateway's address, such as http://127.0.0.1:8080.")
     }
-    let isStored = stored?.gateway == gateway
+    let isStored = stored.map { withoutSlash($0.gateway) == withoutSlash(gateway) } ?? false
     return Profile(
-      gateway: gateway, user: isStored ? stored?.user : nil, token: Environment.value("CAIRN_TOKEN") ?? (isStored ? stored?.token : nil),
+      // As it was written when somebody logged in: what this machine keeps for a cluster goes by that.
+      gateway: isStored ? stored?.gateway ?? gateway : gateway, user: isStored ? stored?.user : nil,
+      token: Environment.value("CAIRN_TOKEN") ?? (isStored ? stored?.token : nil),
       caFile: Environment.value("CAIRN_CA_FILE") ?? (isStored ? stored?.caFile : nil))
   }
+
+  /// A gateway's address with a slash at its end is the same gateway's.
+  private static func withoutSlash(_ address: String) -> String { address.hasSuffix("/") ? String(address.dropLast()) : address }
 
   /// How long somebody at a terminal waits for a cluster that does not answer; a transfer is worth waiting longer for.
   static let personsPatience = Duration.seconds(8)

@@ -37,7 +37,7 @@ enum SharingCommands {
     let grant = try await Profile.current().client().share(
       invocation.argument("REMOTE"), with: invocation.argument("USER"), role: invocation.option("role") ?? "read",
       acceptNewKey: invocation.flag("accept-new-key"))
-    try invocation.console.result(grant) {
+    try invocation.console.confirm(grant) {
       let key = grant.fingerprint.map { "\nFingerprint of the public key of \(grant.user): \($0)" } ?? ""
       return "\(grant.user) may \(grant.role) \(grant.entry.path) now." + key
     }
@@ -118,7 +118,7 @@ enum SharingCommands {
     examples: ["cairn unlink 0123456789abcdef0123456789abcdef"]
   ) { invocation in
     let client = try Profile.current().client()
-    for id in invocation.arguments("LINK") {
+    try await invocation.each(invocation.arguments("LINK")) { id in
       try await client.revokeLink(id)
       if invocation.console.isJSON { try invocation.console.printJSON(["revoked": id]) }
     }

@@ -1,3 +1,4 @@
+import BlockModel
 import CairnClient
 import CommandLineKit
 import Glibc
@@ -19,6 +20,9 @@ enum SyncCommands {
 
       What a .cairnignore names (the patterns of .gitignore) stays where it is. Sockets and devices are left out. \
       When more than half of the files, and a hundred at least, are gone at once, the agent stops and asks.
+
+      A local folder is in one pair: neither it nor a folder in it or above it can be synced with something else. A paused pair is not \
+      synced by --once either, which ends with status 3 then.
 
       Notes are kept in $XDG_STATE_HOME/cairn/sync, and nothing in your folder, except for downloads on their way, \
       which have names with “.cairn-part-”.
@@ -50,18 +54,16 @@ enum SyncCommands {
     let profile = try Profile.current()
     let client = try profile.client(bytesPerSecond: invocation.size("limit-rate"), patience: Profile.transferPatience)
     let local = try absolute(invocation.argument("LOCAL"))
-    let remote = invocation.argument("REMOTE")
+    let remote = try remoteFolder(invocation.argument("REMOTE"))
     let files = SyncFiles(state: Profile.stateFolder, gateway: profile.gateway, local: local, remote: remote)
-    var options = SyncOptions(device: invocation.option("device") ?? hostName())
-    options.isDryRun = invocation.flag("dry-run")
-    options.allowsDeletions = invocation.flag("allow-deletions")
-    options.leftOut = invocation.options("exclude").map { $0.split(separator: "/").map(String.init) }.filter { !$0.isEmpty }
-    let configuration = SyncAgent.Configuration(
-      local: local, remote: remote, gateway: profile.gateway, options: options,
-      chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)),
-      once: invocation.flag("once") || options.isDryRun)
+    let configuration = configuration(invocation, profile, local, remote)
+    try check(files, configuration)
     let console = invocation.console
-    let agent = SyncAgent(configuration, files: files, client: client) { round in tell(round, console) }
+    if try files.isPaused(), !configuration.once {
+      console.note("\(local) is paused, and rests until “cairn sync resume \(local)”.")
+    }
+    let teller = RoundTeller(console, tellsAllIssues: configuration.once)
+    let agent = SyncAgent(configuration, files: files, client: client) { round in teller.tell(round) }
     let running = Task { try await agent.run() }
     let signals = try ProcessSignals.stream()
     let stopper = Task {
@@ -74,32 +76,56 @@ enum SyncCommands {
     do { try await running.value } catch is CancellationError {
       console.note("Stopped; the same command goes on from here.")
     } catch let error as SyncError {
-      throw CommandFailure(error.code == .unavailable ? .unavailable : .failed, error.message)
+      throw CommandFailure(status(of: error), error.message)
     }
   }
 
-  /// One line of JSON for a round that did something.
-  private struct RoundLine: Encodable {
-    var done: [String]
-    var planned: [String]
-    var conflicts: [String]
-    var issues: [String]
+  private static func configuration(
+    _ invocation: Invocation, _ profile: Profile, _ local: String, _ remote: String
+  ) -> SyncAgent.Configuration {
+    var options = SyncOptions(device: invocation.option("device") ?? hostName())
+    options.isDryRun = invocation.flag("dry-run")
+    options.allowsDeletions = invocation.flag("allow-deletions")
+    options.leftOut = invocation.options("exclude").map { $0.split(separator: "/").map(String.init) }.filter { !$0.isEmpty }
+    return SyncAgent.Configuration(
+      local: local, remote: remote, gateway: profile.gateway, options: options,
+      chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)),
+      once: invocation.flag("once") || options.isDryRun)
   }
 
-  private static func tell(_ round: SyncRound, _ console: Console) {
-    guard !round.done.isEmpty || !round.plannedLines.isEmpty || !round.conflicts.isEmpty else { return }
-    let done = SyncText.summary(round.done)
-    let planned = round.plannedLines
-    if console.isJSON {
-      let line = RoundLine(done: done, planned: planned, conflicts: round.conflicts, issues: round.issues.map(\.message))
-      // A line that cannot be written has nobody to read it.
-      try? console.printJSON(line)
-      return
+  private static func status(of error: SyncError) -> ExitStatus {
+    switch error.code {
+    case .unavailable: .unavailable
+    case .unfit: .conflict
+    case .stale, .refused, .stopped: .failed
     }
-    for line in planned { console.print(line) }
-    for line in done { console.note(line) }
-    for path in round.conflicts { console.note("Both sides changed it; yours is \(path).") }
-    for issue in round.issues where issue.kind == .failed || issue.kind == .encrypted { console.note(issue.message) }
+  }
+
+  private static func remoteFolder(_ text: String) throws -> String {
+    do { return try RemotePath(TreeCommands.trimmed(text)).text } catch {
+      throw CommandFailure(.usage, "“\(text)” is no path of the cluster: \(error.description).")
+    }
+  }
+
+  /// What must not even begin, so that nothing is left of it.
+  private static func check(_ files: SyncFiles, _ configuration: SyncAgent.Configuration) throws {
+    let local = configuration.local
+    if let there = try Directory.attributes(local), there.kind != .directory {
+      throw CommandFailure(.conflict, "\(local) is not a folder; sync with a folder.")
+    }
+    if let other = try files.overlap(of: local, state: Profile.stateFolder) {
+      let relation =
+        if other.local == local { "\(local) is" } else if local.hasPrefix(other.local) {
+          "\(local) lies in \(other.local), which is"
+        } else {
+          "\(other.local), which lies in \(local), is"
+        }
+      throw CommandFailure(
+        .conflict, "\(relation) synced with \(other.remote) already; end that first with “cairn sync remove \(other.local)”.")
+    }
+    if configuration.once, !configuration.options.isDryRun, try files.isPaused() {
+      throw CommandFailure(.conflict, "\(local) is paused; go on with “cairn sync resume \(local)”, then run this again.")
+    }
   }
 
   private static func hostName() -> String {
@@ -122,7 +148,8 @@ enum SyncCommands {
     }
     defer { free(real) }
     let name = path.split(separator: "/").last.map(String.init) ?? ""
-    return String(cString: real) + "/" + name
+    let folder = String(cString: real)
+    return (folder == "/" ? "" : folder) + "/" + name
   }
 
   // MARK: Steering
@@ -159,41 +186,49 @@ enum SyncCommands {
     return found
   }
 
+  private static func pair(_ files: SyncFiles, _ status: SyncFiles.Status) throws -> Pair {
+    Pair(status, isRunning: try files.isRunning(), isPaused: try files.isPaused())
+  }
+
   private static let status = Command(
     "status", summary: "show what is synced and how it stands", arguments: [local],
     examples: ["cairn sync status", "cairn sync status ~/docs --json"]
   ) { invocation in
-    let pairs = try pairs(invocation).map { files, status in
-      Pair(status, isRunning: try files.isRunning(), isPaused: try files.isPaused())
-    }
+    let pairs = try pairs(invocation).map(pair)
     if invocation.console.isJSON { return try invocation.console.printJSON(pairs) }
     var table = Table([.left("STATE"), .right("FILES"), .left("LOCAL"), .left("REMOTE"), .left("SINCE")])
     for pair in pairs { table.add([pair.state, String(pair.files), pair.local, pair.remote, String(pair.updatedAt.prefix(19))]) }
     invocation.console.write(table.render(style: invocation.console.style))
     for pair in pairs {
-      if let message = pair.message { invocation.console.print("\(pair.local): \(message)") }
-      for issue in pair.issues { invocation.console.print("\(pair.local): \(issue.message)") }
+      for message in [pair.message].compactMap(\.self) + pair.issues.map(\.message) {
+        invocation.console.print(invocation.console.style.shown("\(pair.local): \(message)"))
+      }
     }
   }
 
   private static let pause = Command(
     "pause", summary: "make agents rest", arguments: [local], examples: ["cairn sync pause", "cairn sync pause ~/docs"]
   ) { invocation in
-    for (files, status) in try pairs(invocation) {
+    let pairs = try pairs(invocation)
+    for (files, status) in pairs {
       try files.setPaused(true)
-      invocation.console.note("\(status.local) rests until “cairn sync resume”.")
+      if !invocation.console.isJSON { invocation.console.note("\(status.local) rests until “cairn sync resume”.") }
     }
+    if invocation.console.isJSON { try invocation.console.printJSON(pairs.map(pair)) }
   }
 
   private static let resume = Command(
     "resume", summary: "make agents go on", arguments: [local], examples: ["cairn sync resume"]
   ) { invocation in
-    for (files, status) in try pairs(invocation) {
+    let pairs = try pairs(invocation)
+    for (files, status) in pairs {
       try files.setPaused(false)
+      guard !invocation.console.isJSON else { continue }
       let isRunning = try files.isRunning()
       invocation.console.note(
         isRunning ? "\(status.local) goes on." : "\(status.local) may go on: start “cairn sync \(status.local) \(status.remote)”.")
     }
+    if invocation.console.isJSON { try invocation.console.printJSON(pairs.map(pair)) }
   }
 
   private static let remove = Command(
@@ -205,7 +240,11 @@ enum SyncCommands {
         throw CommandFailure(.failed, "An agent is at work on \(status.local); stop it first.")
       }
       try Directory.removeTree(files.folder)
-      invocation.console.note("\(status.local) and \(status.remote) are not synced any more.")
+      if invocation.console.isJSON {
+        try invocation.console.printJSON(["removed": status.local, "remote": status.remote])
+      } else {
+        invocation.console.note("\(status.local) and \(status.remote) are not synced any more.")
+      }
     }
   }
 
@@ -219,6 +258,6 @@ enum SyncCommands {
     var found: [String] = []
     for (_, status) in try pairs(invocation) { found += try ConflictedCopies.below(status.local) }
     if invocation.console.isJSON { return try invocation.console.printJSON(found) }
-    for path in found { invocation.console.print(path) }
+    for path in found { invocation.console.print(invocation.console.style.shown(path)) }
   }
 }

@@ -75,11 +75,13 @@ enum TransferCommands {
         try await client.uploadStandardInput(to: remote, options: options, progress: progress)
       }
       if invocation.console.isJSON { try invocation.console.printJSON(entry) }
+      TransferReport.tellCopies([entry], of: [remote], policy, invocation.console)
       return
     }
     let result = try await TransferReport.watching(invocation.console) { progress in
       try await client.put(locals, to: remote, recursive: invocation.flag("recursive"), options: options, progress: progress)
     }
+    TransferReport.tellCopies(result.entries, of: locals + [remote], policy, invocation.console)
     try TransferReport.finish(result, invocation.console)
   }
 
@@ -110,7 +112,7 @@ enum TransferCommands {
     let local = invocation.argument("LOCAL")
     let version = invocation.int("version").map { Int64($0) }
     let console = invocation.console
-    if local == "-" { return try await write(remotes, version: version, range: invocation.option("range"), client, console) }
+    if local == "-" { return try await write(remotes, version: version, client, invocation) }
     guard let range = invocation.option("range") else {
       let result = try await TransferReport.watching(console) { progress in
         try await client.get(remotes, to: local, recursive: invocation.flag("recursive"), version: version, progress: progress)
@@ -136,19 +138,25 @@ enum TransferCommands {
     let client = try Profile.current().client(
       parallel: invocation.int("parallel") ?? 8, bytesPerSecond: invocation.size("limit-rate"), patience: Profile.transferPatience)
     let version = invocation.int("version").map { Int64($0) }
-    try await write(invocation.arguments("REMOTE"), version: version, range: invocation.option("range"), client, invocation.console)
+    try await write(invocation.arguments("REMOTE"), version: version, client, invocation)
   }
 
   private static func write(
-    _ remotes: [String], version: Int64?, range: String?, _ client: CairnClient, _ console: Console
+    _ remotes: [String], version: Int64?, _ client: CairnClient, _ invocation: Invocation
   ) async throws {
+    let range = invocation.option("range")
     guard remotes.count == 1 || (version == nil && range == nil) else {
       throw CommandFailure(.usage, "--version and --range take one file.")
     }
-    for remote in remotes {
+    try await invocation.each(remotes) { remote in
       var bytes: Range<Int64>?
       if let range { bytes = try await ByteRange(range).resolved(in: client, remote, version: version) }
-      try await client.read(remote, range: bytes, version: version) { try StandardOutput.write($0) }
+      do {
+        try await client.read(remote, range: bytes, version: version) { try invocation.console.writeContents($0) }
+      } catch {
+        try invocation.console.checkResults()
+        throw error
+      }
     }
   }
 }

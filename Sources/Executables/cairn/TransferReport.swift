@@ -1,3 +1,4 @@
+import BlockModel
 import CairnClient
 import CommandLineKit
 import Platform
@@ -54,7 +55,7 @@ enum TransferReport {
   }
 
   /// Prints what was done. One file alone is shown as an entry, everything else as a summary.
-  /// - Throws: `CommandFailure` when something failed: with the status that all failures have, else 1.
+  /// - Throws: `CommandFailure` when something failed: with the status of the first failure.
   static func finish(_ result: TreeResult, _ console: Console) throws {
     if console.isJSON {
       if result.entries.count == 1, result.files == 1, result.folders == 0, result.links == 0, result.failures.isEmpty {
@@ -63,15 +64,37 @@ enum TransferReport {
         try console.printJSON(summary(result))
       }
     } else {
-      for path in result.skipped { console.note("cairn: \(path) was left out: sockets, pipes and devices are not stored.") }
+      for path in result.skipped { console.note("cairn: \(path) was left out: \(reason(path)).") }
       if result.files + result.folders + result.links > 1 { console.note(sentence(result)) }
     }
     guard let first = result.failures.first else { return }
-    for failure in result.failures { console.complain("cairn: \(failure.path): \(failure.error.message)") }
     let status = CairnCommands.status(of: first.error)
-    let isCommon = result.failures.allSatisfy { CairnCommands.status(of: $0.error) == status }
+    let hasDone = result.files + result.folders + result.links > 0
+    guard result.failures.count > 1 || hasDone else { throw CommandFailure(status, sentence(first)) }
+    for failure in result.failures { console.complain("cairn: \(sentence(failure))") }
     let count = HumanFormat.counted(result.failures.count, "item")
-    throw CommandFailure(isCommon && status != .usage ? status : .failed, "\(count) could not be transferred; the others are done.")
+    // A name that cannot be stored is no mistake of the command line.
+    throw CommandFailure(
+      status == .usage ? .failed : status, "\(count) could not be transferred\(hasDone ? "; the others are done" : "").")
+  }
+
+  private static func sentence(_ failure: TransferFailure) -> String {
+    CairnCommands.sentence(failure.error.message, naming: failure.path)
+  }
+
+  private static func reason(_ path: String) -> String {
+    path.split(separator: "/").last?.contains(".cairn-part-") == true
+      ? "it is what an interrupted download left" : "sockets, pipes and devices are not stored"
+  }
+
+  /// Says where conflicted copies are.
+  /// - Parameter names: paths whose last components are the names that were meant; what has one of them is no copy.
+  static func tellCopies(_ entries: [Entry], of names: [String], _ policy: OnConflict, _ console: Console) {
+    guard policy == .copy else { return }
+    let meant = Set(names.compactMap { $0.split(separator: "/").last.map(String.init) })
+    for entry in entries where ConflictNaming.isConflictedCopy(entry.name) && !meant.contains(entry.name) {
+      console.note("Somebody else's change came first; yours is \(entry.path).")
+    }
   }
 
   private static func summary(_ result: TreeResult) -> Summary {

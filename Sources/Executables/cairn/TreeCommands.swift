@@ -8,6 +8,9 @@ enum TreeCommands {
 
   private static let recursive = CommandFlag("recursive", short: "r", otherShort: "R", help: "with all that is below")
 
+  private static let humanReadable = CommandFlag(
+    "human-readable", short: "h", help: "as with Unix; sizes are in KiB, MiB and so on either way")
+
   /// All entries of a folder, page by page.
   private static func each(
     in path: String, recursive: Bool, _ client: CairnClient, _ body: (Entry) throws -> Void
@@ -21,7 +24,7 @@ enum TreeCommands {
   }
 
   /// A slash at the end is how people say “folder”.
-  private static func trimmed(_ path: String) -> String { path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path }
+  static func trimmed(_ path: String) -> String { path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path }
 
   // MARK: ls, stat
 
@@ -32,14 +35,18 @@ enum TreeCommands {
       is shown as the cluster has it.
       """,
     arguments: [CommandArgument("REMOTE", help: "folders or files; the root by default", count: .any)],
-    flags: [recursive, CommandFlag("long", short: "l", help: "a line with details for each")],
+    flags: [
+      recursive, CommandFlag("long", short: "l", help: "a line with details for each"), humanReadable,
+      CommandFlag("all", short: "a", help: "as with ls; names that begin with a dot are shown either way"),
+      CommandFlag("one-per-line", short: "1", help: "as with ls; each name has a line of its own either way"),
+    ],
     examples: ["cairn ls", "cairn ls -l /docs", "cairn ls -r /photos --json"]
   ) { invocation in
     let client = try Profile.current().client()
     let paths = invocation.arguments("REMOTE").isEmpty ? ["/"] : invocation.arguments("REMOTE").map(trimmed)
     let console = invocation.console
     var entries: [Entry] = []
-    for path in paths {
+    let failure = try await invocation.attempt(paths) { path in
       let top = try await client.entry(at: path)
       var below: [Entry] = []
       if top.kind == .folder {
@@ -49,27 +56,28 @@ enum TreeCommands {
       }
       if console.isJSON {
         entries += below
-        continue
+        return
       }
-      if paths.count > 1, top.kind == .folder { console.print("\(top.path):") }
+      if paths.count > 1, top.kind == .folder { console.print("\(console.style.shown(top.path)):") }
       console.write(text(of: below, in: top, isLong: invocation.flag("long"), console))
     }
     if console.isJSON { try console.printJSON(entries) }
+    if let failure { throw failure }
   }
 
   private static func text(of entries: [Entry], in top: Entry, isLong: Bool, _ console: Console) -> String {
     let prefix = top.path == "/" ? "/" : top.path + "/"
     func name(_ entry: Entry) -> String {
       let name = entry.path.hasPrefix(prefix) ? String(entry.path.dropFirst(prefix.count)) : entry.path
-      return TextWidth.sanitised(name + (entry.kind == .folder ? "/" : ""))
+      return name + (entry.kind == .folder ? "/" : "")
     }
-    guard isLong else { return entries.map { name($0) + "\n" }.joined() }
+    guard isLong else { return entries.map { console.style.shown(name($0)) + "\n" }.joined() }
     guard !entries.isEmpty else { return "" }
     var table = Table([.right("SIZE"), .left("MODIFIED"), .right("VERSION"), .left("NAME")])
     for entry in entries {
       let size = entry.kind == .file ? HumanFormat.size(entry.size) : "-"
       let target = entry.target.map { " -> \($0)" } ?? ""
-      let mark = entry.quarantine.map { "  [quarantined: \(TextWidth.sanitised($0))]" } ?? marks(of: entry)
+      let mark = entry.quarantine.map { "  [quarantined: \($0)]" } ?? marks(of: entry)
       table.add([
         size, String(entry.modifiedAt.rfc3339.prefix(19)), String(entry.version),
         name(entry) + (entry.executable ? "*" : "") + target + mark,
@@ -88,13 +96,13 @@ enum TreeCommands {
     examples: ["cairn stat /docs/report.pdf", "cairn stat /docs/report.pdf --json"]
   ) { invocation in
     let client = try Profile.current().client()
-    for path in invocation.arguments("REMOTE") {
+    try await invocation.each(invocation.arguments("REMOTE")) { path in
       let entry = try await client.entry(at: trimmed(path))
-      try invocation.console.result(entry) { text(of: entry) }
+      try invocation.console.result(entry) { text(of: entry, invocation.console.style) }
     }
   }
 
-  private static func text(of entry: Entry) -> String {
+  private static func text(of entry: Entry, _ style: Style) -> String {
     var lines = [("path", entry.path), ("kind", entry.kind.rawValue)]
     if entry.kind == .file {
       lines += [("size", "\(entry.size) bytes (\(HumanFormat.size(entry.size)))"), ("version", String(entry.version))]
@@ -107,7 +115,7 @@ enum TreeCommands {
     if let finding = entry.quarantine { lines.append(("quarantined", finding)) }
     if entry.encrypted == true { lines.append(("encrypted", entry.locked == true ? "yes, and this device has no key" : "yes")) }
     lines += [("modified", entry.modifiedAt.rfc3339), ("owner", entry.owner), ("your role", entry.role), ("id", entry.id)]
-    return lines.map { name, value in name + String(repeating: " ", count: 14 - name.count) + TextWidth.sanitised(value) }.joined(
+    return lines.map { name, value in name + String(repeating: " ", count: 14 - name.count) + style.shown(value) }.joined(
       separator: "\n")
   }
 
@@ -137,11 +145,20 @@ enum TreeCommands {
   ) { invocation in
     let client = try Profile.current().client()
     if invocation.flag("encrypted") { return try await makeEncryptedFolders(invocation, client) }
-    for path in invocation.arguments("REMOTE") {
-      let made = try await client.makeFolder(
-        trimmed(path), parents: invocation.flag("parents"),
-        chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)))
+    try await invocation.each(invocation.arguments("REMOTE")) { path in
+      let made = try await makeOne(invocation, client, trimmed(path))
       if invocation.console.isJSON { try invocation.console.printJSON(made) }
+    }
+  }
+
+  private static func makeOne(_ invocation: Invocation, _ client: CairnClient, _ path: String) async throws -> Entry {
+    do {
+      return try await client.makeFolder(
+        path, parents: invocation.flag("parents"), chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)))
+    } catch {
+      let isAmongShares = path.hasPrefix("/Shared with me/") && path.split(separator: "/").count == 2
+      guard isAmongShares, error.kind == .notFound else { throw error }
+      throw CommandFailure(.notAllowed, "“/Shared with me” has what others share with you, and nothing can be made in it.")
     }
   }
 
@@ -202,11 +219,21 @@ enum TreeCommands {
       phrase = made.recoveryPhrase
       if !invocation.console.isJSON { invocation.console.print("A key pair was made for you. " + KeyCommands.text(of: made)) }
     }
-    for path in invocation.arguments("REMOTE") {
-      let entry = try await client.makeEncryptedFolder(
-        trimmed(path), parents: invocation.flag("parents"), chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)))
+    try await invocation.each(invocation.arguments("REMOTE")) { path in
+      let entry = try await makeOneEncrypted(invocation, client, trimmed(path))
       if invocation.console.isJSON { try invocation.console.printJSON(MadeFolder(entry: entry, recoveryPhrase: phrase)) }
       phrase = nil
+    }
+  }
+
+  private static func makeOneEncrypted(_ invocation: Invocation, _ client: CairnClient, _ path: String) async throws -> Entry {
+    do {
+      return try await client.makeEncryptedFolder(
+        path, parents: invocation.flag("parents"), chunking: invocation.option("chunker").flatMap(Chunking.init(rawValue:)))
+    } catch {
+      // Where one is already, it is as with any folder; in one, it is the border that is in the way.
+      guard error.kind == .encryption, let there = try? await client.entry(at: path) else { throw error }
+      throw CommandFailure(.conflict, "\(there.path) is there already; name another one.")
     }
   }
 
@@ -235,8 +262,11 @@ enum TreeCommands {
       CommandArgument("SOURCE", help: "files or folders", count: .oneOrMore),
       CommandArgument("TARGET", help: "a folder, or the copy's name"),
     ],
-    flags: [CommandFlag("recursive", short: "r", otherShort: "R", help: "as with cp; folders are copied with all below either way")]
-      + overwriting,
+    flags: [
+      CommandFlag("recursive", short: "r", otherShort: "R", help: "as with cp; folders are copied with all below either way"),
+      CommandFlag("archive", short: "a", help: "as with cp; copies keep times, the executable bit and links either way"),
+      CommandFlag("preserve", short: "p", help: "the same"),
+    ] + overwriting,
     examples: ["cairn cp /docs/report.pdf /docs/report-2.pdf", "cairn cp -r /projects /archive"]
   ) { invocation in
     try await relocate(invocation) { client, source, target, replacing in
@@ -258,7 +288,7 @@ enum TreeCommands {
     if sources.count > 1, try await client.entry(at: trimmed(target)).kind != .folder {
       throw CommandFailure(.conflict, "\(target) is not a folder, so only one thing can go there; name a folder.")
     }
-    for source in sources {
+    try await invocation.each(sources) { source in
       let entry = try await one(client, trimmed(source), target, !invocation.flag("no-clobber"))
       if invocation.console.isJSON { try invocation.console.printJSON(entry) }
     }
@@ -274,12 +304,12 @@ enum TreeCommands {
     ], examples: ["cairn rm /docs/old.txt", "cairn rm -r /photos/2019", "cairn rm -r --forever /scratch"]
   ) { invocation in
     let client = try Profile.current().client()
-    for path in invocation.arguments("REMOTE") {
+    try await invocation.each(invocation.arguments("REMOTE")) { path in
       do {
         try await client.remove(trimmed(path), forever: invocation.flag("forever"), recursive: invocation.flag("recursive"))
         if invocation.console.isJSON { try invocation.console.printJSON(["removed": path]) }
       } catch let error as CairnError where error.kind == .notFound && invocation.flag("force") {
-        continue
+        return
       }
     }
   }
@@ -297,14 +327,21 @@ enum TreeCommands {
     arguments: [CommandArgument("REMOTE", help: "folders or files; the root by default", count: .any)],
     flags: [
       CommandFlag("summarise", short: "s", help: "only the sum"),
-      CommandFlag("bytes", short: "b", help: "bytes in place of KiB, MiB and so on"),
+      CommandFlag("bytes", short: "b", help: "bytes in place of KiB, MiB and so on"), humanReadable,
     ],
     examples: ["cairn du", "cairn du -s /photos", "cairn du /projects --json"]
   ) { invocation in
     let client = try Profile.current().client()
     let paths = invocation.arguments("REMOTE").isEmpty ? ["/"] : invocation.arguments("REMOTE").map(trimmed)
     var weights: [Weight] = []
-    for path in paths { weights += try await weigh(path, onlySum: invocation.flag("summarise"), client) }
+    let failure = try await invocation.attempt(paths) { path in
+      weights += try await weigh(path, onlySum: invocation.flag("summarise"), client)
+    }
+    try show(weights, invocation)
+    if let failure { throw failure }
+  }
+
+  private static func show(_ weights: [Weight], _ invocation: Invocation) throws {
     if invocation.console.isJSON { return try invocation.console.printJSON(weights) }
     var table = Table([.right("SIZE"), .right("FILES"), .left("PATH")])
     for weight in weights {
@@ -356,14 +393,15 @@ enum TreeCommands {
       kind: invocation.option("type").map { $0 == "f" ? .file : $0 == "d" ? .folder : .symlink }, above: invocation.size("larger"),
       below: invocation.size("smaller"), since: invocation.duration("newer").map { Moments.ago($0) })
     let paths = invocation.arguments("REMOTE").isEmpty ? ["/"] : invocation.arguments("REMOTE").map(trimmed)
-    for path in paths {
+    try await invocation.each(paths) { path in
       let top = try await client.entry(at: path)
       func show(_ entry: Entry) throws {
         guard wanted.hold(for: entry) else { return }
         if invocation.console.isJSON {
           try invocation.console.printJSON(entry)
         } else {
-          invocation.console.print(TextWidth.sanitised(entry.path))
+          invocation.console.print(invocation.console.style.shown(entry.path))
+          try invocation.console.checkResults()
         }
       }
       if top.path != "/" { try show(top) }

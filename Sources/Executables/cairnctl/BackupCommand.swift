@@ -6,6 +6,11 @@ import Synchronization
 
 /// `cairnctl backup FILE`: a copy of the metadata as it is now.
 enum BackupCommand {
+  private struct Written: Encodable {
+    var file: String
+    var bytes: Int64
+  }
+
   static let command = Command(
     "backup", summary: "write a copy of the metadata to a file, while the cluster goes on",
     discussion: """
@@ -32,6 +37,6 @@ enum BackupCommand {
     }
     try file.fsync()
     try Directory.renameDurably(part, to: path)
-    try invocation.console.result(["file": path, "bytes": String(bytes)]) { "\(path): \(HumanFormat.size(bytes))" }
+    try invocation.console.result(Written(file: path, bytes: bytes)) { "\(path): \(HumanFormat.size(bytes))" }
   }
 }

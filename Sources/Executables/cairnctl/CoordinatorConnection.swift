@@ -50,10 +50,14 @@ struct CoordinatorConnection: Sendable {
       configuration.caPEM = pem
     }
     http = HTTPClient(configuration: configuration)
-    control = RemoteControlPlane(http: http, urls: urls, token: token)
+    control = RemoteControlPlane(http: http, urls: urls, token: token, advice: CoordinatorConnection.advice(urls))
     self.urls = urls
     self.token = token
     requestID = "cairnctl-\(UploadID.random().hex)"
+  }
+
+  private static func advice(_ urls: [String]) -> String {
+    "Is it running, and is its address right? CAIRN_COORDINATOR says \(urls.joined(separator: ","))."
   }
 
   func perform<Operation: ControlOperation>(_ operation: Operation) async throws -> Operation.Response {
@@ -66,21 +70,11 @@ struct CoordinatorConnection: Sendable {
     let request = HTTPClientRequest(
       method: .get, url: urls[0] + path, headers: ["Authorization": "Bearer \(token)", "X-Request-Id": requestID],
       deadline: .seconds(24 * 3600), stallTimeout: .seconds(600))
-    try await http.stream(request) { response in
-      progress.state.withLock { $0.status = response.status }
-    } onBytes: { bytes in
-      progress.state.withLock { state in
-        guard state.status == 200 else {
-          state.problem += bytes.prefix(max(0, 65_536 - state.problem.count))
-          return true
-        }
-        do throws(FileError) { try file.pwrite(bytes, at: state.bytes) } catch {
-          state.failure = error
-          return false
-        }
-        state.bytes += Int64(bytes.count)
-        return true
-      }
+    do throws(HTTPClientError) {
+      try await http.stream(request, onHead: progress.take, onBytes: { progress.take($0, into: file) })
+    } catch {
+      if let failure = progress.state.withLock({ $0.failure }) { throw failure }
+      throw CommandFailure(.unavailable, "The coordinator cannot be reached: \(error.message). \(CoordinatorConnection.advice(urls))")
     }
     let state = progress.state.withLock { $0 }
     if let failure = state.failure { throw failure }
@@ -99,6 +93,24 @@ struct CoordinatorConnection: Sendable {
       var failure: FileError?
     }
     let state = Mutex(State())
+
+    @Sendable func take(_ head: HTTPClientResponse) { state.withLock { $0.status = head.status } }
+
+    /// False when the file takes no more.
+    @Sendable func take(_ bytes: UnsafeRawBufferPointer, into file: File) -> Bool {
+      state.withLock { state in
+        guard state.status == 200 else {
+          state.problem += bytes.prefix(max(0, 65_536 - state.problem.count))
+          return true
+        }
+        do throws(FileError) { try file.pwrite(bytes, at: state.bytes) } catch {
+          state.failure = error
+          return false
+        }
+        state.bytes += Int64(bytes.count)
+        return true
+      }
+    }
   }
 
   /// Asks again and again until `isOver`, showing each answer; a coordinator that is away for a moment ends nothing.

@@ -102,8 +102,11 @@ enum LayoutCommands {
       and the fewest zones that hold any block on the way. Changes nothing.
       """, examples: ["cairnctl layout plan"]
   ) { invocation in
-    let plan = try await CoordinatorConnection().perform(OperatorOperations.PlanLayout())
+    let coordinator = try CoordinatorConnection()
+    let plan = try await coordinator.perform(OperatorOperations.PlanLayout())
+    let layout = try await coordinator.perform(OperatorOperations.GetLayout())
     let console = invocation.console
+    warn(layout, nodesLeft: plan.nodes.count, console)
     guard !console.isJSON else { return try console.printJSON(plan) }
     show(plan, console)
     console.print("")
@@ -125,12 +128,20 @@ enum LayoutCommands {
     if let hash = invocation.option("plan"), hash.count < 8 || !plan.hash.hasPrefix(hash.lowercased()) {
       throw CommandFailure(.conflict, "The plan is \(plan.hash.prefix(16)) now: look at it with “cairnctl layout plan”.")
     }
-    let applied = try await coordinator.perform(OperatorOperations.ApplyLayout(version: version, hash: plan.hash))
+    let layout = try await coordinator.perform(OperatorOperations.GetLayout())
     let console = invocation.console
+    warn(layout, nodesLeft: plan.nodes.count, console)
+    let applied = try await coordinator.perform(OperatorOperations.ApplyLayout(version: version, hash: plan.hash))
     guard !console.isJSON else { return try console.printJSON(applied) }
     console.print(
       "layout \(applied.version) is committed; \(HumanFormat.counted(applied.movedReplicas, "replica")) move "
         + "(about \(HumanFormat.size(applied.bytes)))")
+  }
+
+  /// Says on standard error when blocks get fewer copies than the layout gives them.
+  static func warn(_ layout: Layout, nodesLeft: Int, _ console: Console) {
+    guard let warning = layout.copiesWarning(nodesLeft: nodesLeft) else { return }
+    console.complain("\(warning) Add a node to keep \(layout.targetCopies).")
   }
 
   private static func show(_ plan: LayoutPlanReport, _ console: Console) {

@@ -1,4 +1,5 @@
 import BlockModel
+import ClusterLogic
 import CommandLineKit
 import ServiceAPI
 
@@ -19,8 +20,7 @@ enum RebalanceCommands {
     subcommands: [
       Command("status", summary: "show how far it is", flags: [waitFlag], examples: ["cairnctl rebalance status --wait"]) { invocation in
         let coordinator = try CoordinatorConnection()
-        let status = try await coordinator.perform(OperatorOperations.GetRebalance())
-        try await end(status, invocation, coordinator, waits: invocation.flag("wait"))
+        try await end(try await coordinator.perform(OperatorOperations.GetRebalance()), invocation, coordinator) { $0.state == .idle }
       },
       control("pause", .pause, "stop moving; repair of lost copies goes on"),
       control("resume", .resume, "let moving go on"),
@@ -28,26 +28,23 @@ enum RebalanceCommands {
     ], examples: ["cairnctl rebalance status", "cairnctl rebalance pause"])
 
   private static func control(_ name: String, _ action: OperatorOperations.ControlRebalance.Action, _ summary: String) -> Command {
-    Command(
-      name, summary: summary, flags: action == .pause ? [] : [waitFlag],
-      examples: ["cairnctl rebalance \(name)"]
-    ) { invocation in
+    Command(name, summary: summary, flags: [waitFlag], examples: ["cairnctl rebalance \(name)"]) { invocation in
       let coordinator = try CoordinatorConnection()
       let status = try await coordinator.perform(OperatorOperations.ControlRebalance(action: action))
-      try await end(status, invocation, coordinator, waits: action != .pause && invocation.flag("wait"))
+      // Paused, what was under way comes to its end; the rate is that of the last ten seconds.
+      try await end(status, invocation, coordinator) { $0.state == .idle || action == .pause && $0.bytesPerSecond == 0 }
     }
   }
 
-  /// Shows the status, after the end of all moving when that was asked for.
+  /// Shows the status; with `--wait` once it is as it should be.
   private static func end(
-    _ status: RebalanceStatus, _ invocation: Invocation, _ coordinator: CoordinatorConnection, waits: Bool
+    _ status: RebalanceStatus, _ invocation: Invocation, _ coordinator: CoordinatorConnection, until isOver: (RebalanceStatus) -> Bool
   ) async throws {
     let console = invocation.console
     var status = status
-    if waits {
+    if invocation.flag("wait") {
       let line = StatusLine(console)
-      status = try await coordinator.wait(
-        for: OperatorOperations.GetRebalance(), show: { line.show(text(of: $0)) }, until: { $0.state == .idle })
+      status = try await coordinator.wait(for: OperatorOperations.GetRebalance(), show: { line.show(text(of: $0)) }, until: isOver)
       line.clear()
     }
     guard !console.isJSON else { return try console.printJSON(status) }
@@ -88,14 +85,9 @@ enum RebalanceCommands {
     let console = invocation.console
     let node = try LayoutCommands.nodeID(invocation)
     let coordinator = try CoordinatorConnection()
-    let drain = OperatorOperations.DrainNode(node: node)
-    // Asking twice does what asking once does, so whoever waits asks again when the answer got lost.
-    var status =
-      if invocation.flag("wait") {
-        try await coordinator.wait(for: drain, show: { _ in }, until: { _ in true })
-      } else {
-        try await coordinator.perform(drain)
-      }
+    let layout = try await ask(OperatorOperations.GetLayout(), invocation, coordinator)
+    if layout.node(node) != nil { LayoutCommands.warn(layout, nodesLeft: layout.nodes.count - 1, console) }
+    var status = try await ask(OperatorOperations.DrainNode(node: node), invocation, coordinator)
     if invocation.flag("wait") {
       let line = StatusLine(console)
       status = try await coordinator.wait(
@@ -108,5 +100,13 @@ enum RebalanceCommands {
     guard status.state != .serving else {
       throw CommandFailure(.conflict, "\(node) is in the layout: somebody put it back.")
     }
+  }
+
+  /// Asking twice does what asking once does, so whoever waits asks again when the answer got lost.
+  private static func ask<Operation: ControlOperation>(
+    _ operation: Operation, _ invocation: Invocation, _ coordinator: CoordinatorConnection
+  ) async throws -> Operation.Response {
+    guard invocation.flag("wait") else { return try await coordinator.perform(operation) }
+    return try await coordinator.wait(for: operation, show: { _ in }, until: { _ in true })
   }
 }

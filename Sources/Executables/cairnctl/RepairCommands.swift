@@ -15,7 +15,8 @@ enum RepairCommands {
     "repair", summary: "check the copies of blocks and make missing ones",
     discussion: """
       Without a filter every copy on every live node is checked. With --wait it returns when each referenced block has all the copies that \
-      the live nodes allow, and ends with 1 when one could not be brought there.
+      the live nodes allow. It ends with 7 when nodes that do not answer are missing for that, and with 1 when a block could not be \
+      brought there for another reason.
       """,
     options: [
       CommandOption("node", value: "N", help: "only what this node should hold"),
@@ -36,16 +37,26 @@ enum RepairCommands {
     }
     let line = StatusLine(console)
     let ended = try await coordinator.wait(
-      for: OperatorOperations.GetRepair(), show: { line.show(text(of: $0)) }, until: { $0.id >= begun.id && !$0.running })
+      for: OperatorOperations.GetRepair(), show: { line.show(text(of: $0)) }, until: { $0.id < begun.id || !$0.running })
     line.clear()
+    guard ended.id >= begun.id else { throw CommandFailure(.unavailable, "The coordinator was restarted meanwhile: repair again.") }
     try console.result(ended) { text(of: ended) }
-    guard ended.failures.isEmpty else {
-      for failure in ended.failures.prefix(shownLines) where !console.isJSON { console.complain("  \(TextWidth.sanitised(failure))") }
-      throw CommandFailure(
-        .failed,
-        "\(HumanFormat.counted(ended.failures.count, "block")) could not be brought to all copies: bring nodes back, then repair."
-      )
+    guard !ended.failures.isEmpty else { return }
+    for failure in ended.failures.prefix(shownLines) where !console.isJSON { console.complain("  \(TextWidth.sanitised(failure))") }
+    throw await failure(coordinator)
+  }
+
+  /// Why not every block has all its copies: nodes that are away may have what lacks, or take it.
+  private static func failure(_ coordinator: CoordinatorConnection) async -> CommandFailure {
+    let status = try? await coordinator.perform(OperatorOperations.GetStatus())
+    let silent = status?.nodes.filter { $0.state != .alive }.map(\.name.text) ?? []
+    guard silent.isEmpty else {
+      return CommandFailure(
+        .unavailable,
+        "Not every block could be brought to all its copies without \(silent.joined(separator: ", ")): start what is down, and repair.")
     }
+    return CommandFailure(
+      .failed, "Not every block could be brought to all its copies, although all nodes answer: cairnctl explain BLOCK shows what it lacks.")
   }
 
   private static func operation(_ invocation: Invocation) throws -> OperatorOperations.StartRepair {
@@ -119,10 +130,10 @@ enum RepairCommands {
     let console = invocation.console
     let block = try blockID(invocation.argument("BLOCK"))
     let found = try await CoordinatorConnection().perform(OperatorOperations.ExplainBlock(block: block))
-    if console.isJSON { try console.printJSON(found) } else { show(found, console) }
-    if found.uses.isEmpty, found.leases.isEmpty, found.copies.isEmpty {
-      throw CommandFailure(.notFound, "Nothing in this cluster is, or refers to, the block \(block.hex).")
-    }
+    // Replicas are listed whether or not they have it; one that does not answer says nothing of a block that nobody wants.
+    let isKnown = !found.uses.isEmpty || !found.leases.isEmpty || found.copies.contains { $0.state != nil && $0.state != .missing }
+    if console.isJSON { try console.printJSON(found) } else if isKnown { show(found, console) }
+    guard isKnown else { throw CommandFailure(.notFound, "Nothing in this cluster is, or refers to, the block \(block.hex).") }
   }
 
   private static func show(_ found: BlockExplanation, _ console: Console) {

@@ -10,8 +10,8 @@ enum StatusCommands {
   private static let status = Command(
     "status", summary: "show the cluster's health",
     discussion: """
-      In one word: healthy (every block has all its copies), degraded (something is down or being repaired, nothing is \
-      at risk), at-risk (a block \
+      In one word: healthy (every block has all its copies), degraded (something is down or being repaired, or there are too few nodes for \
+      all copies; nothing is at risk), at-risk (a block \
       may have one copy left), unavailable (writes or some reads cannot be served); then why, the nodes by zone, and what runs.
       """, examples: ["cairnctl status", "cairnctl status --json | jq -r .health"]
   ) { invocation in

@@ -64,10 +64,10 @@ enum GatewayDaemon {
     configuration.publicAddress = settings.advertise
     if let seconds = try file.int("url-lifetime-seconds", in: 10...86_400) { configuration.urlLifetime = .seconds(seconds) }
     if let buffers = try file.int("raw-buffers", in: 3...1024) { configuration.rawBuffers = buffers }
-    // A burst is what comes in ten seconds; 0 sets no limit.
+    // A burst is what comes in ten seconds, or in the minute that a rate is for; 0 sets no limit.
     func rate(_ key: String, seconds: Int, _ standard: RequestRate?) throws -> RequestRate? {
       guard let count = try file.int(key, in: 0...1_000_000) else { return standard }
-      return count == 0 ? nil : RequestRate(perSecond: max(1, count / seconds), burst: max(1, count * 10 / seconds))
+      return count == 0 ? nil : RequestRate(count: count, inSeconds: seconds, burst: count * max(10, seconds) / seconds)
     }
     configuration.tokenRate = try rate("requests-per-second", seconds: 1, configuration.tokenRate)
     configuration.addressRate = try rate("requests-per-second-of-address", seconds: 1, configuration.addressRate)
