@@ -245,7 +245,8 @@ extension ReadTransaction {
       id: row.id(3), path: path, name: name, kind: kind,
       size: row.int64(8), contentHash: row.optionalBlob(9).map { HexDigits.encode($0) }, version: row.int64(7),
       mimeType: kind.mediaType(name: name, declared: row.optionalText(10)), modifiedAt: row.fileTime(11), executable: row.bool(12),
-      target: row.optionalText(13), owner: owner, role: .owner, keyFolder: row.isNull(15) ? nil : row.id(15), envelope: row.optionalBlob(16).map { Base64URL.encode($0) })
+      target: row.optionalText(13), owner: owner, role: .owner,
+      keyFolder: row.isNull(15) ? nil : row.id(15), envelope: row.optionalBlob(16).map { Base64URL.encode($0) })
     return Change(
       sequence: row.int64(0), action: Change.Action(number: row.int(2)), entry: entry, oldPath: row.optionalText(5), at: row.time(1),
       actor: row.optionalText(14))
