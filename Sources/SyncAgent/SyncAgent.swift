@@ -49,8 +49,8 @@ package final class SyncAgent: Sendable {
     (self.configuration, self.files, self.client, self.report) = (configuration, files, client, report)
   }
 
-  /// - Throws: `SyncError` `stopped` when a person has to look, `unfit` when there is no folder to sync with, and whatever kept a single run
-  ///   (`once`) from its end.
+  /// - Throws: `SyncError` `stopped` when a person has to look, `unfit` when there is no folder to sync with, and whatever kept a single
+  ///   run (`once`) from its end.
   package func run() async throws {
     let files = files
     let configuration = configuration
