@@ -17,7 +17,7 @@ package final class ReadHistory: Sendable {
   }
 
   /// Notes that the block is read now.
-  /// - Returns: whether it was lately. One in some four billion others passes for it.
+  /// - Returns: whether it was lately. One in some two billion others passes for it.
   package func note(_ block: BlockID) -> Bool {
     // The first bits of the hash are alike in a node's blocks: they say which partition a block is of.
     let word = block.words.3

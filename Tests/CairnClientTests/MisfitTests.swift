@@ -47,6 +47,29 @@ extension ClientTests {
       }
     }
 
+    @Test("no download takes the place of a device, a pipe or a link to one")
+    func devices() async throws {
+      try await withCluster { cluster in
+        _ = try cluster.write("small", [1])
+        _ = try cluster.write("large", [UInt8](repeating: 7, count: Limits.blockBytes + 1))
+        #expect(try await cluster.cairn("put", "small", "large", "/").succeeded)
+        cluster.replicate()
+        let pipe = cluster.folder.path("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0 && symlink(pipe, cluster.folder.path("link")) == 0)
+        for arguments in [["/small", "pipe"], ["/large", "pipe"], ["/small", "link"], ["/small", "pipe", "--range", "0-0"]] {
+          let outcome = try await cluster.cairn(["get"] + arguments)
+          #expect(outcome.status == 1 && outcome.error.contains("it is a device, a pipe or a socket"), "\(outcome)")
+        }
+        for name in ["small", "large"] { #expect(rename(pipe, cluster.folder.path(name)) == 0 && mkfifo(pipe, 0o600) == 0) }
+        let both = try await cluster.cairn("get", "/small", "/large", ".")
+        #expect(both.status == 1, "\(both)")
+        for name in ["pipe", "small", "large"] {
+          var status = stat()
+          #expect(lstat(cluster.folder.path(name), &status) == 0 && status.st_mode & S_IFMT == S_IFIFO, "\(name) is what it was")
+        }
+      }
+    }
+
     @Test("a range that begins beyond the end is refused, and nothing is written", arguments: ["3-", "3-9", "99999999-"])
     func beyondTheEnd(range: String) async throws {
       try await withCluster { cluster in

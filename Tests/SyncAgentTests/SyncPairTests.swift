@@ -13,18 +13,18 @@ struct SyncPairTests {
   @Test(
     "a local folder is in one pair: it overlaps with itself, with what it lies in and with what lies in it, and with no other",
     arguments: [
-      ("/home/ada/docs", "/elsewhere", true), ("/home/ada/docs/plans", "/plans", true), ("/home/ada", "/all", true), ("/", "/all", true),
-      ("/home/ada/docs", "/docs", false), ("/home/ada/docs2", "/docs", false), ("/home/ada/doc", "/docs", false),
+      ("/srv/ada/docs", "/elsewhere", true), ("/srv/ada/docs/plans", "/plans", true), ("/srv/ada", "/all", true), ("/", "/all", true),
+      ("/srv/ada/docs", "/docs", false), ("/srv/ada/docs2", "/docs", false), ("/srv/ada/doc", "/docs", false),
       ("/home/bob", "/docs", false),
     ])
   func overlaps(local: String, remote: String, isRefused: Bool) throws {
     let folder = try TemporaryFolder()
-    let first = Self.files("/home/ada/docs", "/docs", folder.path)
+    let first = Self.files("/srv/ada/docs", "/docs", folder.path)
     #expect(try first.lock() != nil)
     let pair = Self.files(local, remote, folder.path)
     #expect(try pair.overlap(of: local, state: folder.path) == nil, "what never ran is no pair")
     try first.write(
-      SyncFiles.Status(local: "/home/ada/docs", remote: "/docs", gateway: "http://127.0.0.1:1", activity: .idle, device: "desk"))
+      SyncFiles.Status(local: "/srv/ada/docs", remote: "/docs", gateway: "http://127.0.0.1:1", activity: .idle, device: "desk"))
     #expect(try (pair.overlap(of: local, state: folder.path)?.remote == "/docs") == isRefused)
   }
 

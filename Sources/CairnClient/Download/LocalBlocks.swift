@@ -39,8 +39,10 @@ final class LocalBlocks: Sendable {
   ///   be written past the page cache then.
   /// - Returns: nil when there is no such file, or nothing to gain from it.
   static func open(_ path: String, for plan: FilePlan, isInPlace: Bool) -> LocalBlocks? {
-    guard plan.blocks.count > 1, let file = try? File(path, [.read, .noFollow]), let identity = try? FileIdentity.of(file),
-      identity.isRegular, identity.size > Int64(ContentDefinedChunking.standard.minimumBytes)
+    // Looked at before it is opened: a pipe would not open until somebody writes into it.
+    guard plan.blocks.count > 1, let named = try? FileIdentity.at(path, followingLinks: false), named.isRegular,
+      let file = try? File(path, [.read, .noFollow]), let identity = try? FileIdentity.of(file), identity.isRegular,
+      identity.size > Int64(ContentDefinedChunking.standard.minimumBytes)
     else { return nil }
     return LocalBlocks(file, bytes: identity.size, plan, keepsAlignment: isInPlace && identity.size == plan.size)
   }

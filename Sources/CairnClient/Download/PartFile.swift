@@ -31,7 +31,12 @@ final class PartFile: Sendable {
   /// Makes a new one. Blocks, as all here do.
   ///
   /// - Parameter size: that it will have, in bytes; 0 where that is not known.
+  /// - Throws: also where a device, a pipe or a socket has the destination's name: no file takes the place of one.
   init(beside destination: String, executable: Bool, size: Int64 = 0) throws(FileError) {
+    if let there = try FileIdentity.at(destination, followingLinks: true), !there.isRegular, !there.isDirectory {
+      throw FileError(
+        operation: "replace", path: destination, errno: EINVAL, reason: "it is a device, a pipe or a socket; use “cairn cat”")
+    }
     self.destination = destination
     path = Directory.parent(of: destination) + "/" + PartFile.name(for: PartFile.lastComponent(of: destination))
     // The process's mask takes from these what the user does not want to give.
