@@ -28,10 +28,3 @@ extension UnsafeMutableRawBufferPointer {
     UnsafeMutableRawBufferPointer(rebasing: self[offset..<(offset + bytes.count)]).copyBytes(from: bytes)
   }
 }
-
-extension Int {
-  /// The smallest multiple of `unit`, a power of two, that is not below self.
-  func roundedUp(to unit: Int) -> Int { (self + unit - 1) & ~(unit - 1) }
-  /// The largest multiple of `unit`, a power of two, that is not above self.
-  func roundedDown(to unit: Int) -> Int { self & ~(unit - 1) }
-}

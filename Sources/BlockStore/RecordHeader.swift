@@ -1,4 +1,5 @@
 package import BlockModel
+internal import Platform
 
 /// Where the parts of a record stand in its buffer, on disk, and on the wire between nodes.
 ///
@@ -23,7 +24,7 @@ package enum RecordLayout {
   /// The part that travels between nodes.
   package static func wireRange(storedBytes: Int) -> Range<Int> { localBytes..<recordBytes(storedBytes: storedBytes) }
   /// A buffer of this size holds any record, padded to 4 KiB.
-  package static let bufferBytes = (recordBytes(storedBytes: Limits.blockBytes) + 4095) / 4096 * 4096
+  package static let bufferBytes = recordBytes(storedBytes: Limits.blockBytes).roundedUp(to: 4096)
 }
 
 /// The portable header's content. Its 128 bytes are defined in `docs/formats.md`.

@@ -28,14 +28,31 @@ package final class IOBuffer: @unchecked Sendable {
 
   /// A smaller buffer is worth no call of the system.
   private static let smallestMapping = 64 << 10
+  /// What the system maps with one entry and keeps in one piece; where its huge pages are of another size, it uses none here.
+  private static let hugePage = 2 << 20
 
   /// Large ones are mappings of their own: `malloc` keeps what it takes back, leaves a hole on either side of what is to be aligned, and
   /// gives a buffer where smaller pieces were, whose pages are then taken though nobody has written so far.
+  ///
+  /// Those of a huge page and more lie in such: a disk takes so many pieces of memory in a request (254 on Linux's virtio), so that a block
+  /// in pages of 4 KiB is some six requests and one in huge pages is one.
   static func allocate(capacity: Int) -> UnsafeMutableRawPointer {
     precondition(capacity > 0, "a buffer holds at least one byte")
     guard capacity >= smallestMapping else { return UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096) }
-    guard let base = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
-      preconditionFailure("no memory for a buffer of \(capacity) bytes")
+    guard capacity >= hugePage else { return map(capacity) }
+    let (room, length) = (map(capacity + hugePage), capacity.roundedUp(to: 4096))
+    let base = room.alignedUp(toMultipleOf: hugePage)
+    let (before, after) = (base - room, room + (capacity + hugePage).roundedUp(to: 4096) - (base + length))
+    if before > 0 { munmap(room, before) }
+    if after > 0 { munmap(base + length, after) }
+    // Where the system has no huge pages, or none to give, it refuses or goes on with small ones.
+    madvise(base, length, MADV_HUGEPAGE)
+    return base
+  }
+
+  private static func map(_ bytes: Int) -> UnsafeMutableRawPointer {
+    guard let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
+      preconditionFailure("no memory for a buffer of \(bytes) bytes")
     }
     return base
   }

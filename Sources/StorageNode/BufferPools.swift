@@ -20,7 +20,7 @@ package struct BufferPools: Sendable {
 
     /// The pool whose buffers hold a record of this many bytes, padded.
     package func pool(recordBytes: Int) -> BufferPool {
-      (recordBytes + 4095) / 4096 * 4096 <= BufferPools.smallBufferBytes ? small : large
+      recordBytes.roundedUp(to: 4096) <= BufferPools.smallBufferBytes ? small : large
     }
   }
 
@@ -40,7 +40,7 @@ package struct BufferPools: Sendable {
     decode = BufferPool(bufferCapacity: RecordLayout.bufferBytes, limit: limits.decodeBuffers)
   }
 
-  static func paddedRecordBytes(storedBytes: Int) -> Int { (RecordLayout.recordBytes(storedBytes: storedBytes) + 4095) / 4096 * 4096 }
+  static func paddedRecordBytes(storedBytes: Int) -> Int { RecordLayout.recordBytes(storedBytes: storedBytes).roundedUp(to: 4096) }
 
   /// Every pool with the name that metrics give it.
   package var all: [(name: String, pool: BufferPool)] {

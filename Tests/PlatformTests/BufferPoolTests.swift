@@ -16,6 +16,26 @@ struct BufferPoolTests {
     }
   }
 
+  @Test("large buffers begin at a huge page, are writable to their last byte, and outlive their neighbours")
+  func hugePages() {
+    for capacity in [2 << 20, (2 << 20) + 1, (4 << 20) + 8192, 5_000_001] {
+      var buffers = (0..<12).map { _ in IOBuffer(capacity: capacity) }
+      for (index, buffer) in buffers.enumerated() {
+        #expect(Int(bitPattern: buffer.base) % (2 << 20) == 0)
+        for offset in stride(from: 0, to: capacity, by: 4096) {
+          buffer.base.storeBytes(of: UInt8(index), toByteOffset: offset, as: UInt8.self)
+        }
+        buffer.base.storeBytes(of: UInt8(index), toByteOffset: capacity - 1, as: UInt8.self)
+      }
+      buffers = buffers.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
+      for (index, buffer) in buffers.enumerated() {
+        let bytes = buffer.bytes(0..<capacity)
+        #expect(stride(from: 0, to: capacity, by: 4096).allSatisfy { bytes[$0] == UInt8(2 * index + 1) })
+        #expect(bytes[capacity - 1] == UInt8(2 * index + 1))
+      }
+    }
+  }
+
   @Test("no more than the limit are lent, and one that comes back is lent again")
   func limit() throws {
     let pool = BufferPool(bufferCapacity: 10, limit: 2)

@@ -16,7 +16,7 @@ struct StoreBench: Sendable {
   }
 
   func append(count: Int, sizeBytes: Int, writers: Int) async -> (round: RoundResult, processorSeconds: Double) {
-    let capacity = (RecordLayout.recordBytes(storedBytes: sizeBytes) + 4095) / 4096 * 4096
+    let capacity = RecordLayout.recordBytes(storedBytes: sizeBytes).roundedUp(to: 4096)
     let buffers = BufferPool(bufferCapacity: capacity, limit: writers)
     // Every writer's memory is touched before the clock starts.
     _ = await LoadGenerator.run(count: writers, concurrency: writers) { _ in try await append(sizeBytes, buffers) }

@@ -73,7 +73,7 @@ enum StoreIndexBench {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<512 {
         group.addTask {
-          let buffer = IOBuffer(capacity: (RecordLayout.recordBytes(storedBytes: payloadBytes) + 4095) / 4096 * 4096)
+          let buffer = IOBuffer(capacity: RecordLayout.recordBytes(storedBytes: payloadBytes).roundedUp(to: 4096))
           buffer.mutableBytes(0..<buffer.capacity).initializeMemory(as: UInt8.self, repeating: 7)
           while true {
             let number = next.next()

@@ -40,7 +40,7 @@ package struct StoreContents: Sendable {
   package func record(gcEpoch: UInt64, isEncrypted: Bool) throws(BlockStoreError) -> SealedRecord {
     let template = try sealed.template(of: self, isEncrypted: isEncrypted)
     let bytes = RecordLayout.recordBytes(storedBytes: template.header.storedBytes)
-    let buffer = IOBuffer(capacity: (bytes + 4095) / 4096 * 4096)
+    let buffer = IOBuffer(capacity: bytes.roundedUp(to: 4096))
     buffer.mutableBytes(0..<bytes).copyMemory(from: template.buffer.bytes(0..<bytes))
     return SealedRecord(header: template.header, buffer: buffer, gcEpoch: gcEpoch)
   }
