@@ -1,8 +1,8 @@
-// read-compare FILE cached|ahead|direct RECORD_BYTES READERS
+// read-compare FILE cached|ahead|direct|huge RECORD_BYTES READERS
 //
 // Reads each record of RECORD_BYTES in FILE once, in order, READERS threads each taking the next one, as a download asks a block store for
 // its blocks; nothing of FILE is in the page cache when it begins. `cached` goes through the page cache, `ahead` as well and tells the
-// kernel before each record which bytes it is about to read, `direct` goes past it.
+// kernel before each record which bytes it is about to read, `direct` goes past it, `huge` as well, into buffers in huge pages.
 //
 // Prints MB/s and microseconds of processor time for each record.
 // Build: cc -O2 -pthread read-compare.c
@@ -15,11 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_READERS = 64 };
+enum { MOST_READERS = 64, HUGE_PAGE = 2 << 20 };
 
 static int file_descriptor, tells_ahead;
 static long record_bytes, records;
@@ -55,12 +56,13 @@ static void *read_records(void *buffer) {
 }
 
 int main(int count, char **arguments) {
-  if (count != 5) return fprintf(stderr, "read-compare FILE cached|ahead|direct RECORD_BYTES READERS\n"), 2;
+  if (count != 5) return fprintf(stderr, "read-compare FILE cached|ahead|direct|huge RECORD_BYTES READERS\n"), 2;
   record_bytes = atol(arguments[3]);
   long readers = atol(arguments[4]);
   if (record_bytes <= 0 || record_bytes % 4096 != 0 || readers < 1 || readers > MOST_READERS) return 2;
   tells_ahead = strcmp(arguments[2], "ahead") == 0;
-  file_descriptor = open(arguments[1], O_RDONLY | (strcmp(arguments[2], "direct") == 0 ? O_DIRECT : 0));
+  int is_huge = strcmp(arguments[2], "huge") == 0;
+  file_descriptor = open(arguments[1], O_RDONLY | (is_huge || strcmp(arguments[2], "direct") == 0 ? O_DIRECT : 0));
   if (file_descriptor < 0) fail(arguments[1]);
   posix_fadvise(file_descriptor, 0, 0, POSIX_FADV_DONTNEED);
   records = lseek(file_descriptor, 0, SEEK_END) / record_bytes;
@@ -68,7 +70,8 @@ int main(int count, char **arguments) {
   void *buffers[MOST_READERS];
   pthread_t threads[MOST_READERS];
   for (long reader = 0; reader < readers; reader++) {
-    if (posix_memalign(&buffers[reader], 4096, (size_t)record_bytes) != 0) fail("posix_memalign");
+    if (posix_memalign(&buffers[reader], HUGE_PAGE, (size_t)record_bytes) != 0) fail("posix_memalign");
+    madvise(buffers[reader], (size_t)record_bytes, is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     memset(buffers[reader], 1, (size_t)record_bytes);
   }
   double begin = now(), busy = processor_seconds();

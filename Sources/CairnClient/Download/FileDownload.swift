@@ -171,7 +171,7 @@ struct FileDownload: Sendable {
     let fetched = try await BlockFetcher(resources: resources, cipher: cipher).fetch(step.block, into: buffer) {
       try await step.page.freshTargets(step.block.id)
     }
-    try await resources.threads.run {
+    try await resources.disk.run {
       try part.write(fetched.buffer.bytes(fetched.range), at: step.offset)
       try journal?.wrote(step.index)
     }

@@ -13,6 +13,8 @@ final class TransferResources: Sendable {
   let buffers: BufferPool
   /// Reading, hashing, compressing, writing.
   let threads: BlockingPool
+  /// What waits for the disk rather than for a processor: as many requests at a time as keep a disk busy.
+  let disk: BlockingPool
   /// One for each thread of `threads`, held only while a job runs.
   let scratch: BufferPool
   /// Small blocks on their way at a time; they share a buffer or have small ones of their own.
@@ -34,6 +36,7 @@ final class TransferResources: Sendable {
     // With room for a block at any place within a page.
     buffers = BufferPool(bufferCapacity: Limits.blockBytes + PartFile.alignment, limit: parallel + 2)
     threads = BlockingPool(name: "cairn-work", threads: processors, queueLimit: 4096)
+    disk = BlockingPool(name: "cairn-disk", threads: min(parallel, 4), queueLimit: 4096)
     scratch = BufferPool(bufferCapacity: Limits.blockBytes, limit: processors)
     smallBlocks = TaskLimit(parallel * 4)
     rereads = TaskLimit(parallel)
