@@ -59,15 +59,12 @@ package final class SyncAgent: Sendable {
     }
     defer { withExtendedLifetime(lock) {} }
     let executor = WorkerExecutor(name: "sync-engine")
-    let state = try await threads.run { () throws -> SQLiteSyncState in
-      if try Directory.attributes(configuration.local) == nil, try Directory.attributes(files.database) == nil {
-        try Directory.create(configuration.local, mode: 0o755)
-      }
-      return try SQLiteSyncState(files.database)
-    }
+    let (root, database, preview) = try await threads.run { try self.places() }
+    defer { if let preview { try? Directory.removeTree(preview) } }
+    let state = try await threads.run { try SQLiteSyncState(database) }
     let pieces = HashedPieces()
-    let remote = CairnRemote(client: client, root: configuration.local, chunking: configuration.chunking, pieces: pieces)
-    let engine = try await openEngine(state, LinuxSyncFolder(root: configuration.local, pieces: pieces), remote, executor)
+    let remote = CairnRemote(client: client, root: root, chunking: configuration.chunking, pieces: pieces)
+    let engine = try await openEngine(state, LinuxSyncFolder(root: root, pieces: pieces), remote, executor)
     let watch =
       configuration.once
       ? nil
@@ -86,6 +83,22 @@ package final class SyncAgent: Sendable {
       await show(.stopped, nil, "\(error)")
       throw error
     }
+  }
+
+  /// Makes the local folder where nothing was synced yet. A dry run does not: an empty folder stands for it, beside notes that nobody keeps.
+  ///
+  /// - Returns: the folder to look at, where to take notes, and what to remove afterwards.
+  private func places() throws(FileError) -> (root: String, database: String, preview: String?) {
+    let present = (configuration.local, files.database, String?.none)
+    guard try Directory.attributes(configuration.local) == nil, try Directory.attributes(files.database) == nil else { return present }
+    guard configuration.options.isDryRun else {
+      try Directory.create(configuration.local, mode: 0o755)
+      return present
+    }
+    let preview = files.preview
+    try Directory.removeTree(preview)
+    try Directory.create(preview + "/empty")
+    return (preview + "/empty", preview + "/state.sqlite", preview)
   }
 
   /// The first call of all: waits for the cluster as every later one does.

@@ -66,6 +66,8 @@ package struct SyncFiles: Sendable {
   }
 
   package var database: String { folder + "/state.sqlite" }
+  /// What a dry run needs that has nothing yet; nobody else looks at it.
+  var preview: String { folder + "/preview" }
   private var pauseMark: String { folder + "/paused" }
   private var statusFile: String { folder + "/status.json" }
 

@@ -95,6 +95,17 @@ struct CommandLineTests {
       let resumed = try await ada.cairn("sync", "resume", local, "--json")
       #expect(resumed.contains("\"state\":\"stopped\""), "\(resumed)")
       try await ada.cairn("sync", local, "/docs", "--once")
+
+      let bob = try await cluster.user("bob")
+      try await ada.cairn("share", "/docs", "bob", "--role", "read")
+      let theirs = cluster.folder.path("theirs")
+      let preview = try await bob.cairn("sync", theirs, "/Shared with me/docs", "--dry-run")
+      #expect(preview.contains("download a.txt"), "\(preview)")
+      #expect(try Directory.attributes(theirs) == nil)
+      try await bob.cairn("sync", theirs, "/Shared with me/docs", "--once")
+      try write(theirs + "/new.txt", "not theirs to write\n")
+      let partly = try await run(bob, "sync", theirs, "/Shared with me/docs", "--once")
+      #expect(partly.status == 1 && partly.error.contains("One thing in"), "\(partly)")
     }
   }
 }

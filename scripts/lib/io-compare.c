@@ -1,10 +1,10 @@
-// io-compare FOLDER plain|uring cached|direct RECORD_BYTES WRITERS TOTAL_BYTES
+// io-compare FOLDER plain|uring cached|direct|huge RECORD_BYTES WRITERS TOTAL_BYTES
 //
 // The block store's commit pipeline and nothing else: WRITERS writers in a closed loop, each with one record of RECORD_BYTES that waits to be
 // durable. While nothing is being written all that waits is written as one batch (at most 8 MiB) behind the last one in a preallocated
 // file; while nothing is being synced all that was written is synced by one fdatasync. `plain` has a thread that calls pwritev and one that
 // calls fdatasync, as the store has; `uring` has one thread that keeps both under way in an io_uring with the file and the buffers
-// registered. `cached` goes through the page cache, `direct` past it.
+// registered. `cached` goes through the page cache, `direct` past it, `huge` as well, from buffers in huge pages.
 //
 // Prints records a second, MB/s, and microseconds of processor time for each record, the kernel's own threads for this process included.
 // Build: cc -O2 -pthread io-compare.c -luring
@@ -18,12 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH_BYTES = 8 << 20, MOST_WRITERS = 1024 };
+enum { BATCH_BYTES = 8 << 20, HUGE_PAGE = 2 << 20, MOST_WRITERS = 1024 };
 
 static long record_bytes, writers, total;
 static int file_descriptor;
@@ -158,7 +159,7 @@ static void run_in_ring(long *begun) {
 }
 
 int main(int count, char **arguments) {
-  if (count != 7) return fprintf(stderr, "usage: io-compare FOLDER plain|uring cached|direct RECORD_BYTES WRITERS TOTAL_BYTES\n"), 2;
+  if (count != 7) return fprintf(stderr, "usage: io-compare FOLDER plain|uring cached|direct|huge RECORD_BYTES WRITERS TOTAL_BYTES\n"), 2;
   record_bytes = atol(arguments[4]);
   writers = atol(arguments[5]);
   if (record_bytes < 4096 || record_bytes % 4096 != 0 || writers < 1 || writers > MOST_WRITERS)
@@ -166,10 +167,12 @@ int main(int count, char **arguments) {
   total = atol(arguments[6]) / record_bytes;
   char path[4096];
   snprintf(path, sizeof path, "%s/io-compare-%d", arguments[1], getpid());
-  int flags = O_RDWR | O_CREAT | O_EXCL | (strcmp(arguments[3], "direct") == 0 ? O_DIRECT : 0);
+  int is_huge = strcmp(arguments[3], "huge") == 0;
+  int flags = O_RDWR | O_CREAT | O_EXCL | (is_huge || strcmp(arguments[3], "direct") == 0 ? O_DIRECT : 0);
   if ((file_descriptor = open(path, flags, 0600)) < 0) fail(path);
   unlink(path);
-  if (posix_memalign((void **)&buffers, 4096, (size_t)(writers * record_bytes)) != 0) fail("posix_memalign");
+  if (posix_memalign((void **)&buffers, HUGE_PAGE, (size_t)(writers * record_bytes)) != 0) fail("posix_memalign");
+  madvise(buffers, (size_t)(writers * record_bytes), is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   for (long i = 0; i < writers * record_bytes; i++) buffers[i] = (char)(i * 2654435761u >> 13);
   // As the store's segments: the space is there and its extents are durable before the first record.
   if (fallocate(file_descriptor, 0, 0, total * record_bytes) != 0) fail("fallocate");

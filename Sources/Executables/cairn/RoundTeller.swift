@@ -17,6 +17,9 @@ final class RoundTeller: Sendable {
   /// Those of the last round: each is told when it comes, and not in every round that it is there.
   private let told = Mutex<Set<SyncIssue>>([])
 
+  /// How much of the last round could not be carried out.
+  var failures: Int { told.withLock { $0.count { $0.kind == .failed } } }
+
   /// - Parameter tellsAllIssues: for a run that ends, after which nobody looks at the status any more.
   init(_ console: Console, tellsAllIssues: Bool) {
     self.console = console

@@ -78,6 +78,11 @@ enum SyncCommands {
     } catch let error as SyncError {
       throw CommandFailure(status(of: error), error.message)
     }
+    // Who runs it from a script sees nothing else.
+    if configuration.once, !configuration.options.isDryRun, teller.failures > 0 {
+      let things = teller.failures == 1 ? "One thing" : "\(teller.failures) things"
+      throw CommandFailure(.failed, "\(things) in \(local) could not be synced; all else was.")
+    }
   }
 
   private static func configuration(
