@@ -85,7 +85,7 @@ package final class SyncAgent: Sendable {
     }
   }
 
-  /// Makes the local folder where nothing was synced yet. A dry run does not: an empty folder stands for it, beside notes that nobody keeps.
+  /// Makes the local folder where nothing was synced yet. A dry run does not: an empty one stands for it, beside notes that nobody keeps.
   ///
   /// - Returns: the folder to look at, where to take notes, and what to remove afterwards.
   private func places() throws(FileError) -> (root: String, database: String, preview: String?) {
