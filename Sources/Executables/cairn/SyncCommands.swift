@@ -22,7 +22,7 @@ enum SyncCommands {
       When more than half of the files, and a hundred at least, are gone at once, the agent stops and asks.
 
       A local folder is in one pair: neither it nor a folder in it or above it can be synced with something else. A paused pair is not \
-      synced by --once either, which ends with status 3 then.
+      synced by --once either, which ends with status 3 then, and with 1 when something could not be synced.
 
       Notes are kept in $XDG_STATE_HOME/cairn/sync, and nothing in your folder, except for downloads on their way, \
       which have names with “.cairn-part-”.
@@ -81,7 +81,7 @@ enum SyncCommands {
     // Who runs it from a script sees nothing else.
     if configuration.once, !configuration.options.isDryRun, teller.failures > 0 {
       let things = teller.failures == 1 ? "One thing" : "\(teller.failures) things"
-      throw CommandFailure(.failed, "\(things) in \(local) could not be synced; all else was.")
+      throw CommandFailure(.failed, "\(things) in \(local) could not be synced.")
     }
   }
 
